@@ -1,0 +1,311 @@
+"""Company names: a recurrent network learns a list of names, letter by letter, and invents new ones.
+
+  python examples/company_names.py                       train on the embedded list
+  python examples/company_names.py --names towns.txt     ... or on your own, one name a line
+  python examples/company_names.py generate --count 10   names from trained weights
+  python examples/company_names.py evaluate              how many of 1,000 names are new, and how many garbage
+
+After Joel Grus, Data Science from Scratch, 2nd edition, chapter 21. `generate --help` and `evaluate --help` have
+flags of their own.
+"""
+
+import math
+import random
+import shlex
+import sys
+import time
+from argparse import Namespace
+from collections import Counter
+from collections.abc import Callable
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from scratch.backend import ScratchError, to_device
+from scratch.checkpoint import load_checkpoint, save_checkpoint
+from scratch.dense import Linear
+from scratch.files import read_metadata
+from scratch.functions import sample_from, softmax
+from scratch.history import History, progress, stop_unless_finite
+from scratch.layer import Sequential, evaluating
+from scratch.losses import SoftmaxCrossEntropy
+from scratch.optimizers import Momentum, step_decay
+from scratch.plots import curve
+from scratch.program import Parser, begin, one_line, positive, rate, run, writable, write_report
+from scratch.recurrent import GRU, LSTM, SimpleRnn
+from scratch.text import Vocabulary
+from scratch.weights import load_weights, save_vocab, save_weights, vocabulary_of
+
+# Y Combinator's top companies of 2018 (https://www.ycombinator.com/topcompanies/), 100 of the 101 the book had.
+COMPANIES = """
+Airbnb, Stripe, Cruise, Dropbox, Coinbase, Instacart, Machine Zone, DoorDash, Zenefits, Gusto, Reddit, PagerDuty,
+Docker, Ginkgo Bioworks, Rappi, Brex, GitLab, Twitch, Flexport, Mixpanel, Checkr, Optimizely, LendUp, Segment, uBiome,
+Memebox, Zapier, Rigetti Computing, North, Podium, Equipment Share, Soylent, PlanGrid, Sift Science, Algolia, EasyPost,
+Amplitude, Meta, WePay, MemSQL, Weebly, CoreOS, Vidyard, Clever, MessageBird, Heroku, GOAT, Ridecell, Matterport,
+Fivestars, Faire, Atrium, Rescale, Lever, Front, ShipBob, Le Tote, OMGPOP, Axoni, Scribd, Lob, Atomwise, Heap, Hush,
+FutureAdvisor, SFOX, BitMovin, Boom Supersonic, Zerocater, RainForest, SmartAsset, Embark, Razorpay, Qventus, Cloudant,
+GrubMarket, Codecademy, Automatic, Ironclad, FarmLogs, Caviar, HackerRank, Nurx, Function of Beauty, Gigster,
+Goldbelly, Buildzoom, People.ai, inDinero, Firebase, Genius, ScienceExchange, Thread, The Muse, Second Measure,
+Scale Labs, Strikingly, The Athletic, HelloSign, GoCardless
+"""
+START, STOP = "^", "$"
+MAX_LENGTH = 160
+LAYERS = {"rnn": SimpleRnn, "gru": GRU, "lstm": LSTM}
+CUT_AT = [200]  # the book cuts the learning rate to a tenth at epoch 200 of 300
+WEIGHTS = Path(__file__).resolve().parent.parent / "weights"
+
+
+def main() -> None:
+    commands: dict[str, Callable[[list[str]], None]] = {"train": train, "generate": generate, "evaluate": evaluate}
+    arguments = sys.argv[1:]
+    if arguments and arguments[0] in commands:
+        commands[arguments[0]](arguments[1:])
+    else:
+        train(arguments)
+
+
+# The network ----------------------------------------------------------------------------------------------------
+
+
+def build(layer: str, vocab_size: int, hidden_dim: int) -> Sequential:
+    """Two recurrent layers, and a score for each character to come."""
+    first, second = LAYERS[layer](vocab_size, hidden_dim), LAYERS[layer](hidden_dim, hidden_dim)
+    return Sequential([first, second, Linear(hidden_dim, vocab_size)])
+
+
+def reset(model: Sequential) -> None:
+    for layer in model.layers[:2]:
+        layer.reset_hidden_state()
+
+
+def letter_by_letter(model: Sequential, loss: SoftmaxCrossEntropy, optimizer: Momentum, ids: list[int]) -> float:
+    """The book's way: a step of learning after every character. Returns the summed loss, in nats."""
+    reset(model)
+    total = 0.0
+    for letter, next_letter in pairwise(ids):
+        predicted = model.forward(letter)
+        total += loss.loss(predicted, next_letter)
+        gradient = loss.gradient(predicted, next_letter)
+        model.backward(gradient)
+        optimizer.step(model)
+    return total
+
+
+def whole_name(model: Sequential, loss: SoftmaxCrossEntropy, optimizer: Momentum, ids: list[int]) -> float:
+    """One step of learning for each name, back through all of its characters. Returns the summed loss, in nats."""
+    letters, next_letters = to_device([ids[:-1]]), to_device([ids[1:]])  # (1, T): a batch of one name
+    predicted = model.forward(letters)
+    mean = loss.loss(predicted, next_letters)
+    gradient = loss.gradient(predicted, next_letters)
+    model.backward(gradient)
+    optimizer.step(model)
+    return mean * (len(ids) - 1)
+
+
+def invent(
+    model: Sequential, vocab: Vocabulary, seed_text: str = "", temperature: float = 1.0, top_k: int | None = None
+) -> str:
+    """A name that begins with `seed_text`, one character at a time, until STOP or MAX_LENGTH."""
+    reset(model)
+    name = seed_text
+    *known, letter = vocab.encode(START + seed_text)
+    with evaluating(model):
+        for past in known:
+            model.forward(past)
+        while len(name) < MAX_LENGTH:
+            probabilities = softmax(model.forward(letter))
+            letter = sample_from(probabilities, temperature, top_k)
+            character = vocab.get_word(letter) or STOP
+            if character == STOP:
+                break
+            name += character
+    return name
+
+
+# Training -------------------------------------------------------------------------------------------------------
+
+
+def train(arguments: list[str]) -> None:
+    parser = Parser(__doc__, usage="company_names.py [train | generate | evaluate] [flags]")
+    parser.add_argument("--names", "--data", type=Path, metavar="FILE", help="a list of names, one a line, in UTF-8")
+    parser.add_argument("--layer", choices=LAYERS, default="rnn", help="the recurrent layers (default: rnn)")
+    parser.add_argument("--hidden", type=positive, default=32, metavar="N", help="their size (default: 32)")
+    parser.add_argument("--whole-names", action="store_true", help="learn a name at a time, back through all of it")
+    parser.common(
+        out=Path("runs/company_names"), epochs=300, lr=None, seed=0, device=None, resume=False, report=None,
+        plot=None, smoke=False,
+    )
+    flags = parser.parse_args(arguments)
+    begin(flags)
+    names = read_names(flags.names) if flags.names else [name.strip() for name in COMPANIES.split(",")]
+    if flags.smoke:
+        names, flags.epochs, flags.hidden = names[:5], min(flags.epochs, 20), 8
+    out = writable(flags.out)
+    plot = flags.plot or out / "loss.png"
+    for path in (plot, flags.report):
+        if path is not None:
+            writable(path.parent)
+
+    vocab = Vocabulary(character for name in names for character in name)
+    vocab.add(START)
+    vocab.add(STOP)
+    num_characters = sum(len(name) + 1 for name in names)  # STOP is predicted too
+    chance = math.log(vocab.size)
+    model = build(flags.layer, vocab.size, flags.hidden)
+    loss = SoftmaxCrossEntropy()
+    learn = whole_name if flags.whole_names else letter_by_letter
+    lr = flags.lr if flags.lr is not None else 0.2 if flags.whole_names else 0.01
+    optimizer = Momentum(lr)
+
+    settings = {
+        "layer": flags.layer, "hidden": flags.hidden, "whole_names": flags.whole_names, "lr": lr,
+        "seed": flags.seed, "smoke": flags.smoke, "names": sorted(names),
+    }
+    checkpoint = out / "checkpoint.npz"
+    done: dict[str, Any] = {"epoch": 0, "epochs": flags.epochs, "names": names, "rows": [], "seconds": 0.0}
+    if flags.resume:
+        done = load_checkpoint(checkpoint, model, optimizer, settings)
+        names = done["names"]
+    else:
+        keep_unfinished(checkpoint)
+        save_checkpoint(checkpoint, model, optimizer, settings, done)
+    history = History(out / "history.jsonl", done["rows"])
+    print(f"{len(names)} names, {num_characters} characters of {vocab.size} kinds; chance is {chance:.3f} nats each")
+
+    started = time.perf_counter() - done["seconds"]
+    for epoch in range(done["epoch"] + 1, flags.epochs + 1):
+        optimizer.lr = lr * step_decay(epoch - 1, at=CUT_AT)
+        random.shuffle(names)
+        epoch_loss = 0.0
+        for name in progress(names, f"epoch {epoch}"):
+            epoch_loss += learn(model, loss, optimizer, vocab.encode(START + name + STOP))
+        epoch_loss = stop_unless_finite(epoch_loss / num_characters, f"epoch {epoch}")
+        name = invent(model, vocab)
+        print(f"epoch {epoch:3}  loss {epoch_loss:.3f} (chance {chance:.3f})  {one_line(name)}", flush=True)
+        history.add(epoch=epoch, loss=epoch_loss, name=name)
+        if epoch % 5 == 0 or epoch == flags.epochs:
+            seconds = time.perf_counter() - started
+            done |= {"epoch": epoch, "epochs": flags.epochs, "names": names, "rows": history.rows, "seconds": seconds}
+            save_checkpoint(checkpoint, model, optimizer, settings, done)
+
+    losses = history.column("loss")
+    print("\nTwenty names:")
+    invented = [invent(model, vocab) for _ in range(20)]
+    for name in invented:
+        print(f"  {'from the list' if name in names else 'new':13}  {one_line(name)}")
+    curve(plot, {"training": losses}, "epoch", "loss (nats per character)", "Company names", {"chance": chance})
+    metadata = {
+        "program": "company_names", "layer": flags.layer, "hidden": flags.hidden, "vocabulary": vocab.w2i,
+        "names": sorted(names), "loss": losses[-1], "epochs": len(losses), "seed": flags.seed,
+        "command": shlex.join(["python", "examples/company_names.py", *arguments]),
+    }
+    save_weights(model, out / "weights.npz", metadata)
+    save_weights(model, out / "weights.json")
+    save_vocab(vocab, out / "vocab.json")
+    write_report(flags.report, {
+        "loss": losses[-1], "chance": chance, "seed": flags.seed, "layer": flags.layer, "hidden": flags.hidden,
+        "whole_names": flags.whole_names, "epochs": len(losses), "num_names": len(names),
+        "num_characters": num_characters, "seconds": done["seconds"], "names": invented,
+    })
+    print(f"\nLoss {losses[-1]:.3f} nats per character after {len(losses)} epochs, {done['seconds']:.0f} seconds")
+    print(f"Curve:   {plot}\nWeights: {out / 'weights.npz'}; in the book's form: weights.json and vocab.json there")
+
+
+def read_names(path: Path) -> list[str]:
+    """The distinct names in a file of one a line. Raises: ScratchError that says which line cannot be used."""
+    try:
+        lines = path.read_text(encoding="utf-8-sig").split("\n")
+    except UnicodeDecodeError as error:
+        raise ScratchError(f"{path}: not UTF-8 (byte {error.start}); save the list as UTF-8") from None
+    names = list(dict.fromkeys(line.strip() for line in lines if line.strip()))
+    for name in names:
+        if START in name or STOP in name:
+            raise ScratchError(f"{path}: {name!r} holds {START} or {STOP}, which mark where a name starts and stops")
+        if len(name) > MAX_LENGTH:
+            raise ScratchError(f"{path}: a name of {len(name)} characters, more than {MAX_LENGTH}; one name a line")
+    if not names:
+        raise ScratchError(f"{path}: no names in it; expected one a line")
+    return names
+
+
+def keep_unfinished(checkpoint: Path) -> None:
+    """Put the checkpoint of an earlier run that did not finish aside, where the new run does not overwrite it."""
+    if not checkpoint.exists():
+        return
+    done = read_metadata(checkpoint).get("progress", {})
+    if done.get("epoch", 0) < done.get("epochs", 1):
+        aside = checkpoint.with_name("unfinished.npz")
+        checkpoint.replace(aside)
+        print(f"{checkpoint.parent} holds an unfinished run (--resume would go on with it); it is now {aside.name}")
+
+
+# Trained weights ------------------------------------------------------------------------------------------------
+
+
+def load(flags: Namespace) -> tuple[Sequential, Vocabulary, dict[str, Any]]:
+    """The network, vocabulary and metadata in flags.weights."""
+    metadata = read_metadata(flags.weights)
+    if metadata.get("program") != "company_names" or metadata.get("layer") not in LAYERS:
+        raise ScratchError(f"{flags.weights}: not weights of this program")
+    vocab = vocabulary_of(metadata["vocabulary"], flags.weights)
+    model = build(metadata["layer"], vocab.size, metadata["hidden"])
+    load_weights(model, flags.weights)
+    return model, vocab, metadata
+
+
+def weights_parser(command: str, **defaults: Any) -> Parser:
+    parser = Parser(f"{command} names with trained weights.", prog=f"company_names.py {command}")
+    parser.common(weights=WEIGHTS / "companies_32.npz", device=None, **defaults)
+    parser.add_argument("--temperature", type=rate, default=1.0, help="below 1: likelier names; above: wilder ones")
+    parser.add_argument("--top-k", type=positive, metavar="K", help="draw among the K likeliest characters only")
+    return parser
+
+
+def generate(arguments: list[str]) -> None:
+    parser = weights_parser("generate", seed=None)
+    parser.add_argument("--count", type=positive, default=20, metavar="N", help="how many names (default: 20)")
+    parser.add_argument("--seed-text", default="", metavar="TEXT", help="what each name begins with")
+    flags = parser.parse_args(arguments)
+    begin(flags)
+    model, vocab, metadata = load(flags)
+    for _ in range(flags.count):
+        name = invent(model, vocab, flags.seed_text, flags.temperature, flags.top_k)
+        print(f"{'from the list' if name in metadata['names'] else 'new':13}  {one_line(name)}")
+
+
+def evaluate(arguments: list[str]) -> None:
+    parser = weights_parser("evaluate", seed=0, report=None)
+    parser.add_argument("--count", type=positive, default=1000, metavar="N", help="how many names (default: 1000)")
+    flags = parser.parse_args(arguments)
+    begin(flags)
+    model, vocab, metadata = load(flags)
+    kinds = Counter(
+        kind(invent(model, vocab, "", flags.temperature, flags.top_k), metadata["names"])
+        for _ in progress(range(flags.count), "names")
+    )
+    shares = {name: kinds[name] / flags.count for name in ("verbatim", "new", "garbage")}
+    print(f"{flags.weights}: {metadata['layer']} {metadata['hidden']}, loss {metadata['loss']:.3f} nats per character")
+    print(", ".join(f"{share:.1%} {name}" for name, share in shares.items()))
+    write_report(flags.report, {"count": flags.count, "loss": metadata["loss"], **shares})
+
+
+def kind(name: str, names: list[str]) -> str:
+    """`verbatim` (in the list), `garbage`, or `new`.
+
+    Garbage is a name of one character or none, or one in which more than a third of the runs of three characters
+    occur in no name of the list. START and STOP count as characters, and letter case is set aside.
+    """
+    if name in names:
+        return "verbatim"
+    known = {three for other in names for three in runs_of_three(other)}
+    threes = runs_of_three(name)
+    return "garbage" if len(name) < 2 or sum(three not in known for three in threes) > len(threes) / 3 else "new"
+
+
+def runs_of_three(name: str) -> list[str]:
+    marked = START + name.lower() + STOP
+    return [marked[i : i + 3] for i in range(len(marked) - 2)]
+
+
+if __name__ == "__main__":
+    run(main)

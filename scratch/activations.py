@@ -1,0 +1,113 @@
+"""Functions applied to every number alone: Sigmoid, Tanh, Relu; and the two that look along the last axis.
+
+Without them a stack of Linear layers would be one Linear layer. Each needs only its own output to go back:
+
+    sigmoid' = y (1 - y)        tanh' = 1 - y^2        relu' = 1 where y > 0, else 0
+
+    model = Sequential([Linear(2, 3), Sigmoid(), Linear(3, 1), Sigmoid()])
+
+Read next: `regular.py`, then `recurrent.py`.
+"""
+
+from typing import Any
+
+from scratch.backend import Array, as_floats, xp
+from scratch.functions import log_softmax, sigmoid, softmax
+from scratch.layer import Layer
+
+
+class Sigmoid(Layer):
+    """Squeezes each number between 0 and 1.
+
+        y = 1 / (1 + exp(-x))
+
+    Shapes: any -> the same.
+    """
+
+    def forward(self, input: Any) -> Array:
+        output = sigmoid(as_floats(input))
+        self.remember(output)
+        return output
+
+    def backward(self, gradient: Array) -> Array:
+        (output,) = self.recall()
+        return gradient * output * (1 - output)
+
+
+class Tanh(Layer):
+    """Squeezes each number between -1 and 1.
+
+        y = tanh(x)
+
+    Shapes: any -> the same.
+    """
+
+    def forward(self, input: Any) -> Array:
+        output = xp.tanh(as_floats(input))
+        self.remember(output)
+        return output
+
+    def backward(self, gradient: Array) -> Array:
+        (output,) = self.recall()
+        return gradient * (1 - output * output)
+
+
+class Relu(Layer):
+    """Lets positive numbers through and stops the others.
+
+        y = max(x, 0)
+
+    Shapes: any -> the same.
+    Differs: nothing; at exactly 0, where there is no derivative, the gradient is 0, as in PyTorch.
+    """
+
+    def forward(self, input: Any) -> Array:
+        output = xp.maximum(as_floats(input), 0)
+        self.remember(output)
+        return output
+
+    def backward(self, gradient: Array) -> Array:
+        (output,) = self.recall()
+        return gradient * (output > 0)
+
+
+class Softmax(Layer):
+    """Turns scores into probabilities over the last axis.
+
+        y[k] = exp(x[k]) / sum over j of exp(x[j])
+
+    Shapes: (..., K) -> (..., K).
+    Differs: to train a classifier leave it out and use SoftmaxCrossEntropy on the scores, which is exact where
+        the logarithm of a tiny probability would not be.
+    """
+
+    def forward(self, input: Any) -> Array:
+        output = softmax(as_floats(input))
+        self.remember(output)
+        return output
+
+    def backward(self, gradient: Array) -> Array:
+        (output,) = self.recall()
+        # dy[k]/dx[j] is y[k] (1 if j == k else 0) - y[k] y[j]; so x[j] collects
+        # gradient[j] * y[j], less y[j] times the sum over k of gradient[k] * y[k].
+        weighted = gradient * output
+        return weighted - output * weighted.sum(axis=-1, keepdims=True)
+
+
+class LogSoftmax(Layer):
+    """The logarithm of the softmax over the last axis: log-probabilities.
+
+        y[k] = x[k] - log(sum over j of exp(x[j]))
+
+    Shapes: (..., K) -> (..., K). Goes with the loss NegativeLogLikelihood.
+    """
+
+    def forward(self, input: Any) -> Array:
+        output = log_softmax(as_floats(input))
+        self.remember(output)
+        return output
+
+    def backward(self, gradient: Array) -> Array:
+        (output,) = self.recall()
+        # x[k] stands alone in y[k], and with weight softmax(x)[k] in the logarithm that every y[j] subtracts.
+        return gradient - xp.exp(output) * gradient.sum(axis=-1, keepdims=True)

@@ -1,0 +1,174 @@
+"""Where arrays live: NumPy on the CPU or CuPy on a GPU, chosen once.
+
+Every chapter says `from scratch.backend import xp` and then writes plain NumPy: `xp.tanh(a)`, `gradient @ w`.
+`xp` stands for whichever library was chosen, before any layer is built, by one of
+
+    use("cuda")                      # in a program
+    SCRATCH_DEVICE=cuda python ...   # in the shell
+    --device cuda                    # on the command line of an example
+
+Numbers cross between the host (Python, files, plots) and the device in two places only, `to_device` and
+`to_host`. They are float32, or float64 inside `with precision("float64"):`, where gradients are checked.
+
+Read next: `initial.py`, where the first numbers come from.
+"""
+
+import importlib
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, TypeAlias
+
+import numpy
+
+Array: TypeAlias = numpy.ndarray  # or a cupy.ndarray, which behaves alike
+DEVICES = ("cpu", "cuda")
+
+_dtype = numpy.dtype("float32")
+
+
+class ScratchError(ValueError):
+    """Something that the caller can put right: the message says what was expected, what came, and what to do."""
+
+
+class _ArrayLibrary:
+    """`xp`: forwards to NumPy or CuPy, and keeps each function it has fetched.
+
+    A batch of one feels every tenth of a microsecond. `__getattr__` is called only for names that are not yet on
+    the object, so from its second use on `xp.tanh` costs what `numpy.tanh` costs.
+    """
+
+    def __getattr__(self, name: str) -> Any:
+        if "ndarray" not in self.__dict__:
+            use(os.environ.get("SCRATCH_DEVICE") or "cpu")
+        value = getattr(self.__dict__["library"], name)
+        setattr(self, name, value)
+        return value
+
+
+xp: Any = _ArrayLibrary()
+
+
+def use(device: str) -> None:
+    """Choose where arrays live, `"cpu"` or `"cuda"`, before any layer is built.
+
+    Raises: ScratchError for another name, or when CuPy, its driver or a GPU is missing.
+    """
+    if device not in DEVICES:
+        raise ScratchError(f"unknown device {device!r}; choose one of: {', '.join(DEVICES)}")
+    library = numpy if device == "cpu" else _import_cupy()
+    xp.__dict__.clear()
+    xp.__dict__.update(library=library, ndarray=library.ndarray, device=device)
+
+
+def _import_cupy() -> Any:
+    try:
+        cupy = importlib.import_module("cupy")
+    except ImportError as error:
+        raise ScratchError(
+            "device cuda needs CuPy; install it for your driver's CUDA: "
+            "pip install '.[cuda12]' or pip install '.[cuda13]'"
+        ) from error
+    try:
+        num_devices = cupy.cuda.runtime.getDeviceCount()
+    except Exception as error:  # CuPy raises its own classes here: no driver, or one too old for the wheel
+        raise ScratchError(f"device cuda: CuPy found no working driver ({error}); use --device cpu") from error
+    if num_devices == 0:
+        raise ScratchError("device cuda: no GPU is visible here; use --device cpu")
+    return cupy
+
+
+@contextmanager
+def precision(name: str) -> Iterator[None]:
+    """Inside it, new parameters and inputs are float64 (or float32, the default everywhere else)."""
+    global _dtype
+    if name not in ("float32", "float64"):
+        raise ScratchError(f"unknown precision {name!r}; choose float32 or float64")
+    before, _dtype = _dtype, numpy.dtype(name)
+    try:
+        yield
+    finally:
+        _dtype = before
+
+
+def float_type() -> numpy.dtype:
+    """The dtype of every parameter and every activation: float32, unless `precision` says otherwise."""
+    return _dtype
+
+
+def to_device(values: Any) -> Array:
+    """Numbers of the host (lists, scalars, NumPy arrays) as an array on the device; floats in our precision."""
+    if isinstance(values, xp.ndarray):
+        return values.astype(_dtype, copy=False) if values.dtype.kind == "f" else values
+    host = numpy.asarray(values)
+    if host.dtype.kind not in "fiub":
+        raise ScratchError(f"expected numbers of one shape, got {host.dtype} from {type(values).__name__}")
+    return xp.asarray(host.astype(_dtype) if host.dtype.kind == "f" else host)
+
+
+def to_host(array: Any) -> numpy.ndarray:
+    """An array of the device (or plain numbers) as a NumPy array, for Python, files and plots."""
+    if isinstance(array, xp.ndarray) and xp.ndarray is not numpy.ndarray:
+        return xp.asnumpy(array)
+    return numpy.asarray(array)
+
+
+def as_floats(values: Any) -> Array:
+    """What a layer was given, as floats on the device.
+
+    Python's lists and integers are brought over. An array must be there already: an array of the host that is
+    given to a layer on a GPU is refused, since a loop that sends each batch twice should be seen.
+    """
+    if type(values) is xp.ndarray and values.dtype is _dtype:
+        return values
+    if isinstance(values, numpy.ndarray) and not isinstance(values, xp.ndarray):
+        raise ScratchError(f"an array of the host came to device {xp.device}; send it with to_device(...) first")
+    array = to_device(values)
+    return array if array.dtype == _dtype else array.astype(_dtype)
+
+
+def add_at(target: Array, ids: Array, rows: Array) -> None:
+    """`target[ids[n]] += rows[n]` for every n, where ids may repeat (`target[ids] += rows` keeps the last only).
+
+    Rows of the same id are brought next to each other by sorting and summed in one sweep, which is many times
+    faster than `numpy.add.at` and always sums in the same order.
+
+    Shapes: target (num_ids, ...), ids (N,), rows (N, ...).
+    """
+    if xp.ndarray is not numpy.ndarray:
+        xp.add.at(target, ids, rows)
+        return
+    if len(ids) == 0:
+        return
+    order = numpy.argsort(ids, kind="stable")
+    ids_in_order = ids[order]
+    starts = numpy.flatnonzero(numpy.concatenate(([True], ids_in_order[1:] != ids_in_order[:-1])))
+    target[ids_in_order[starts]] += numpy.add.reduceat(rows[order], starts, axis=0)
+
+
+def expect(ok: bool, who: object, expected: str, got: object, hint: str = "") -> None:
+    """Raise the framework's one kind of complaint unless `ok`.
+
+    `expected` may name attributes of `who` in braces, filled in only when the complaint is made, so that a check
+    costs next to nothing:
+
+        expect(input.shape[-1] == self.input_dim, self, "input (..., {input_dim})", input)
+        # Linear(input_dim=64, output_dim=10): expected input (..., 64), got (32, 50)
+
+    An array in `got` is described by its shape.
+    """
+    if ok:
+        return
+    expected = expected.format_map(vars(who)) if hasattr(who, "__dict__") else expected
+    shape = getattr(got, "shape", None)
+    raise ScratchError(f"{who}: expected {expected}, got {got if shape is None else shape}" + (hint and f"; {hint}"))
+
+
+def expect_ids(who: object, ids: Array, num_ids: int) -> None:
+    """Raise ScratchError unless `ids` are integers from 0 to num_ids - 1."""
+    expect(ids.dtype.kind in "iu", who, "integer ids", f"{ids.dtype} of shape {ids.shape}")
+    if ids.size and not (0 <= int(ids.min()) and int(ids.max()) < num_ids):
+        expect(
+            False, who, f"ids from 0 to {num_ids - 1}", f"ids from {int(ids.min())} to {int(ids.max())}",
+            "is the vocabulary the one it was trained with?",
+        )

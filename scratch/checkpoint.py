@@ -1,0 +1,75 @@
+"""A whole run on disk, so that a killed run goes on as if nothing had happened.
+
+The next step of a run depends on five things: the parameters, the optimizer's averages, the state of chance (all of
+it is Python's `random`, see `initial.py`), how far the run is, and its settings. A checkpoint holds all five, so a
+run that goes on from one ends with the same weights, to the bit, as one that was never killed.
+
+    save_checkpoint(path, model, optimizer, settings={"hidden": 32}, progress={"epoch": 7})
+    progress = load_checkpoint(path, model, optimizer, settings={"hidden": 32})
+
+Read next: `history.py`.
+"""
+
+import random
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from scratch.backend import ScratchError, to_device, to_host
+from scratch.files import read_arrays, read_metadata, write_arrays
+from scratch.layer import Layer
+from scratch.optimizers import Optimizer
+
+
+def save_checkpoint(
+    path: str | Path, model: Layer, optimizer: Optimizer, settings: Mapping[str, Any], progress: Mapping[str, Any]
+) -> None:
+    """Write the run to `path`, in place of the last checkpoint there, whole or not at all.
+
+    `settings` are what a run may not change on the way; `progress` is how far it is. Both hold plain JSON values.
+    """
+    arrays = {f"model/{p.name}": to_host(p.data) for p in model.parameters()}
+    state = optimizer.state(model)
+    arrays |= {f"optimizer/{name}": value for name, value in state.pop("arrays").items()}
+    version, numbers, gauss = random.getstate()
+    chance = [version, list(numbers), gauss]
+    metadata = {"settings": settings, "progress": progress, "optimizer": state, "random": chance}
+    write_arrays(path, arrays, metadata)
+
+
+def load_checkpoint(
+    path: str | Path, model: Layer, optimizer: Optimizer, settings: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Bring model, optimizer and `random` to where the run at `path` was; returns its progress.
+
+    Raises: ScratchError when the file is missing or damaged, was made with other settings, or does not fit the
+    model; nothing is changed then.
+    """
+    made_with = read_metadata(path).get("settings", {})
+    for name, value in settings.items():
+        if made_with.get(name) != value:
+            raise ScratchError(
+                f"{path}: was made with {name} = {made_with.get(name)!r}, not {value!r}; "
+                "give the flags of the run that is to go on"
+            )
+    parameters = model.parameters()
+    shapes = {f"model/{p.name}": tuple(p.data.shape) for p in parameters}
+    arrays, metadata = read_arrays(path, lambda found: _check(path, shapes, found))
+    try:
+        progress, state, (version, numbers, gauss) = metadata["progress"], metadata["optimizer"], metadata["random"]
+        chance = (version, tuple(numbers), gauss)
+        random.Random().setstate(chance)  # tried on a generator of its own first
+        prefix = "optimizer/"
+        moments = {name.removeprefix(prefix): a for name, a in arrays.items() if name.startswith(prefix)}
+        optimizer.load_state(model, {**state, "arrays": moments})
+    except (KeyError, TypeError, ValueError) as error:
+        raise ScratchError(f"{path}: not a checkpoint of this run ({error})") from error
+    random.setstate(chance)
+    for p in parameters:
+        p.data[...] = to_device(arrays[f"model/{p.name}"])
+    return progress
+
+
+def _check(path: str | Path, expected: dict[str, tuple], found: dict[str, tuple]) -> None:
+    if expected != {name: shape for name, shape in found.items() if name.startswith("model/")}:
+        raise ScratchError(f"{path}: is the checkpoint of another model, or of one of another size")

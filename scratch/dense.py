@@ -1,0 +1,108 @@
+"""Layers that are one product or one lookup: Linear, Embedding, Flatten.
+
+The simplest layer multiplies and adds:
+
+    y[o] = sum over i of w[o][i] * x[i]  +  b[o]
+
+and its three derivatives can be read off that line. Every other chapter is a variation on them.
+
+    layer = Linear(784, 10)
+    y = layer.forward(x)                 # (N, 784) -> (N, 10)
+    x_grad = layer.backward(y_grad)      # (N, 10) -> (N, 784); layer.w.grad and layer.b.grad have grown
+
+Read next: `activations.py`.
+"""
+
+from typing import Any
+
+from scratch.backend import Array, add_at, as_floats, expect, expect_ids, to_device
+from scratch.initial import random_tensor, zeros
+from scratch.layer import Layer, Parameter
+
+
+class Linear(Layer):
+    """Each output is a weighted sum of all inputs, plus a bias.
+
+        y = w x + b
+
+    Shapes: (..., input_dim) -> (..., output_dim); one vector, a batch of rows, or sequences of rows.
+    Parameters: w (output_dim, input_dim), b (output_dim,).
+    Source: Grus, Data Science from Scratch, chapter 19. `init` is one of `initial.INITS`.
+    Differs: the bias starts at zero; the book draws it at random.
+    Raises: ScratchError when the last axis of the input is not input_dim.
+    """
+
+    def __init__(self, input_dim: int, output_dim: int, init: str = "xavier") -> None:
+        self.input_dim, self.output_dim = input_dim, output_dim
+        self.w = Parameter(random_tensor(output_dim, input_dim, init=init))
+        self.b = Parameter(zeros(output_dim))
+
+    def forward(self, input: Any) -> Array:
+        input = as_floats(input)
+        expect(
+            input.shape[-1:] == (self.input_dim,),
+            self, "input (..., {input_dim})", input, "is the vocabulary the one it was trained with?",
+        )
+        rows = input.reshape(-1, self.input_dim)
+        output = rows @ self.w.data.T
+        output += self.b.data
+        self.remember(rows, input.shape)
+        return output.reshape(*input.shape[:-1], self.output_dim)
+
+    def backward(self, gradient: Array) -> Array:
+        input, shape = self.recall()
+        gradient = gradient.reshape(-1, self.output_dim)
+        # Each b[o] is added to output[n, o] for every row n; so it collects gradient[n, o] over n.
+        self.b.grad += gradient.sum(axis=0)
+        # Row n of the input met weight w[o] in output[n, o]; so w[o] collects gradient[n, o] * input[n] over n.
+        self.w.grad += gradient.T @ input
+        # input[n, i] was multiplied by w[o, i] in every output[n, o]; so it collects gradient[n, o] * w[o, i] over o.
+        return (gradient @ self.w.data).reshape(shape)
+
+
+class Embedding(Layer):
+    """A table with a learned vector for each id.
+
+        output[n] = w[ids[n]]
+
+    Shapes: integers (...) -> (..., embedding_dim); one id gives one vector.
+    Parameters: w (num_embeddings, embedding_dim).
+    Source: Bengio et al. 2003, A Neural Probabilistic Language Model, section 2.
+        https://www.jmlr.org/papers/v3/bengio03a.html
+    Raises: ScratchError for ids that are not integers in 0 .. num_embeddings - 1.
+    """
+
+    def __init__(self, num_embeddings: int, embedding_dim: int, init: str = "normal") -> None:
+        self.num_embeddings, self.embedding_dim = num_embeddings, embedding_dim
+        self.w = Parameter(random_tensor(num_embeddings, embedding_dim, init=init))
+
+    @property
+    def embeddings(self) -> Array:
+        """The table itself, one row for each id."""
+        return self.w.data
+
+    def forward(self, input: Any) -> Array:
+        ids = to_device(input)
+        expect_ids(self, ids, self.num_embeddings)
+        self.remember(ids)
+        return self.w.data[ids]
+
+    def backward(self, gradient: Array) -> None:
+        (ids,) = self.recall()
+        # Row w[k] was copied to output[n] wherever ids[n] == k; so it collects gradient[n] over those n.
+        add_at(self.w.grad, ids.ravel(), gradient.reshape(-1, self.embedding_dim))
+
+
+class Flatten(Layer):
+    """All axes but the first become one.
+
+    Shapes: (N, ...) -> (N, product of the rest).
+    """
+
+    def forward(self, input: Array) -> Array:
+        self.remember(input.shape)
+        return input.reshape(len(input), -1)
+
+    def backward(self, gradient: Array) -> Array:
+        (shape,) = self.recall()
+        return gradient.reshape(shape)

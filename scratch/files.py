@@ -1,0 +1,150 @@
+"""Files that are whole or not there: atomic writing, and arrays on disk without pickle.
+
+A program may be killed while it writes, and a disk may be full. So a file is written under another name and takes
+its own only when it is complete: until then the old one stays. Arrays are kept in NumPy's npz form (a zip of plain
+arrays) beside one JSON text, and what a file claims of itself is checked before it is believed: nothing is
+unpickled, and no array is read before its name and shape have been agreed to.
+
+    write_arrays("w.npz", {"w": w}, {"seed": 0})
+    arrays, metadata = read_arrays("w.npz")
+
+Read next: `weights.py` and `checkpoint.py`, the two that use it.
+"""
+
+import json
+import math
+import os
+import struct
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO, TypeAlias
+
+import numpy
+
+from scratch.backend import ScratchError
+
+Shapes: TypeAlias = dict[str, tuple[int, ...]]
+
+_METADATA = "metadata"
+_MAX_TEXT = 64 * 2**20  # bytes; the largest vocabularies are a tenth of it
+_DAMAGE = (
+    zipfile.BadZipFile, zlib.error, struct.error, EOFError, KeyError, ValueError, NotImplementedError, RuntimeError,
+)
+
+
+@contextmanager
+def replacing(path: str | Path) -> Iterator[BinaryIO]:
+    """A file to write to that takes the place of `path` when the block ends well, and vanishes otherwise."""
+    path = Path(path)
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}.unfinished")
+    try:
+        with open(unfinished, "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(unfinished, path)
+    except BaseException:
+        unfinished.unlink(missing_ok=True)
+        raise
+
+
+def write_text(path: str | Path, text: str) -> None:
+    """Write `text` to `path` in UTF-8, whole or not at all."""
+    with replacing(path) as file:
+        file.write(text.encode("utf-8"))
+
+
+def read_json(path: str | Path) -> Any:
+    """The JSON in `path`. Raises: ScratchError when it is missing, too large, not UTF-8 or not JSON."""
+    try:
+        if os.path.getsize(path) > _MAX_TEXT:
+            raise ScratchError(f"{path}: larger than {_MAX_TEXT // 2**20} MiB, too large for a file of this kind")
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ScratchError(f"{path}: no such file") from None
+    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise ScratchError(f"{path}: damaged, or not JSON ({error})") from error
+
+
+def write_arrays(path: str | Path, arrays: Mapping[str, numpy.ndarray], metadata: Mapping[str, Any]) -> None:
+    """Write host arrays by name, and `metadata` as one JSON text, to an npz file: whole or not at all."""
+    text = numpy.array(json.dumps(metadata, ensure_ascii=False, allow_nan=False))
+    with replacing(path) as file:
+        numpy.savez(file, allow_pickle=False, **arrays, **{_METADATA: text})
+
+
+def read_metadata(path: str | Path) -> dict[str, Any]:
+    """The metadata of a file of `write_arrays`, without reading its arrays. Raises: as `read_arrays`."""
+    with _opened(path) as archive:
+        return _metadata(archive)
+
+
+def read_arrays(
+    path: str | Path, check: Callable[[Shapes], None] | None = None
+) -> tuple[dict[str, numpy.ndarray], dict[str, Any]]:
+    """The arrays by name, and the metadata, of a file of `write_arrays`.
+
+    `check` is given all names and shapes before any array is read, and may raise.
+
+    Raises: ScratchError when the file is missing, damaged, or holds anything but numbers that are finite.
+    """
+    with _opened(path) as archive:
+        headers = {name: _header(archive, name) for name in _names(archive) if name != _METADATA}
+        if check is not None:
+            check({name: shape for name, (shape, _) in headers.items()})
+        arrays = {name: _read(archive, name) for name in headers}
+        for name, array in arrays.items():
+            if array.dtype.kind not in "fiub" or not numpy.isfinite(array).all():
+                raise ScratchError(f"{path}: {name} holds something else than finite numbers")
+        return arrays, _metadata(archive)
+
+
+@contextmanager
+def _opened(path: str | Path) -> Iterator[zipfile.ZipFile]:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            yield archive
+    except ScratchError:
+        raise
+    except FileNotFoundError:
+        raise ScratchError(f"{path}: no such file") from None
+    except _DAMAGE as error:
+        raise ScratchError(f"{path}: damaged, or not a file of this framework ({error})") from error
+
+
+def _names(archive: zipfile.ZipFile) -> list[str]:
+    return [name.removesuffix(".npy") for name in archive.namelist()]
+
+
+def _header(archive: zipfile.ZipFile, name: str) -> tuple[tuple[int, ...], numpy.dtype]:
+    """Shape and dtype of an array, after checking that the file has as many bytes as they need."""
+    info = archive.getinfo(f"{name}.npy")
+    with archive.open(info) as file:
+        version = numpy.lib.format.read_magic(file)
+        if version not in ((1, 0), (2, 0)):
+            raise ValueError(f"{name} has array format {version}")
+        read = numpy.lib.format.read_array_header_1_0 if version[0] == 1 else numpy.lib.format.read_array_header_2_0
+        shape, _, dtype = read(file)
+        if dtype.hasobject or file.tell() + math.prod(shape) * dtype.itemsize != info.file_size:
+            raise ValueError(f"{name} is not the plain array of shape {shape} that it claims to be")
+    return shape, dtype
+
+
+def _read(archive: zipfile.ZipFile, name: str) -> numpy.ndarray:
+    with archive.open(f"{name}.npy") as file:
+        return numpy.lib.format.read_array(file, allow_pickle=False)
+
+
+def _metadata(archive: zipfile.ZipFile) -> dict[str, Any]:
+    if _METADATA not in _names(archive):
+        return {}
+    shape, dtype = _header(archive, _METADATA)
+    if shape != () or dtype.kind != "U" or dtype.itemsize > _MAX_TEXT:
+        raise ValueError("the metadata is not one text")
+    metadata = json.loads(str(_read(archive, _METADATA)))
+    if not isinstance(metadata, dict):
+        raise ValueError("the metadata is not a JSON object")
+    return metadata

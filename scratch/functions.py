@@ -1,0 +1,89 @@
+"""The functions that layers and losses are made of: pure, and safe for any finite input.
+
+`exp(1000)` is infinite and `log(0)` is minus infinity, so the textbook forms of softmax and cross-entropy break
+on perfectly good networks. The forms here give the same values and cannot overflow:
+
+    softmax(z)     = exp(z - max z) / sum exp(z - max z)
+    log_softmax(z) = (z - max z) - log sum exp(z - max z)
+    sigmoid(z)     = 0.5 tanh(0.5 z) + 0.5
+
+A mask (True where a place is real, False where it is padding) gives padding the probability zero; a row that is
+all padding becomes all zeros, never NaN.
+
+Read next: `layer.py`, the contract that every layer keeps.
+"""
+
+import random
+from typing import Any
+
+import numpy
+
+from scratch.backend import Array, ScratchError, expect, float_type, to_device, to_host, xp
+
+
+def sigmoid(z: Array) -> Array:
+    """1 / (1 + exp(-z)), elementwise, in the form that cannot overflow."""
+    return 0.5 * xp.tanh(0.5 * z) + 0.5
+
+
+def softmax(z: Any, mask: Array | None = None) -> Array:
+    """Turn scores into probabilities over the last axis; masked places get exactly 0.
+
+    Shapes: z (..., K), mask the same or one that broadcasts to it -> (..., K).
+    """
+    z = to_device(z) if isinstance(z, (list, tuple)) else z
+    if mask is None:
+        e = xp.exp(z - z.max(axis=-1, keepdims=True))
+        e /= e.sum(axis=-1, keepdims=True)
+        return e
+    # Padding must not win the maximum, so it is lowered first; and it must not count in the sum, so its exp is 0.
+    lowered = xp.where(mask, z, xp.finfo(z.dtype).min)
+    e = xp.where(mask, xp.exp(lowered - lowered.max(axis=-1, keepdims=True)), 0)
+    total = e.sum(axis=-1, keepdims=True)
+    return e / xp.where(total == 0, 1, total)
+
+
+def log_softmax(z: Array) -> Array:
+    """The logarithm of `softmax(z)` over the last axis: finite wherever z is."""
+    z = z - z.max(axis=-1, keepdims=True)
+    z -= xp.log(xp.exp(z).sum(axis=-1, keepdims=True))
+    return z
+
+
+def one_hot(ids: Any, num_ids: int) -> Array:
+    """Rows that are 1 at their id and 0 elsewhere.
+
+    Shapes: ids (...) of integers in 0 .. num_ids - 1 -> (..., num_ids).
+    """
+    ids = to_device(ids)
+    inside = ids.size == 0 or (int(ids.min()) >= 0 and int(ids.max()) < num_ids)
+    expect(inside, "one_hot", f"ids from 0 to {num_ids - 1}", "one outside")
+    return (ids[..., None] == xp.arange(num_ids)).astype(float_type())
+
+
+def sample_from(weights: Any, temperature: float = 1.0, top_k: int | None = None) -> int:
+    """Draw an index at random, index i as often as `weights[i]` says.
+
+    `weights` are probabilities or any numbers not below zero; they need not sum to 1. `temperature` below 1 favours
+    the likely ones (0 takes the likeliest), above 1 evens them out: weight i counts as `weights[i] ** (1 / t)`.
+    `top_k` draws among the k largest weights only. Chance is Python's `random`.
+
+    Raises: ScratchError for weights that are negative, not finite, all zero or no list of numbers.
+    """
+    weights = numpy.array(to_host(weights), dtype=numpy.float64)
+    total = weights.sum() if weights.ndim == 1 else 0.0
+    if not (0 < total < numpy.inf and weights.min() >= 0):
+        raise ScratchError("sample_from: expected a list of weights, none below zero and at least one above it")
+    if temperature < 0 or (top_k is not None and top_k < 1):
+        raise ScratchError(f"sample_from: expected temperature >= 0 and top_k >= 1, got {temperature} and {top_k}")
+    if top_k is not None and top_k < len(weights):
+        weights[numpy.argsort(-weights, kind="stable")[top_k:]] = 0.0
+    if temperature == 0:
+        return int(weights.argmax())
+    if temperature != 1:
+        # In logarithms, and relative to the largest: a low temperature would underflow every weight to zero.
+        with numpy.errstate(divide="ignore"):
+            weights = numpy.exp(numpy.log(weights / weights.max()) / temperature)
+    cumulative = weights.cumsum()
+    # random() < 1, so the number drawn lies below the last sum; `right` steps over indices of weight zero.
+    return int(cumulative.searchsorted(random.random() * cumulative[-1], side="right"))

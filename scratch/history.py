@@ -1,0 +1,60 @@
+"""What a run did: its figures, a progress bar, and a stop when the loss is no number any more.
+
+    history = History(folder / "history.jsonl")
+    for epoch in range(num_epochs):
+        for name in progress(names, f"epoch {epoch}"):
+            ...
+        history.add(epoch=epoch, loss=stop_unless_finite(loss, f"epoch {epoch}"))
+
+The file has one line of JSON for each `add`, written at once, so that a run can be watched while it goes on.
+
+Read next: `plots.py`.
+"""
+
+import json
+import math
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+from tqdm import tqdm
+
+from scratch.backend import ScratchError
+from scratch.files import write_text
+
+Item = TypeVar("Item")
+
+
+class History:
+    """The figures of a run, a dict for each `add`, in `rows`; and in a file of JSON lines if `path` is given.
+
+    A run that goes on gives the rows of its checkpoint, and the file begins with them.
+    """
+
+    def __init__(self, path: str | Path | None = None, rows: Sequence[dict[str, Any]] = ()) -> None:
+        self.path, self.rows = path, list(rows)
+        if path is not None:
+            write_text(path, "".join(json.dumps(row) + "\n" for row in self.rows))
+
+    def add(self, **figures: Any) -> None:
+        """Add one row."""
+        self.rows.append(figures)
+        if self.path is not None:
+            with open(self.path, "a", encoding="utf-8") as file:
+                file.write(json.dumps(figures) + "\n")
+
+    def column(self, name: str) -> list[Any]:
+        """One figure of every row that has it."""
+        return [row[name] for row in self.rows if name in row]
+
+
+def progress(items: Iterable[Item], label: str = "") -> Iterable[Item]:
+    """`items`, with a progress bar on stderr while they are gone through; silent where there is no terminal."""
+    return tqdm(items, desc=label, disable=None, leave=False, dynamic_ncols=True)
+
+
+def stop_unless_finite(loss: float, where: str) -> float:
+    """`loss` itself. Raises: ScratchError when it is infinite or not a number: the run has gone wrong for good."""
+    if not math.isfinite(loss):
+        raise ScratchError(f"the loss is {loss} in {where}: a smaller --lr may keep it finite")
+    return loss

@@ -1,0 +1,250 @@
+"""The contract that every layer keeps. If you read one chapter, read this one.
+
+A network computes y = f(x). To learn, it must know how the loss L would change with each of its numbers, and the
+chain rule lets every layer answer for itself alone:
+
+    forward:   input -> output                     (and remember what the way back needs)
+    backward:  dL/d output -> dL/d input           (and add dL/d w to w.grad for each parameter w)
+
+So training is the same five lines everywhere:
+
+    predicted = model.forward(x)
+    epoch_loss += loss.loss(predicted, y)
+    gradient = loss.gradient(predicted, y)
+    model.backward(gradient)
+    optimizer.step(model)
+
+Three rules make it safe. One forward serves one backward: a second `backward` raises instead of giving a wrong
+gradient. Gradients add up until the optimizer's step spends them, so nobody has to zero them. And a layer that is
+needed in two places of a network is used through `sibling()`: the same parameters, but a memory of its own.
+
+Shapes are batch first and channels last: (N, features), (N, T, features), (N, H, W, channels).
+
+Read next: `dense.py`, the simplest layers.
+"""
+
+import copy
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+from scratch.backend import Array, ScratchError, float_type, xp
+
+AnyLayer = TypeVar("AnyLayer", bound="Layer")
+
+
+class Parameter:
+    """An array that learns.
+
+    data: its value.
+    grad: the sum of its gradients since the last optimizer step; same shape.
+    name: its path in the model ("layers.0.w"), set by `Layer.parameters()`; its key on disk.
+    """
+
+    __slots__ = ("data", "grad", "home", "name")
+
+    def __init__(self, data: Array, name: str = "") -> None:
+        self.data = data
+        self.grad = xp.zeros_like(data)
+        self.name = name
+        self.home: tuple | None = None  # where `in_one_vector` has put it
+
+    def __reduce__(self) -> tuple:  # a copy has arrays of its own, so it must not claim this one's home
+        return Parameter, (self.data, self.name)
+
+    def __repr__(self) -> str:
+        return f"Parameter({self.name!r}, shape={self.data.shape})"
+
+
+class Layer:
+    """A function with a derivative: what `forward` did, `backward` undoes for gradients.
+
+    A subclass writes `forward(input)`, which ends with `self.remember(...)`, and `backward(gradient)`, which begins
+    with `... = self.recall()`. Its Parameters and child Layers are plain attributes, or lists of Layers, and are
+    found in the order in which they were set.
+    """
+
+    train: bool = True  # False while evaluating: Dropout lets everything through, and nothing is remembered
+    _memory: tuple | None = None
+
+    def forward(self, *inputs: Any, **kwargs: Any) -> Any:
+        """The output for the input. Remembers, once, what `backward` needs."""
+        raise NotImplementedError
+
+    def backward(self, gradient: Any) -> Any:
+        """From dL/d output to dL/d input (None for integer ids); adds to the parameters' `grad`; forgets."""
+        raise NotImplementedError
+
+    def remember(self, *values: Any) -> None:
+        """Keep `values` for one backward; while evaluating, keep nothing."""
+        self._memory = values if self.train else None
+
+    def recall(self) -> tuple:
+        """What the last forward remembered, once. Raises: RuntimeError if there is nothing (any more)."""
+        memory = self._memory
+        if memory is None:
+            raise RuntimeError(
+                f"{self}: backward needs a forward of its own just before it. A layer that is used in two places "
+                "of a network needs a sibling() for the second; inside evaluating(...) nothing is remembered"
+            )
+        self._memory = None
+        return memory
+
+    def forget(self) -> None:
+        """Drop whatever past forwards have left behind in this layer."""
+        self._memory = None
+        self.__dict__.pop("_workspaces", None)
+
+    def workspace(self, name: str, *shape: int) -> Array:
+        """An array for this layer's own use, reused from call to call: a fresh large array costs page faults.
+
+        Never returned to a caller, who may keep it while the next forward overwrites it.
+        """
+        workspaces = self.__dict__.setdefault("_workspaces", {})
+        size = 1
+        for dim in shape:
+            size *= dim
+        flat = workspaces.get(name)
+        if flat is None or flat.size < size or flat.dtype != float_type():
+            flat = workspaces[name] = xp.empty(size, dtype=float_type())
+        return flat[:size].reshape(shape)
+
+    def children(self) -> Iterator[tuple[str, Any]]:
+        """(name, Parameter or Layer) for each one directly in this layer, in the order of definition."""
+        for name, value in vars(self).items():
+            if isinstance(value, (Parameter, Layer)):
+                yield name, value
+            elif isinstance(value, (list, tuple)):
+                for i, item in enumerate(value):
+                    if isinstance(item, Layer):
+                        yield f"{name}.{i}", item
+
+    def all_layers(self) -> Iterator["Layer"]:
+        """This layer and every layer below it."""
+        yield self
+        for _, child in self.children():
+            if isinstance(child, Layer):
+                yield from child.all_layers()
+
+    def parameters(self) -> list[Parameter]:
+        """Every Parameter of this layer and below, in the order of definition, each object once; names them."""
+        found: dict[int, Parameter] = {}
+        self._collect(found, "")
+        return list(found.values())
+
+    def _collect(self, found: dict[int, Parameter], path: str) -> None:
+        for name, child in self.children():
+            if isinstance(child, Layer):
+                child._collect(found, f"{path}{name}.")
+            elif id(child) not in found:  # used in two places: listed at the first
+                child.name = path + name
+                found[id(child)] = child
+
+    def params(self) -> list[Array]:
+        """The parameters' values, as live arrays: the book's view."""
+        return [parameter.data for parameter in self.parameters()]
+
+    def grads(self) -> list[Array]:
+        """Their gradients, as live arrays in the same order: the book's view."""
+        return [parameter.grad for parameter in self.parameters()]
+
+    def zero_grads(self) -> None:
+        """Throw the gradients away. (An optimizer's `step` has done so already.)"""
+        for parameter in self.parameters():
+            parameter.grad.fill(0)
+
+    def sibling(self: AnyLayer) -> AnyLayer:
+        """A layer with the same Parameter objects and a memory of its own: for a second place in a network.
+
+        Both places add their gradients to the same `grad`, and an optimizer steps each Parameter once. torch7
+        called it a shared clone.
+        """
+        shared = {id(parameter): parameter for parameter in self.parameters()}
+        twin = copy.deepcopy(self, shared)  # what is in the memo is not copied
+        for layer in twin.all_layers():
+            layer.forget()
+        return twin
+
+    def __repr__(self) -> str:
+        dims = [f"{name}={value}" for name, value in vars(self).items() if name.endswith("_dim")]
+        return f"{type(self).__name__}({', '.join(dims)})"
+
+
+class Sequential(Layer):
+    """Layers one after the other: the output of each is the input of the next.
+
+    It takes one input and no mask: a model that needs one names its steps in a Layer of its own.
+
+    Shapes: the input of the first layer -> the output of the last.
+    """
+
+    def __init__(self, layers: Iterable[Layer]) -> None:
+        self.layers = list(layers)
+        in_one_vector(self.parameters())
+
+    def forward(self, input: Any) -> Array:
+        for layer in self.layers:
+            input = layer.forward(input)
+        return input
+
+    def backward(self, gradient: Array) -> Array:
+        for layer in reversed(self.layers):
+            gradient = layer.backward(gradient)
+        return gradient
+
+    def __repr__(self) -> str:
+        return f"Sequential([{', '.join(map(str, self.layers))}])"
+
+
+@contextmanager
+def evaluating(*models: Layer) -> Iterator[None]:
+    """Inside it, the models predict: Dropout is off, nothing is remembered, and `backward` raises."""
+    before = [(layer, layer.train) for model in models for layer in model.all_layers()]
+    for layer, _ in before:
+        layer.train = False
+    try:
+        yield
+    finally:
+        for layer, train in before:
+            layer.train = train
+
+
+def in_one_vector(parameters: list[Parameter]) -> tuple[Array, Array]:
+    """All values, and all gradients, of `parameters` as two long vectors; their own arrays become views of these.
+
+    An optimizer then updates a whole model in a handful of array operations instead of a handful for each
+    parameter. Parameters that already lie side by side in one vector stay where they are, so a part of a model can
+    be asked for without moving it; others are moved, and arrays taken out of them before are left behind.
+    """
+    if not parameters:
+        return xp.zeros(0, dtype=float_type()), xp.zeros(0, dtype=float_type())
+    dtypes = {parameter.data.dtype for parameter in parameters}
+    if len(dtypes) > 1:
+        raise ScratchError("parameters of one model must share a dtype; were some built inside precision(...)?")
+    sizes = [parameter.data.size for parameter in parameters]
+    home = parameters[0].home
+    if home is not None:
+        (data, grad, start), stop = home[:3], home[2]
+        for parameter, size in zip(parameters, sizes, strict=True):
+            if not _lives_at(parameter, data, grad, stop):
+                break
+            stop += size
+        else:
+            return data[start:stop], grad[start:stop]
+    data = xp.concatenate([parameter.data.ravel() for parameter in parameters])
+    grad = xp.concatenate([parameter.grad.ravel() for parameter in parameters])
+    stop = 0
+    for parameter, size in zip(parameters, sizes, strict=True):
+        shape, start, stop = parameter.data.shape, stop, stop + size
+        parameter.data, parameter.grad = data[start:stop].reshape(shape), grad[start:stop].reshape(shape)
+        parameter.home = (data, grad, start, parameter.data, parameter.grad)
+    return data, grad
+
+
+def _lives_at(parameter: Parameter, data: Array, grad: Array, start: int) -> bool:
+    home = parameter.home
+    return (
+        home is not None
+        and (home[0] is data and home[1] is grad and home[2] == start)
+        and (home[3] is parameter.data and home[4] is parameter.grad)  # nobody has put another array in its place
+    )

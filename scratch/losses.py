@@ -1,0 +1,173 @@
+"""How wrong a prediction is, and in which direction to move it: SSE, MSE, and cross-entropy in two forms.
+
+A loss turns a prediction and the truth into one number to make small, and its gradient starts the way back:
+
+    loss = SoftmaxCrossEntropy()
+    loss.loss(scores, ids)          # a Python float, in nats
+    model.backward(loss.gradient(scores, ids))
+
+Cross-entropy is the surprise at the truth: -log p(truth), in nats. A uniform guess among K costs log K, and every
+example prints that chance level beside its loss. Where there is a mask, only unmasked rows count.
+
+Read next: `optimizers.py`.
+"""
+
+from typing import Any
+
+from scratch.backend import Array, as_floats, expect, expect_ids, to_device, xp
+from scratch.functions import log_softmax, softmax
+from scratch.layer import Layer
+
+
+class Loss:
+    """The contract: `loss` is a Python float, `gradient` has the shape of `predicted`."""
+
+    def loss(self, predicted: Any, actual: Any, mask: Array | None = None) -> float:
+        """How wrong `predicted` is."""
+        raise NotImplementedError
+
+    def gradient(self, predicted: Any, actual: Any, mask: Array | None = None) -> Array:
+        """How the loss changes with each number of `predicted`."""
+        raise NotImplementedError
+
+    def __repr__(self) -> str:
+        return type(self).__name__
+
+
+class SSE(Loss):
+    """The sum of squared errors.
+
+        loss = sum of (predicted - actual)^2
+
+    Shapes: predicted and actual the same; mask (N, T) for (N, T, ...), the errors under it left out.
+    """
+
+    def loss(self, predicted: Any, actual: Any, mask: Array | None = None) -> float:
+        error = self._error(predicted, actual, mask)
+        return float((error * error).sum())
+
+    def gradient(self, predicted: Any, actual: Any, mask: Array | None = None) -> Array:
+        return 2 * self._error(predicted, actual, mask)
+
+    def _error(self, predicted: Any, actual: Any, mask: Array | None) -> Array:
+        predicted, actual = as_floats(predicted), as_floats(actual)
+        # Not left to broadcasting: (N, 1) - (N,) would be a matrix of N * N wrong errors.
+        expect(predicted.shape == actual.shape, self, f"a truth of shape {predicted.shape}", actual)
+        if mask is None:
+            return predicted - actual
+        expect_mask(self, mask, predicted.shape)
+        return xp.where(mask.reshape(mask.shape + (1,) * (predicted.ndim - mask.ndim)), predicted - actual, 0)
+
+
+class MSE(SSE):
+    """The mean of squared errors, over every number that is not masked.
+
+        loss = mean of (predicted - actual)^2
+
+    Shapes: as SSE.
+    """
+
+    def loss(self, predicted: Any, actual: Any, mask: Array | None = None) -> float:
+        return super().loss(predicted, actual, mask) / self._count(predicted, mask)
+
+    def gradient(self, predicted: Any, actual: Any, mask: Array | None = None) -> Array:
+        return super().gradient(predicted, actual, mask) / self._count(predicted, mask)
+
+    def _count(self, predicted: Any, mask: Array | None) -> int:
+        size = as_floats(predicted).size
+        return max(size if mask is None else size // mask.size * int(mask.sum()), 1)
+
+
+class NegativeLogLikelihood(Loss):
+    """The surprise at the truth, when the prediction is in log-probabilities (after LogSoftmax).
+
+        loss = mean over rows of -predicted[row, truth of the row]     (nats)
+
+    Shapes: predicted (..., K); actual ids (...), or one-hot rows or probabilities (..., K); mask (...).
+    Raises: ScratchError when the truth has another shape or an id outside 0 .. K - 1.
+    """
+
+    def loss(self, predicted: Any, actual: Any, mask: Array | None = None) -> float:
+        log_p = self._log_p(as_floats(predicted))
+        actual = self._truth(log_p, actual, mask)
+        if isinstance(actual, int):
+            return -float(log_p[actual])
+        if actual.ndim == log_p.ndim:
+            surprise = -(log_p * actual).sum(axis=-1)
+        else:
+            surprise = -xp.take_along_axis(log_p, actual[..., None], axis=-1)[..., 0]
+        if mask is None:
+            return float(surprise.sum()) / max(surprise.size, 1)
+        return float(xp.where(mask, surprise, 0).sum()) / max(int(mask.sum()), 1)
+
+    def gradient(self, predicted: Any, actual: Any, mask: Array | None = None) -> Array:
+        predicted = as_floats(predicted)
+        actual = self._truth(predicted, actual, mask)
+        gradient = self._without_truth(predicted, actual)
+        if isinstance(actual, int):
+            gradient[actual] -= 1
+            return gradient
+        if actual.ndim == predicted.ndim:
+            gradient -= actual
+        else:
+            rows = gradient.reshape(-1, predicted.shape[-1])  # a view: `gradient` is a fresh array
+            rows[xp.arange(len(rows)), actual.reshape(-1)] -= 1
+        if mask is not None:
+            gradient *= mask[..., None]
+        # The mean over rows divides each row's gradient by their number.
+        num_rows = predicted.size // predicted.shape[-1] if mask is None else int(mask.sum())
+        if num_rows > 1:
+            gradient /= num_rows
+        return gradient
+
+    def _log_p(self, predicted: Array) -> Array:
+        return predicted
+
+    def _without_truth(self, predicted: Array, actual: Any) -> Array:
+        # d(-predicted[truth])/d predicted is -1 at the truth and 0 elsewhere.
+        return xp.zeros_like(predicted)
+
+    def _truth(self, predicted: Array, actual: Any, mask: Array | None) -> Any:
+        """`actual` as one Python id, an array of ids, or rows of the same shape as `predicted`."""
+        num_classes = predicted.shape[-1]
+        if mask is not None:
+            expect(mask.shape == predicted.shape[:-1], self, f"a mask {predicted.shape[:-1]}", mask)
+        if isinstance(actual, int) and predicted.ndim == 1:
+            expect(0 <= actual < num_classes, self, f"an id from 0 to {num_classes - 1}", actual)
+            return actual
+        if not isinstance(actual, xp.ndarray):
+            actual = to_device(actual)
+        if actual.shape == predicted.shape:
+            return as_floats(actual)
+        right = actual.shape == predicted.shape[:-1]
+        expect(right, self, f"ids {predicted.shape[:-1]} or rows {predicted.shape}", actual)
+        expect_ids(self, actual, num_classes)
+        return actual
+
+
+class SoftmaxCrossEntropy(NegativeLogLikelihood):
+    """The surprise at the truth, when the prediction is in scores: softmax and logarithm are part of the loss.
+
+        loss = mean over rows of -log softmax(predicted)[row, truth of the row]     (nats)
+
+    Shapes: as NegativeLogLikelihood.
+    Source: Grus, Data Science from Scratch, chapter 19 ("isn't this a pleasant equation?", of its gradient).
+    Differs: from the book, the mean over rows, not their sum: one row gives the same. The book adds 1e-30 to each
+        probability; here the logarithm is taken before anything can underflow.
+    """
+
+    def _log_p(self, predicted: Array) -> Array:
+        return log_softmax(predicted)
+
+    def _without_truth(self, predicted: Array, actual: Any) -> Array:
+        # d log(sum exp z)/dz is softmax(z); the truth's own -z[truth] gives the -1 at the truth. When `actual`
+        # holds probabilities, every class is the truth with its own weight, and the weights count the softmax.
+        probabilities = softmax(predicted)
+        if not isinstance(actual, int) and actual.ndim == predicted.ndim:
+            probabilities *= actual.sum(axis=-1, keepdims=True)
+        return probabilities
+
+
+def expect_mask(who: Loss | Layer, mask: Array, shape: tuple) -> None:
+    """Raise ScratchError unless `mask` covers the first axes of `shape`."""
+    expect(mask.shape == shape[: mask.ndim], who, f"a mask that covers the first axes of {shape}", mask)

@@ -1,0 +1,14 @@
+"""The door for readers of *Data Science from Scratch*, chapter 21: its names, from the chapters that hold them.
+
+    from scratch.nlp import Vocabulary, SimpleRnn, sample_from
+
+GRU and LSTM stand in for SimpleRnn without another change.
+"""
+
+from scratch.dense import Embedding
+from scratch.functions import sample_from
+from scratch.recurrent import GRU, LSTM, SimpleRnn
+from scratch.text import Vocabulary
+from scratch.weights import load_vocab, save_vocab
+
+__all__ = ["GRU", "LSTM", "Embedding", "SimpleRnn", "Vocabulary", "load_vocab", "sample_from", "save_vocab"]

@@ -1,0 +1,37 @@
+"""Metadata of the package; tool settings are in pyproject.toml."""
+
+import re
+from pathlib import Path
+
+from setuptools import setup
+
+here = Path(__file__).parent
+version = re.search(r'__version__ = "(.+)"', (here / "scratch" / "__init__.py").read_text(encoding="utf-8"))[1]
+
+extras = {
+    "gpu": ["cupy-cuda12x>=13"],  # the same as cuda12
+    "cuda12": ["cupy-cuda12x>=13"],
+    "cuda13": ["cupy-cuda13x>=13.6"],
+    "test": ["pytest>=8", "hypothesis>=6", "ruff==0.17.6", "mypy==2.4.1"],
+    "bench": ["torch>=2.6", "threadpoolctl>=3"],
+}
+
+setup(
+    name="scratch",
+    version=version,
+    description="A deep-learning framework written to be read: NumPy and CuPy, every gradient by hand",
+    long_description=(here / "README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="MIT",
+    python_requires=">=3.10",
+    packages=["scratch"],
+    package_data={"scratch": ["py.typed"]},
+    install_requires=["numpy>=1.26", "tqdm>=4.60", "matplotlib>=3.7"],
+    extras_require=extras,
+    classifiers=[
+        "Intended Audience :: Education",
+        "Programming Language :: Python :: 3",
+        "Topic :: Scientific/Engineering :: Artificial Intelligence",
+        "Typing :: Typed",
+    ],
+)
