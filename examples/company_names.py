@@ -93,7 +93,8 @@ def letter_by_letter(model: Sequential, loss: SoftmaxCrossEntropy, optimizer: Mo
 
 def whole_name(model: Sequential, loss: SoftmaxCrossEntropy, optimizer: Momentum, ids: list[int]) -> float:
     """One step of learning for each name, back through all of its characters. Returns the summed loss, in nats."""
-    letters, next_letters = to_device([ids[:-1]]), to_device([ids[1:]])  # (1, T): a batch of one name
+    row = to_device([ids])
+    letters, next_letters = row[:, :-1], row[:, 1:]  # (1, T): a batch of one name
     predicted = model.forward(letters)
     mean = loss.loss(predicted, next_letters)
     gradient = loss.gradient(predicted, next_letters)

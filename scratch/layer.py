@@ -93,21 +93,6 @@ class Layer:
     def forget(self) -> None:
         """Drop whatever past forwards have left behind in this layer."""
         self._memory = None
-        self.__dict__.pop("_workspaces", None)
-
-    def workspace(self, name: str, *shape: int) -> Array:
-        """An array for this layer's own use, reused from call to call: a fresh large array costs page faults.
-
-        Never returned to a caller, who may keep it while the next forward overwrites it.
-        """
-        workspaces = self.__dict__.setdefault("_workspaces", {})
-        size = 1
-        for dim in shape:
-            size *= dim
-        flat = workspaces.get(name)
-        if flat is None or flat.size < size or flat.dtype != float_type():
-            flat = workspaces[name] = xp.empty(size, dtype=float_type())
-        return flat[:size].reshape(shape)
 
     def children(self) -> Iterator[tuple[str, Any]]:
         """(name, Parameter or Layer) for each one directly in this layer, in the order of definition."""

@@ -93,12 +93,13 @@ class NegativeLogLikelihood(Loss):
         if isinstance(actual, int):
             return -float(log_p[actual])
         if actual.ndim == log_p.ndim:
-            surprise = -(log_p * actual).sum(axis=-1)
+            at_truth = (log_p * actual).sum(axis=-1).reshape(-1)
         else:
-            surprise = -xp.take_along_axis(log_p, actual[..., None], axis=-1)[..., 0]
-        if mask is None:
-            return float(surprise.sum()) / max(surprise.size, 1)
-        return float(xp.where(mask, surprise, 0).sum()) / max(int(mask.sum()), 1)
+            rows = log_p.reshape(-1, log_p.shape[-1])
+            at_truth = rows[xp.arange(len(rows)), actual.reshape(-1)]
+        if mask is not None:
+            at_truth = at_truth[mask.reshape(-1)]
+        return -float(at_truth.sum()) / max(at_truth.size, 1)
 
     def gradient(self, predicted: Any, actual: Any, mask: Array | None = None) -> Array:
         predicted = as_floats(predicted)
@@ -139,8 +140,8 @@ class NegativeLogLikelihood(Loss):
             actual = to_device(actual)
         if actual.shape == predicted.shape:
             return as_floats(actual)
-        right = actual.shape == predicted.shape[:-1]
-        expect(right, self, f"ids {predicted.shape[:-1]} or rows {predicted.shape}", actual)
+        if actual.shape != predicted.shape[:-1]:
+            expect(False, self, f"ids {predicted.shape[:-1]} or rows {predicted.shape}", actual)
         expect_ids(self, actual, num_classes)
         return actual
 

@@ -19,6 +19,9 @@ with a one-hot row is one of its columns, so it is looked up instead of computed
 Read next: `losses.py`.
 """
 
+import math
+from itertools import accumulate
+from types import SimpleNamespace
 from typing import Any
 
 from scratch.backend import Array, add_at, as_floats, expect, expect_ids, to_device, xp
@@ -51,7 +54,7 @@ class Recurrent(Layer):
         self.w = Parameter(xp.concatenate([random_tensor(hidden_dim, input_dim, init=init) for _ in gates]))
         self.u = Parameter(xp.concatenate([random_tensor(hidden_dim, hidden_dim, init=init) for _ in gates]))
         self.b = Parameter(zeros(self.num_gates * hidden_dim))
-        self.reset_hidden_state()
+        self.forget()
 
     def reset_hidden_state(self) -> None:
         """Forget the carried state: the next step, or the next batch, starts from zeros."""
@@ -65,6 +68,8 @@ class Recurrent(Layer):
     def forget(self) -> None:
         super().forget()
         self.reset_hidden_state()
+        self._buffer = xp.empty(0, dtype=self.w.data.dtype)
+        self._workspaces: dict[tuple[int, int], SimpleNamespace] = {}
 
     def gates(self, blocks: Array, recurrent: Array, previous: Array, state: Array) -> None:
         """Write the new `state` (num_states, ..., H) from w x + b (in `blocks`), u h (`recurrent`) and the last."""
@@ -75,6 +80,19 @@ class Recurrent(Layer):
 
         `state_grad` comes in as the gradient of the new state and goes out as that of the previous one, as far as
         it does not pass through u.
+        """
+        raise NotImplementedError
+
+    def gates_slope(self, blocks: Array, state: Array, grad: Array) -> None:
+        """Begin `grad` with what needs no later step, for all steps at once; `gates_backward` goes on from it."""
+
+    def gates_backward(
+        self, state_grad: Array, blocks: Array, previous: Array, state: Array, grad: Array
+    ) -> Array | None:
+        """From `state_grad`, the gradient of the new state, write the gradient of `blocks` into `grad`.
+
+        Returns the gradient of the previous hidden state as far as it does not pass through u (None: all of it
+        does), and leaves the previous cell's, if there are cells, in state_grad[1].
         """
         raise NotImplementedError
 
@@ -94,7 +112,8 @@ class Recurrent(Layer):
             input = as_floats(input)
             right = input.ndim == 3 and input.shape[2] == self.input_dim
             expect(right, self, "a step ({input_dim},), sequences (N, T, {input_dim}) or ids (N, T)", input, _HINT)
-        expect(mask is None or mask.shape == input.shape[:2], self, f"a mask {input.shape[:2]}", mask)
+        if mask is not None:
+            expect(mask.shape == input.shape[:2], self, f"a mask {input.shape[:2]}", mask)
         return self._forward_sequences(input, mask)
 
     def backward(self, gradient: Array) -> Array | None:
@@ -109,10 +128,10 @@ class Recurrent(Layer):
         previous = xp.zeros((self.num_states, H), dtype=w.dtype) if self.state is None else self.state
         expect(previous.ndim == 2, self, "a state of one step (call reset_hidden_state() first)", previous)
         blocks = xp.empty(self.num_blocks * H, dtype=w.dtype)
-        projected = w[:, input] if isinstance(input, int) else w @ input
+        projected = w[:, input] if isinstance(input, int) else w.dot(input)
         xp.add(projected, self.b.data, out=blocks[: self.num_gates * H])
         self.state = xp.empty_like(previous)
-        self.gates(blocks, self.u.data @ previous[0], previous, self.state)
+        self.gates(blocks, self.u.data.dot(previous[0]), previous, self.state)
         self.remember(input, blocks, previous, self.state)
         return self.state[0]
 
@@ -121,79 +140,77 @@ class Recurrent(Layer):
         state_grad = xp.zeros(state.shape, dtype=state.dtype)
         state_grad[0] = gradient
         grad = xp.empty_like(blocks)
+        self.gates_slope(blocks, state, grad)
         self.gates_backward(state_grad, blocks, previous, state, grad)
         w_side, u_side = grad[: len(self.b.data)], grad[-len(self.b.data) :]
-        # The three lines of Linear's backward, twice: w met the input, u met the previous hidden state.
+        # Linear's backward, twice: w met the input, u met the previous hidden state.
         self.b.grad += w_side
-        self.u.grad += u_side[:, None] * previous[0]
+        self.u.grad += u_side[:, None].dot(previous[:1])
         if isinstance(input, int):
             self.w.grad[:, input] += w_side
             return None
-        self.w.grad += w_side[:, None] * input
-        return w_side @ self.w.data
+        self.w.grad += w_side[:, None].dot(input[None])
+        return w_side.dot(self.w.data)
 
-    # Whole sequences ------------------------------------------------------------------------------------------
+    # Whole sequences: inside, time comes first, so that what one step needs lies together ------------------------
 
     def _forward_sequences(self, input: Array, mask: Array | None) -> Array:
-        (N, T), H = input.shape[:2], self.hidden_dim
-        u_transposed = self.u.data.T
-        # Inside, time comes first, so that what one step needs lies together.
-        blocks = self.workspace("blocks", T * N, self.num_blocks * H)
-        rows = self._project(input.swapaxes(0, 1), blocks[:, : self.num_gates * H])
-        blocks = blocks.reshape(T, N, -1)
-        states = self.workspace("states", self.num_states, T + 1, N, H)
-        states[:, 0] = self._first_state(N)
-        recurrent = self.workspace("recurrent", N, self.num_gates * H)
+        N, T = input.shape[:2]
+        work = self._workspace(T, N)
+        rows = self._project(input.swapaxes(0, 1), work.blocks[:, : len(self.b.data)])
+        work.states[:, 0] = self._first_state(N)
         real = None if mask is None else mask.T[:, :, None]
+        hidden, state, recurrent, u_transposed = work.states[0], work.state, work.recurrent, self.u.data.T
         for t in range(T):
-            xp.matmul(states[0, t], u_transposed, out=recurrent)
-            self.gates(blocks[t], recurrent, states[:, t], states[:, t + 1])
+            hidden[t].dot(u_transposed, recurrent)
+            self.gates(work.block[t], recurrent, state[t], state[t + 1])
             if real is not None:
-                states[:, t + 1] = xp.where(real[t], states[:, t + 1], states[:, t])
+                state[t + 1][...] = xp.where(real[t], state[t + 1], state[t])
         if self.stateful:
-            self.state = states[:, T].copy()
-        self.remember(rows, blocks, states, real)
-        output = states[0, 1:].copy() if real is None else states[0, 1:] * real
+            self.state = state[T].copy()
+        self.remember(rows, work, real)
+        output = hidden[1:].copy() if real is None else hidden[1:] * real
         return output.swapaxes(0, 1)
 
     def _backward_sequences(self, gradient: Array) -> Array | None:
-        rows, blocks, states, real = self.recall()
-        T, N, H = states.shape[1] - 1, states.shape[2], self.hidden_dim
+        rows, work, real = self.recall()
         gradient = gradient.swapaxes(0, 1)
-        grad = self.workspace("grad", *blocks.shape)
-        w_side, u_side = grad[..., : self.num_gates * H], grad[..., -self.num_gates * H :]
-        state_grad = self.workspace("state_grad", self.num_states, N, H)
+        T, N, H = gradient.shape
+        grad, state_grad, state, u = work.grad, work.state_grad, work.state, self.u.data
+        self.gates_slope(work.blocks, work.states[:, 1:].reshape(-1, T * N, H), grad)
         state_grad.fill(0)
+        hidden_grad = state_grad[0]
         for t in reversed(range(T)):
             # hidden[t] is used twice: it is an output of the layer, and the next step starts from it.
             if real is None:
-                state_grad[0] += gradient[t]
-                skipped = None
+                hidden_grad += gradient[t]
             else:
-                state_grad[0] += gradient[t] * real[t]
+                hidden_grad += gradient[t] * real[t]
                 # A masked step copied the state, so all of its gradient goes past the gates to the step before.
-                skipped = xp.where(real[t], 0, state_grad)
-                state_grad -= skipped
-            self.gates_backward(state_grad, blocks[t], states[:, t], states[:, t + 1], grad[t])
+                past_gates = xp.where(real[t], 0, state_grad)
+                state_grad -= past_gates
+            past_u = self.gates_backward(state_grad, work.block[t], state[t], state[t + 1], work.block_grad[t])
             # hidden[t-1] met u[o] in recurrent[o]; so it collects u_side[o] * u[o] over o.
-            state_grad[0] += u_side[t] @ self.u.data
-            if skipped is not None:
-                state_grad += skipped
-        w_side, u_side = (side.reshape(T * N, -1) for side in (w_side, u_side))
+            work.u_side[t].dot(u, hidden_grad)
+            if past_u is not None:
+                hidden_grad += past_u
+            if real is not None:
+                state_grad += past_gates
         # Every step used the same weights, so each gradient is a sum over all T * N rows: one product.
+        w_side, u_side = grad[:, : len(u)], grad[:, -len(u) :]
         self.b.grad += w_side.sum(axis=0)
-        self.u.grad += u_side.T @ states[0, :-1].reshape(T * N, H)
+        self.u.grad += u_side.T.dot(work.states[0, :-1].reshape(T * N, H))
         if rows.ndim == 1:
             add_at(self.w.grad.T, rows, w_side)
             return None
-        self.w.grad += w_side.T @ rows
-        return (w_side @ self.w.data).reshape(T, N, self.input_dim).swapaxes(0, 1)
+        self.w.grad += w_side.T.dot(rows)
+        return w_side.dot(self.w.data).reshape(T, N, self.input_dim).swapaxes(0, 1)
 
     def _project(self, input: Array, out: Array) -> Array:
         """Write w x + b for all steps into `out`; return the inputs as rows, or the ids in a row."""
         if input.ndim == 2:
             ids = input.reshape(-1)
-            out[...] = (self.w.data.T + self.b.data)[ids]
+            out[...] = (xp.ascontiguousarray(self.w.data.T) + self.b.data)[ids]
             return ids
         rows = input.reshape(-1, self.input_dim)
         xp.matmul(rows, self.w.data.T, out=out)
@@ -204,8 +221,34 @@ class Recurrent(Layer):
         if not self.stateful or self.state is None:
             return 0.0
         right = self.state.shape == (self.num_states, N, self.hidden_dim)
-        expect(right, self, f"a batch of the carried state's size ({N}); call reset_hidden_state() first", self.state)
+        expect(right, self, f"a batch of the carried state's size, not {N}; reset_hidden_state() first", self.state)
         return self.state
+
+    def _workspace(self, T: int, N: int) -> SimpleNamespace:
+        """The arrays of a pass over N sequences of T steps, whole and as lists of steps.
+
+        They lie in one buffer that is reused from call to call, for a fresh large array costs page faults; and they
+        are never returned to a caller, who may keep what the next forward overwrites.
+        """
+        if (T, N) not in self._workspaces:
+            H, S, G, B = self.hidden_dim, self.num_states, self.num_gates, self.num_blocks
+            shapes = [(T * N, B * H), (S, T + 1, N, H), (N, G * H), (T * N, B * H), (S, N, H)]
+            sizes = [math.prod(shape) for shape in shapes]
+            if sum(sizes) > self._buffer.size:
+                self._workspaces.clear()  # else they would keep the old buffer alive
+                self._buffer = xp.empty(sum(sizes), dtype=self.w.data.dtype)
+            ends = list(accumulate(sizes))
+            blocks, states, recurrent, grad, state_grad = (
+                self._buffer[end - size : end].reshape(shape)
+                for end, size, shape in zip(ends, sizes, shapes, strict=True)
+            )
+            block_grad = list(grad.reshape(T, N, B * H))
+            self._workspaces[T, N] = SimpleNamespace(
+                blocks=blocks, states=states, recurrent=recurrent, grad=grad, state_grad=state_grad,
+                block=list(blocks.reshape(T, N, B * H)), state=[states[:, t] for t in range(T + 1)],
+                block_grad=block_grad, u_side=[step[:, -G * H :] for step in block_grad],
+            )
+        return self._workspaces[T, N]
 
 
 _HINT = "is the vocabulary the one it was trained with?"
@@ -224,13 +267,13 @@ class SimpleRnn(Recurrent):
         blocks += recurrent
         xp.tanh(blocks, out=state[0])
 
-    def gates_backward(self, state_grad: Array, blocks: Array, previous: Array, state: Array, grad: Array) -> None:
-        hidden = state[0]
-        # tanh' is 1 - tanh^2, and both products went into the same sum.
-        xp.multiply(hidden, hidden, out=grad)
+    def gates_slope(self, blocks: Array, state: Array, grad: Array) -> None:
+        # tanh' is 1 - tanh^2.
+        xp.multiply(state[0], state[0], out=grad)
         xp.subtract(1, grad, out=grad)
-        grad *= state_grad[0]
-        state_grad.fill(0)  # the previous state came in through u alone
+
+    def gates_backward(self, state_grad: Array, blocks: Array, previous: Array, state: Array, grad: Array) -> None:
+        grad *= state_grad[0]  # both products went into the same sum, so both get its gradient
 
 
 class LSTM(Recurrent):
@@ -287,7 +330,6 @@ class LSTM(Recurrent):
         grad[..., : 3 * H] *= squashed * (1 - squashed)
         g_grad *= 1 - g * g
         cell_grad *= f  # what stayed of the previous cell
-        hidden_grad.fill(0)  # the previous hidden state came in through u alone
 
 
 class GRU(Recurrent):
@@ -318,7 +360,7 @@ class GRU(Recurrent):
         state[0] *= z
         state[0] += n
 
-    def gates_backward(self, state_grad: Array, blocks: Array, previous: Array, state: Array, grad: Array) -> None:
+    def gates_backward(self, state_grad: Array, blocks: Array, previous: Array, state: Array, grad: Array) -> Array:
         H, hidden_grad = self.hidden_dim, state_grad[0]
         n, r, z, from_u = (blocks[..., k * H : (k + 1) * H] for k in range(4))
         n_grad, r_grad, z_grad, from_u_grad = (grad[..., k * H : (k + 1) * H] for k in range(4))
@@ -328,4 +370,4 @@ class GRU(Recurrent):
         # Inside n, r and u's part are the two factors of a product.
         r_grad[...] = n_grad * from_u * r * (1 - r)
         xp.multiply(n_grad, r, out=from_u_grad)
-        hidden_grad *= z  # what stayed of the previous state
+        return hidden_grad * z  # what stayed of the previous state

@@ -1,0 +1,86 @@
+"""The book's listing: batch of one, one character a step, the gradient through that one step."""
+
+import torch
+from workloads import lists
+from workloads.company import HIDDEN, IDS, LR, VOCAB, Network, gradients, ours, program, set_weights, sgd
+
+from scratch.gradient_check import relative_error
+
+SIDES = ("ours", "eager", "tuned", "lists")
+SHARE = {"ours": 100, "eager": 20, "tuned": 20, "lists": 5}  # how many names make one timing
+
+
+def steps(side):
+    """A function that learns the first names once, and returns in how many steps."""
+    ids = IDS[: SHARE[side]]
+    num_steps = sum(len(name) - 1 for name in ids)
+    if side == "ours":
+        model, loss, optimizer = ours()
+        learn = lambda name: program.letter_by_letter(model, loss, optimizer, name)  # noqa: E731
+    elif side == "lists":
+        layers = [lists.Rnn(VOCAB.size, HIDDEN), lists.Rnn(HIDDEN, HIDDEN), lists.Linear(HIDDEN, VOCAB.size)]
+        optimizer = lists.Momentum(LR)
+        learn = lambda name: lists.learn(layers, optimizer, name, VOCAB.size)  # noqa: E731
+    else:
+        learn = in_pytorch(side)
+
+    def sweep():
+        for name in ids:
+            learn(name)
+        return num_steps
+
+    return sweep
+
+
+def cells(network):
+    """The recurrent layers as cells that take one step, with the same parameters."""
+    made = []
+    for rnn in (network.first, network.second):
+        cell = torch.nn.RNNCell(rnn.input_size, HIDDEN)
+        cell.weight_ih, cell.weight_hh, cell.bias_ih, cell.bias_hh = rnn.all_weights[0]
+        made.append(cell)
+    return made
+
+
+def in_pytorch(side):
+    if side == "tuned":
+        torch.set_num_threads(1)
+    network = Network()
+    first, second = cells(network)
+    optimizer = sgd(network, fused=side == "tuned")
+    loss = torch.nn.CrossEntropyLoss()
+    one_hot = torch.eye(VOCAB.size)
+
+    def learn(name):
+        total = 0.0
+        letters = torch.tensor(name)
+        a, b = torch.zeros(HIDDEN), torch.zeros(HIDDEN)
+        for k in range(len(name) - 1):
+            a = first(one_hot[name[k]], a.detach())
+            b = second(a, b.detach())
+            error = loss(network.linear(b), letters[k + 1])
+            total += error.item()
+            optimizer.zero_grad()
+            error.backward()
+            optimizer.step()
+        return total
+
+    return learn
+
+
+def gradient_error():
+    """The largest relative difference between the two sides' gradients after the first two characters."""
+    model, loss, _ = ours()
+    network = Network()
+    set_weights(network, model)
+    first, second = cells(network)
+    a, b = torch.zeros(HIDDEN), torch.zeros(HIDDEN)
+    for letter, target in zip(IDS[0][:2], IDS[0][1:3], strict=True):
+        predicted = model.forward(letter)
+        model.zero_grads()
+        model.backward(loss.gradient(predicted, target))
+        a = first(torch.eye(VOCAB.size)[letter], a.detach())
+        b = second(a, b.detach())
+        network.zero_grad()
+        torch.nn.functional.cross_entropy(network.linear(b), torch.tensor(target)).backward()
+    return max(relative_error(p.grad, g.numpy()) for p, g in zip(model.parameters(), gradients(network), strict=True))

@@ -1,0 +1,59 @@
+"""Company names, a whole name at a step, with full back-propagation through time."""
+
+import torch
+from workloads.company import IDS, VOCAB, Network, gradients, ours, program, set_weights, sgd
+
+from scratch.backend import to_device
+from scratch.gradient_check import relative_error
+
+SIDES = ("ours", "eager", "tuned")
+
+
+def steps(side):
+    """A function that learns all names once, and returns in how many steps."""
+    if side == "ours":
+        model, loss, optimizer = ours()
+        learn = lambda name: program.whole_name(model, loss, optimizer, name)  # noqa: E731
+    else:
+        learn = in_pytorch(side)
+
+    def sweep():
+        for name in IDS:
+            learn(name)
+        return len(IDS)
+
+    return sweep
+
+
+def in_pytorch(side):
+    if side == "tuned":
+        torch.set_num_threads(1)
+    network = Network()
+    optimizer = sgd(network, fused=side == "tuned")
+    loss = torch.nn.CrossEntropyLoss()
+    one_hot = torch.eye(VOCAB.size)
+
+    def learn(name):
+        letters = torch.tensor(name)
+        hidden, _ = network.first(one_hot[letters[:-1]][None])
+        hidden, _ = network.second(hidden)
+        error = loss(network.linear(hidden)[0], letters[1:])
+        value = error.item()
+        optimizer.zero_grad()
+        error.backward()
+        optimizer.step()
+        return value
+
+    return learn
+
+
+def gradient_error():
+    """The largest relative difference between the two sides' gradients of one name."""
+    model, loss, _ = ours()
+    network = Network()
+    set_weights(network, model)
+    letters, targets = to_device([IDS[0][:-1]]), to_device([IDS[0][1:]])
+    model.backward(loss.gradient(model.forward(letters), targets))
+    hidden, _ = network.second(network.first(torch.eye(VOCAB.size)[torch.tensor(IDS[0][:-1])][None])[0])
+    torch.nn.functional.cross_entropy(network.linear(hidden)[0], torch.tensor(IDS[0][1:])).backward()
+    return max(relative_error(p.grad, g.numpy()) for p, g in zip(model.parameters(), gradients(network), strict=True))
