@@ -127,6 +127,13 @@ def as_floats(values: Any) -> Array:
     return array if array.dtype == _dtype else array.astype(_dtype)
 
 
+def as_mask(who: object, mask: Any, shape: tuple[int, ...]) -> Array:
+    """`mask` as booleans of this shape on the device. Raises: ScratchError when it is anything else."""
+    mask = to_device(mask)
+    expect(mask.shape == shape and mask.dtype.kind == "b", who, f"a mask of True and False, {shape}", mask)
+    return mask
+
+
 def add_at(target: Array, ids: Array, rows: Array) -> None:
     """`target[ids[n]] += rows[n]` for every n, where ids may repeat (`target[ids] += rows` keeps the last only).
 

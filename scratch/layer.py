@@ -61,7 +61,8 @@ class Layer:
 
     A subclass writes `forward(input)`, which ends with `self.remember(...)`, and `backward(gradient)`, which begins
     with `... = self.recall()`. Its Parameters and child Layers are plain attributes, or lists of Layers, and are
-    found in the order in which they were set.
+    found in the order in which they were set. Attributes that begin with an underscore are working memory: they
+    have a default in the class, are not copied with the layer, and go when it has to `forget`.
     """
 
     train: bool = True  # False while evaluating: Dropout lets everything through, and nothing is remembered
@@ -92,7 +93,11 @@ class Layer:
 
     def forget(self) -> None:
         """Drop whatever past forwards have left behind in this layer."""
-        self._memory = None
+        for name in [name for name in vars(self) if name.startswith("_")]:
+            delattr(self, name)
+
+    def __getstate__(self) -> dict[str, Any]:  # what copy.deepcopy takes: views into a workspace would come apart
+        return {name: value for name, value in vars(self).items() if not name.startswith("_")}
 
     def children(self) -> Iterator[tuple[str, Any]]:
         """(name, Parameter or Layer) for each one directly in this layer, in the order of definition."""

@@ -12,11 +12,11 @@ example prints that chance level beside its loss. Where there is a mask, only un
 Read next: `optimizers.py`.
 """
 
+import math
 from typing import Any
 
-from scratch.backend import Array, as_floats, expect, expect_ids, to_device, xp
+from scratch.backend import Array, as_floats, as_mask, expect, expect_ids, to_device, xp
 from scratch.functions import log_softmax, softmax
-from scratch.layer import Layer
 
 
 class Loss:
@@ -55,8 +55,8 @@ class SSE(Loss):
         expect(predicted.shape == actual.shape, self, f"a truth of shape {predicted.shape}", actual)
         if mask is None:
             return predicted - actual
-        expect_mask(self, mask, predicted.shape)
-        return xp.where(mask.reshape(mask.shape + (1,) * (predicted.ndim - mask.ndim)), predicted - actual, 0)
+        mask = as_mask(self, mask, predicted.shape[:2])
+        return xp.where(mask.reshape(mask.shape + (1,) * (predicted.ndim - 2)), predicted - actual, 0)
 
 
 class MSE(SSE):
@@ -74,8 +74,10 @@ class MSE(SSE):
         return super().gradient(predicted, actual, mask) / self._count(predicted, mask)
 
     def _count(self, predicted: Any, mask: Array | None) -> int:
-        size = as_floats(predicted).size
-        return max(size if mask is None else size // mask.size * int(mask.sum()), 1)
+        predicted = as_floats(predicted)
+        if mask is None:
+            return max(predicted.size, 1)
+        return max(int(to_device(mask).sum()) * math.prod(predicted.shape[2:]), 1)
 
 
 class NegativeLogLikelihood(Loss):
@@ -89,7 +91,7 @@ class NegativeLogLikelihood(Loss):
 
     def loss(self, predicted: Any, actual: Any, mask: Array | None = None) -> float:
         log_p = self._log_p(as_floats(predicted))
-        actual = self._truth(log_p, actual, mask)
+        actual = self._truth(log_p, actual)
         if isinstance(actual, int):
             return -float(log_p[actual])
         if actual.ndim == log_p.ndim:
@@ -98,12 +100,12 @@ class NegativeLogLikelihood(Loss):
             rows = log_p.reshape(-1, log_p.shape[-1])
             at_truth = rows[xp.arange(len(rows)), actual.reshape(-1)]
         if mask is not None:
-            at_truth = at_truth[mask.reshape(-1)]
+            at_truth = at_truth[as_mask(self, mask, log_p.shape[:-1]).reshape(-1)]
         return -float(at_truth.sum()) / max(at_truth.size, 1)
 
     def gradient(self, predicted: Any, actual: Any, mask: Array | None = None) -> Array:
         predicted = as_floats(predicted)
-        actual = self._truth(predicted, actual, mask)
+        actual = self._truth(predicted, actual)
         gradient = self._without_truth(predicted, actual)
         if isinstance(actual, int):
             gradient[actual] -= 1
@@ -113,10 +115,12 @@ class NegativeLogLikelihood(Loss):
         else:
             rows = gradient.reshape(-1, predicted.shape[-1])  # a view: `gradient` is a fresh array
             rows[xp.arange(len(rows)), actual.reshape(-1)] -= 1
-        if mask is not None:
-            gradient *= mask[..., None]
         # The mean over rows divides each row's gradient by their number.
-        num_rows = predicted.size // predicted.shape[-1] if mask is None else int(mask.sum())
+        num_rows = predicted.size // predicted.shape[-1]
+        if mask is not None:
+            mask = as_mask(self, mask, predicted.shape[:-1])
+            gradient *= mask[..., None]
+            num_rows = int(mask.sum())
         if num_rows > 1:
             gradient /= num_rows
         return gradient
@@ -128,11 +132,9 @@ class NegativeLogLikelihood(Loss):
         # d(-predicted[truth])/d predicted is -1 at the truth and 0 elsewhere.
         return xp.zeros_like(predicted)
 
-    def _truth(self, predicted: Array, actual: Any, mask: Array | None) -> Any:
+    def _truth(self, predicted: Array, actual: Any) -> Any:
         """`actual` as one Python id, an array of ids, or rows of the same shape as `predicted`."""
         num_classes = predicted.shape[-1]
-        if mask is not None:
-            expect(mask.shape == predicted.shape[:-1], self, f"a mask {predicted.shape[:-1]}", mask)
         if isinstance(actual, int) and predicted.ndim == 1:
             expect(0 <= actual < num_classes, self, f"an id from 0 to {num_classes - 1}", actual)
             return actual
@@ -167,8 +169,3 @@ class SoftmaxCrossEntropy(NegativeLogLikelihood):
         if not isinstance(actual, int) and actual.ndim == predicted.ndim:
             probabilities *= actual.sum(axis=-1, keepdims=True)
         return probabilities
-
-
-def expect_mask(who: Loss | Layer, mask: Array, shape: tuple) -> None:
-    """Raise ScratchError unless `mask` covers the first axes of `shape`."""
-    expect(mask.shape == shape[: mask.ndim], who, f"a mask that covers the first axes of {shape}", mask)

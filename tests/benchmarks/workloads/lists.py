@@ -6,6 +6,7 @@ each number by itself.
 
 import math
 import random
+from itertools import pairwise
 
 
 def matrix(rows, columns):
@@ -74,7 +75,7 @@ class Momentum:
 
     def step(self, params, grads):
         if self.updates is None:
-            self.updates = [[[0.0] * len(row) for row in p] if isinstance(p[0], list) else [0.0] * len(p) for p in params]
+            self.updates = [[[0.0] * len(r) for r in p] if isinstance(p[0], list) else [0.0] * len(p) for p in params]
         for update, param, grad in zip(self.updates, params, grads, strict=True):
             if isinstance(param[0], list):
                 for u, p, g in zip(update, param, grad, strict=True):
@@ -92,7 +93,7 @@ def learn(layers, optimizer, ids, vocab_size):
     loss = 0.0
     for layer in layers[:2]:
         layer.reset()
-    for letter, target in zip(ids, ids[1:], strict=False):
+    for letter, target in pairwise(ids):
         values = [0.0] * vocab_size
         values[letter] = 1.0
         for layer in layers:

@@ -1,0 +1,238 @@
+"""How any recurrent layer goes through a sequence, and back: what SimpleRnn, GRU and LSTM share.
+
+At each step a recurrent layer sees one input and its own last state, and makes a new one, with the same weights at
+every step:
+
+    hidden[t] = f(w input[t] + b,  u hidden[t-1],  state[t-1])
+
+The gradient flows back the same way, from the last step to the first: back-propagation through time (BPTT). All
+inputs meet `w` in one product before the loop over time, and all steps' gradients meet `w` and `u` in one product
+after it; inside the loop there is only the product with `u` and the elementwise function f. That f, and its way
+back, is all that a layer of `recurrent.py` adds.
+
+Read next: `recurrent.py`. On a first reading, begin there with SimpleRnn, and with `_forward_step` here.
+"""
+
+import math
+from itertools import accumulate
+from types import SimpleNamespace
+from typing import Any
+
+from scratch.backend import Array, add_at, as_floats, as_mask, expect, expect_ids, to_device, xp
+from scratch.initial import random_tensor, zeros
+from scratch.layer import Layer, Parameter
+
+_HINT = "is the vocabulary the one it was trained with?"
+
+
+class Recurrent(Layer):
+    """What SimpleRnn, GRU and LSTM share: steps and sequences, ids, masks, and the way back through time.
+
+    Shapes: one step (input_dim,) or one id -> (hidden_dim,); or sequences (N, T, input_dim) or ids (N, T)
+        -> (N, T, hidden_dim), with an optional mask (N, T), True where a step is real, padding to the right.
+        A masked step keeps the state and outputs zero.
+    Parameters: w (num_gates * hidden_dim, input_dim), u (num_gates * hidden_dim, hidden_dim),
+        b (num_gates * hidden_dim,).
+    State: `hidden`, carried from step to step until `reset_hidden_state()`. Sequences start from zeros, or with
+        `stateful=True` from where the last batch stopped. No gradient flows into a carried state.
+    Raises: ScratchError for an input of another rank or width, ids out of range, or a batch of another size
+        than the carried state's.
+    """
+
+    num_gates = 1
+    num_states = 1  # hidden alone, or hidden and cell
+    num_blocks = 1  # how many (..., hidden_dim) blocks `gates` keeps for `gates_backward`
+    _buffer: Array | None = None
+    _workspaces: dict[tuple[int, int], SimpleNamespace] | None = None
+
+    def __init__(self, input_dim: int, hidden_dim: int, init: str = "xavier", stateful: bool = False) -> None:
+        self.input_dim, self.hidden_dim, self.stateful = input_dim, hidden_dim, stateful
+        gates = range(self.num_gates)
+        self.w = Parameter(xp.concatenate([random_tensor(hidden_dim, input_dim, init=init) for _ in gates]))
+        self.u = Parameter(xp.concatenate([random_tensor(hidden_dim, hidden_dim, init=init) for _ in gates]))
+        self.b = Parameter(zeros(self.num_gates * hidden_dim))
+        self.reset_hidden_state()
+
+    def reset_hidden_state(self) -> None:
+        """Forget the carried state: the next step, or the next batch, starts from zeros."""
+        self.state: Array | None = None
+
+    @property
+    def hidden(self) -> Array:
+        """The carried hidden state: (hidden_dim,) after steps, (N, hidden_dim) after stateful sequences."""
+        return zeros(self.hidden_dim) if self.state is None else self.state[0]
+
+    def forget(self) -> None:
+        super().forget()
+        self.reset_hidden_state()
+
+    def gates(self, blocks: Array, recurrent: Array, previous: Array, state: Array) -> None:
+        """Write the new `state` (num_states, ..., H) from w x + b (in `blocks`), u h (`recurrent`) and the last."""
+        raise NotImplementedError
+
+    def gates_slope(self, blocks: Array, state: Array, grad: Array) -> None:
+        """Begin `grad` with what needs no later step, for all steps at once; `gates_backward` goes on from it."""
+
+    def gates_backward(
+        self, state_grad: Array, blocks: Array, previous: Array, state: Array, grad: Array
+    ) -> Array | None:
+        """From `state_grad`, the gradient of the new state, write the gradient of `blocks` into `grad`.
+
+        Returns the gradient of the previous hidden state as far as it does not pass through u (None: all of it
+        does), and leaves the previous cell's, if there are cells, in state_grad[1].
+        """
+        raise NotImplementedError
+
+    def forward(self, input: Any, mask: Array | None = None) -> Array:
+        if isinstance(input, int):
+            expect(0 <= input < self.input_dim, self, "an id from 0 to below {input_dim}", input)
+            return self._forward_step(input)
+        if not isinstance(input, xp.ndarray):
+            input = to_device(input)
+        if input.ndim == 1 and mask is None:
+            input = as_floats(input)
+            expect(input.shape == (self.input_dim,), self, "a step ({input_dim},)", input, _HINT)
+            return self._forward_step(input)
+        if input.ndim == 2 and input.dtype.kind in "iu":
+            expect_ids(self, input, self.input_dim)
+        else:
+            input = as_floats(input)
+            right = input.ndim == 3 and input.shape[2] == self.input_dim
+            expect(right, self, "a step ({input_dim},), sequences (N, T, {input_dim}) or ids (N, T)", input, _HINT)
+        return self._forward_sequences(input, None if mask is None else as_mask(self, mask, input.shape[:2]))
+
+    def backward(self, gradient: Array) -> Array | None:
+        if gradient.ndim == 1:
+            return self._backward_step(gradient)
+        return self._backward_sequences(gradient)
+
+    # One step, as in the book ----------------------------------------------------------------------------------
+
+    def _forward_step(self, input: int | Array) -> Array:
+        H, w = self.hidden_dim, self.w.data
+        previous = xp.zeros((self.num_states, H), dtype=w.dtype) if self.state is None else self.state
+        expect(previous.ndim == 2, self, "a state of one step (call reset_hidden_state() first)", previous)
+        blocks = xp.empty(self.num_blocks * H, dtype=w.dtype)
+        projected = w[:, input] if isinstance(input, int) else w.dot(input)
+        xp.add(projected, self.b.data, out=blocks[: self.num_gates * H])
+        self.state = xp.empty_like(previous)
+        self.gates(blocks, self.u.data.dot(previous[0]), previous, self.state)
+        self.remember(input, blocks, previous, self.state)
+        return self.state[0]
+
+    def _backward_step(self, gradient: Array) -> Array | None:
+        input, blocks, previous, state = self.recall()
+        state_grad = xp.zeros(state.shape, dtype=state.dtype)
+        state_grad[0] = gradient
+        grad = xp.empty_like(blocks)
+        self.gates_slope(blocks, state, grad)
+        self.gates_backward(state_grad, blocks, previous, state, grad)
+        w_side, u_side = grad[: len(self.b.data)], grad[-len(self.b.data) :]
+        # Linear's backward, twice: w met the input, u met the previous hidden state.
+        self.b.grad += w_side
+        self.u.grad += u_side[:, None].dot(previous[:1])
+        if isinstance(input, int):
+            self.w.grad[:, input] += w_side
+            return None
+        self.w.grad += w_side[:, None].dot(input[None])
+        return w_side.dot(self.w.data)
+
+    # Whole sequences: inside, time comes first, so that what one step needs lies together ------------------------
+
+    def _forward_sequences(self, input: Array, mask: Array | None) -> Array:
+        N, T = input.shape[:2]
+        work = self._workspace(T, N)
+        rows = self._project(input.swapaxes(0, 1), work.blocks[:, : len(self.b.data)])
+        work.states[:, 0] = self._first_state(N)
+        real = None if mask is None else mask.T[:, :, None]
+        hidden, state, recurrent, u_transposed = work.states[0], work.state, work.recurrent, self.u.data.T
+        for t in range(T):
+            hidden[t].dot(u_transposed, recurrent)
+            self.gates(work.block[t], recurrent, state[t], state[t + 1])
+            if real is not None:
+                state[t + 1][...] = xp.where(real[t], state[t + 1], state[t])
+        if self.stateful:
+            self.state = state[T].copy()
+        self.remember(rows, work, real)
+        output = hidden[1:].copy() if real is None else hidden[1:] * real
+        return output.swapaxes(0, 1)
+
+    def _backward_sequences(self, gradient: Array) -> Array | None:
+        rows, work, real = self.recall()
+        gradient = gradient.swapaxes(0, 1)
+        T, N, H = gradient.shape
+        grad, state_grad, state, u = work.grad, work.state_grad, work.state, self.u.data
+        self.gates_slope(work.blocks, work.states[:, 1:].reshape(-1, T * N, H), grad)
+        state_grad.fill(0)
+        hidden_grad = state_grad[0]
+        for t in reversed(range(T)):
+            # hidden[t] is used twice: it is an output of the layer, and the next step starts from it.
+            if real is None:
+                hidden_grad += gradient[t]
+            else:
+                hidden_grad += gradient[t] * real[t]
+                # A masked step copied the state, so all of its gradient goes past the gates to the step before.
+                past_gates = xp.where(real[t], 0, state_grad)
+                state_grad -= past_gates
+            past_u = self.gates_backward(state_grad, work.block[t], state[t], state[t + 1], work.block_grad[t])
+            # hidden[t-1] met u[o] in recurrent[o]; so it collects u_side[o] * u[o] over o.
+            work.u_side[t].dot(u, hidden_grad)
+            if past_u is not None:
+                hidden_grad += past_u
+            if real is not None:
+                state_grad += past_gates
+        # Every step used the same weights, so each gradient is a sum over all T * N rows: one product.
+        w_side, u_side = grad[:, : len(u)], grad[:, -len(u) :]
+        self.b.grad += w_side.sum(axis=0)
+        self.u.grad += u_side.T.dot(work.states[0, :-1].reshape(T * N, H))
+        if rows.ndim == 1:
+            add_at(self.w.grad.T, rows, w_side)
+            return None
+        self.w.grad += w_side.T.dot(rows)
+        return w_side.dot(self.w.data).reshape(T, N, self.input_dim).swapaxes(0, 1)
+
+    def _project(self, input: Array, out: Array) -> Array:
+        """Write w x + b for all steps into `out`; return the inputs as rows, or the ids in a row."""
+        if input.ndim == 2:
+            ids = input.reshape(-1)
+            out[...] = (xp.ascontiguousarray(self.w.data.T) + self.b.data)[ids]
+            return ids
+        rows = input.reshape(-1, self.input_dim)
+        xp.matmul(rows, self.w.data.T, out=out)
+        out += self.b.data
+        return rows
+
+    def _first_state(self, N: int) -> Array | float:
+        if not self.stateful or self.state is None:
+            return 0.0
+        right = self.state.shape == (self.num_states, N, self.hidden_dim)
+        expect(right, self, f"a batch of the carried state's size, not {N}; reset_hidden_state() first", self.state)
+        return self.state
+
+    def _workspace(self, T: int, N: int) -> SimpleNamespace:
+        """The arrays of a pass over N sequences of T steps, whole and as lists of steps.
+
+        They lie in one buffer that is reused from call to call, for a fresh large array costs page faults; and they
+        are never returned to a caller, who may keep what the next forward overwrites.
+        """
+        if self._buffer is None or self._workspaces is None or self._buffer.dtype != self.w.data.dtype:
+            self._buffer, self._workspaces = xp.empty(0, dtype=self.w.data.dtype), {}
+        if (T, N) not in self._workspaces:
+            H, S, G, B = self.hidden_dim, self.num_states, self.num_gates, self.num_blocks
+            shapes = [(T * N, B * H), (S, T + 1, N, H), (N, G * H), (T * N, B * H), (S, N, H)]
+            sizes = [math.prod(shape) for shape in shapes]
+            if sum(sizes) > self._buffer.size:
+                self._workspaces.clear()  # else they would keep the old buffer alive
+                self._buffer = xp.empty(sum(sizes), dtype=self.w.data.dtype)
+            ends = list(accumulate(sizes))
+            blocks, states, recurrent, grad, state_grad = (
+                self._buffer[end - size : end].reshape(shape)
+                for end, size, shape in zip(ends, sizes, shapes, strict=True)
+            )
+            block_grad = list(grad.reshape(T, N, B * H))
+            self._workspaces[T, N] = SimpleNamespace(
+                blocks=blocks, states=states, recurrent=recurrent, grad=grad, state_grad=state_grad,
+                block=list(blocks.reshape(T, N, B * H)), state=[states[:, t] for t in range(T + 1)],
+                block_grad=block_grad, u_side=[step[:, -G * H :] for step in block_grad],
+            )
+        return self._workspaces[T, N]

@@ -1,0 +1,95 @@
+"""Every layer, each way it can be called: what the tests of the contract are run on."""
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pytest
+
+from scratch.activations import LogSoftmax, Relu, Sigmoid, Softmax, Tanh
+from scratch.backend import to_device
+from scratch.dense import Embedding, Flatten, Linear
+from scratch.layer import Layer, Sequential
+from scratch.recurrent import GRU, LSTM, SimpleRnn
+from scratch.regular import Dropout
+
+N, T, D, H = 2, 3, 5, 4  # odd and never equal, so that an exchanged axis shows
+
+
+@dataclass
+class Case:
+    """A layer and an input. `before` is called ahead of every forward, so that equal forwards are equal."""
+
+    name: str
+    make: Callable[[], Layer]
+    input: Callable[[int], Any]  # from the batch size; None where there is no batch
+    before: Callable[[Layer], Any] = lambda layer: None
+    mask: np.ndarray | None = None
+    batch: bool = True
+    kwargs: dict[str, Any] = field(default_factory=dict)
+
+    def inputs(self, num_rows: int = N) -> Any:
+        """The input on the device, the same at every call."""
+        value = self.input(num_rows)
+        return value if isinstance(value, int) else to_device(value)
+
+    def forward(self, layer: Layer, input: Any) -> Any:
+        self.before(layer)
+        return layer.forward(input, **self.options())
+
+    def options(self) -> dict[str, Any]:
+        return {} if self.mask is None else {"mask": to_device(self.mask)}
+
+
+def floats(*shape: int) -> np.ndarray:
+    # Nowhere near 0, where Relu has its kink.
+    values = np.random.default_rng(1).uniform(0.2, 1.5, shape)
+    return values * np.random.default_rng(2).choice([-1, 1], shape)
+
+
+def ids(*shape: int) -> np.ndarray:
+    return np.random.default_rng(3).integers(0, D, shape)
+
+
+def reset(layer: Layer) -> None:
+    layer.reset_hidden_state()
+
+
+MASK = np.array([[True, True, True], [True, False, False]])
+
+CASES = [
+    Case("Linear on rows", lambda: Linear(D, H), lambda n: floats(n, D)),
+    Case("Linear on sequences", lambda: Linear(D, H), lambda n: floats(n, T, D)),
+    Case("Linear on a vector", lambda: Linear(D, H), lambda n: floats(D), batch=False),
+    Case("Embedding", lambda: Embedding(D, H), lambda n: ids(n, T)),
+    Case("Embedding of one id", lambda: Embedding(D, H), lambda n: np.array(3), batch=False),
+    Case("Embedding of many", lambda: Embedding(301, H), lambda n: 97 * ids(n, T) % 301),
+    Case("Flatten", Flatten, lambda n: floats(n, T, D)),
+    Case("Sigmoid", Sigmoid, lambda n: floats(n, D)),
+    Case("Tanh", Tanh, lambda n: floats(n, D)),
+    Case("Relu", Relu, lambda n: floats(n, D)),
+    Case("Softmax", Softmax, lambda n: floats(n, D)),
+    Case("LogSoftmax", LogSoftmax, lambda n: floats(n, D)),
+    Case("Dropout", lambda: Dropout(0.4), lambda n: floats(n, D), before=lambda layer: random.seed(5)),
+    Case("Sequential", lambda: Sequential([Linear(D, H), Tanh(), Linear(H, T)]), lambda n: floats(n, D)),
+]
+for kind in (SimpleRnn, GRU, LSTM):
+    CASES += [
+        Case(f"{kind.__name__}, a step", lambda k=kind: k(D, H), lambda n: floats(D), before=reset, batch=False),
+        Case(f"{kind.__name__}, a step of an id", lambda k=kind: k(D, H), lambda n: 3, before=reset, batch=False),
+        Case(f"{kind.__name__}, sequences", lambda k=kind: k(D, H), lambda n: floats(n, T, D)),
+        Case(f"{kind.__name__}, ids", lambda k=kind: k(D, H), lambda n: ids(n, T)),
+        Case(f"{kind.__name__}, masked", lambda k=kind: k(D, H), lambda n: floats(n, T, D), mask=MASK),
+        Case(
+            f"{kind.__name__}, stateful", lambda k=kind: k(D, H, stateful=True), lambda n: floats(n, T, D),
+            before=reset,
+        ),
+    ]
+
+
+def each_case(**only: bool) -> Any:
+    """A parametrization of a test over the cases (with a batch axis, if batch=True)."""
+    chosen = [case for case in CASES if all(getattr(case, key) == value for key, value in only.items())]
+    return pytest.mark.parametrize("case", chosen, ids=lambda case: case.name)

@@ -1,0 +1,181 @@
+"""What every layer promises, tried on every layer."""
+
+import copy
+
+import numpy as np
+import pytest
+from cases import N, each_case
+
+from scratch.backend import precision, to_device, to_host
+from scratch.dense import Linear
+from scratch.gradient_check import gradient_errors, relative_error
+from scratch.layer import Layer, Sequential, evaluating
+from scratch.optimizers import GradientDescent
+
+
+def run(case, layer, input, weights=None):
+    """One forward and backward: output, input gradient and parameter gradients, on the host."""
+    output = case.forward(layer, input)
+    if weights is None:
+        weights = np.random.default_rng(9).normal(size=output.shape)
+    layer.zero_grads()
+    gradient = layer.backward(to_device(weights))
+    arrays = [output, gradient, *layer.grads()]
+    return [None if array is None else to_host(array).copy() for array in arrays]
+
+
+def same(found, expected, tolerance=0.0):
+    for a, b in zip(found, expected, strict=True):
+        assert (a is None) == (b is None)
+        if a is not None:
+            assert relative_error(a, b) <= tolerance
+
+
+@each_case()
+def test_gradients_are_what_central_differences_say(case, device):
+    with precision("float64"):
+        layer = case.make()
+        before = lambda: case.before(layer)  # noqa: E731
+        errors = gradient_errors(layer, case.inputs(), before=before, **case.options())
+        assert errors or not layer.parameters()
+        for name, error in errors.items():
+            assert error < 1e-7, name
+
+
+@each_case()
+def test_two_training_steps(case, device):
+    with precision("float64"):
+        layer, optimizer = case.make(), GradientDescent(0.1)
+        input = case.inputs()
+        run(case, layer, input)
+        optimizer.step(layer)
+        assert all(not to_host(grad).any() for grad in layer.grads())
+        fresh = copy.deepcopy(layer)
+        same(run(case, layer, input), run(case, fresh, input), 1e-12)
+
+
+@each_case(batch=True)
+def test_a_batch_of_one(case, device):
+    if case.mask is not None:
+        pytest.skip("the mask is of the whole batch")
+    layer, whole, one = case.make(), case.inputs(), case.inputs(N)[:1]
+    expected = to_host(case.forward(layer, whole))[:1]
+    output, gradient, *_ = run(case, layer, one)
+    if case.name != "Dropout":  # its chance depends on the size
+        assert relative_error(output, expected) < 1e-6
+    assert gradient is None or gradient.shape == one.shape
+
+
+@each_case()
+def test_a_forward_that_is_not_followed_by_a_backward_changes_nothing(case):
+    layer, input = case.make(), case.inputs()
+    expected = run(case, layer, input)
+    case.forward(layer, case.inputs())
+    same(run(case, layer, input), expected)
+
+
+@each_case()
+def test_a_second_backward_is_refused(case):
+    layer = case.make()
+    output = case.forward(layer, case.inputs())
+    layer.backward(output)
+    with pytest.raises(RuntimeError, match=r"sibling\(\)"):
+        layer.backward(output)
+
+
+@each_case()
+def test_evaluating_remembers_nothing(case):
+    layer = case.make()
+    output = case.forward(layer, case.inputs())
+    with evaluating(layer):
+        case.forward(layer, case.inputs())
+        with pytest.raises(RuntimeError):
+            layer.backward(output)
+    with pytest.raises(RuntimeError):
+        layer.backward(output)
+    assert layer.train
+
+
+@each_case()
+def test_float32_stays_float32(case, device):
+    layer = case.make()
+    for array in run(case, layer, case.inputs()) + layer.params():
+        assert array is None or array.dtype == np.float32
+
+
+@each_case()
+def test_the_stand_in_device_computes_the_same(case, device):
+    # Compared within one test by the numbers of the run that has no device: the cases are the same at every call.
+    found = run(case, case.make(), case.inputs())
+    previous = RESULTS.setdefault(case.name, found)
+    same(found, previous, 1e-6)
+
+
+RESULTS: dict = {}
+
+
+@each_case()
+def test_a_sibling_shares_parameters_and_nothing_else(case):
+    with precision("float64"):
+        layer, twin = case.make(), None
+        case.forward(layer, case.inputs())  # leaves a memory that the sibling must not take over
+        twin = layer.sibling()
+        assert all(a is b for a, b in zip(layer.parameters(), twin.parameters(), strict=True))
+        with pytest.raises(RuntimeError):
+            twin.backward(case.forward(copy.deepcopy(layer), case.inputs()))
+        if case.mask is not None or not case.batch:
+            return
+        # Two places in one network, against two copies whose gradients are summed by hand.
+        first, second = case.inputs(), case.inputs(N + 1)
+        copies = [copy.deepcopy(layer), copy.deepcopy(layer)]
+        outputs = [case.forward(copied, input) for copied, input in zip(copies, (first, second), strict=True)]
+        for copied, output in zip(copies, outputs, strict=True):
+            copied.zero_grads()
+            copied.backward(output)
+        layer.zero_grads()
+        a, b = case.forward(layer, first), case.forward(twin, second)
+        twin.backward(b)
+        layer.backward(a)
+        for grad, one, other in zip(layer.grads(), copies[0].grads(), copies[1].grads(), strict=True):
+            assert relative_error(grad, one + other) < 1e-12
+
+
+def test_a_layer_twice_in_a_chain_is_refused_and_its_sibling_is_right():
+    with precision("float64"):
+        layer, x = Linear(3, 3), to_device(np.random.default_rng(0).normal(size=(2, 3)))
+        twice = Sequential([layer, layer])
+        output = twice.forward(x)
+        with pytest.raises(RuntimeError, match="sibling"):
+            twice.backward(output)
+        shared = Sequential([layer, layer.sibling()])
+        assert len(shared.parameters()) == 2
+        assert max(gradient_errors(shared, x).values()) < 1e-7
+
+
+def test_parameters_come_in_order_with_their_paths():
+    class Model(Layer):
+        def __init__(self):
+            self.encoder = Linear(3, 4)
+            self.tower = Sequential([Linear(4, 4), Linear(4, 2)])
+
+    names = [p.name for p in Model().parameters()]
+    assert names == ["encoder.w", "encoder.b", "tower.layers.0.w", "tower.layers.0.b", "tower.layers.1.w",
+                     "tower.layers.1.b"]
+
+
+def test_a_shape_error_names_layer_expectation_and_cause():
+    with pytest.raises(ValueError) as caught:
+        Linear(64, 10).forward(to_device(np.zeros((32, 50))))
+    assert str(caught.value) == (
+        "Linear(input_dim=64, output_dim=10): expected input (..., 64), got (32, 50); "
+        "is the vocabulary the one it was trained with?"
+    )
+
+
+def test_evaluating_puts_back_what_was_set_by_hand():
+    model = Sequential([Linear(2, 2), Linear(2, 2)])
+    model.layers[0].train = False
+    with evaluating(model):
+        assert not model.layers[1].train
+    assert not model.layers[0].train
+    assert model.layers[1].train
