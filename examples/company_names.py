@@ -24,7 +24,7 @@ from typing import Any
 from scratch.backend import ScratchError, to_device
 from scratch.checkpoint import load_checkpoint, save_checkpoint
 from scratch.dense import Linear
-from scratch.files import read_metadata
+from scratch.files import read_metadata, read_shapes
 from scratch.functions import sample_from, softmax
 from scratch.history import History, progress, stop_unless_finite
 from scratch.layer import Sequential, evaluating
@@ -245,11 +245,20 @@ def keep_unfinished(checkpoint: Path) -> None:
 
 def load(flags: Namespace) -> tuple[Sequential, Vocabulary, dict[str, Any]]:
     """The network, vocabulary and metadata in flags.weights."""
-    metadata = read_metadata(flags.weights)
-    if metadata.get("program") != "company_names" or metadata.get("layer") not in LAYERS:
+    metadata, shapes = read_metadata(flags.weights), read_shapes(flags.weights)
+    # Sizes are taken from the arrays, which cannot claim to be larger than the file is.
+    hidden, names = shapes.get("layers.1.u", (0, 0))[-1], metadata.get("names")
+    right = (
+        metadata.get("program") == "company_names" and metadata.get("layer") in list(LAYERS) and hidden > 0
+        and metadata.get("hidden") == hidden and type(metadata.get("loss")) is float
+        and isinstance(names, list) and all(isinstance(name, str) for name in names)
+    )
+    if not right:
         raise ScratchError(f"{flags.weights}: not weights of this program")
-    vocab = vocabulary_of(metadata["vocabulary"], flags.weights)
-    model = build(metadata["layer"], vocab.size, metadata["hidden"])
+    vocab = vocabulary_of(metadata.get("vocabulary"), flags.weights)
+    if (vocab.size,) != shapes.get("layers.2.b") or not {START, STOP} <= vocab.w2i.keys():
+        raise ScratchError(f"{flags.weights}: its vocabulary is not the one of its network")
+    model = build(metadata["layer"], vocab.size, hidden)
     load_weights(model, flags.weights)
     return model, vocab, metadata
 

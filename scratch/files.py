@@ -82,6 +82,12 @@ def read_metadata(path: str | Path) -> dict[str, Any]:
         return _metadata(archive)
 
 
+def read_shapes(path: str | Path) -> Shapes:
+    """Names and shapes of the arrays in a file of `write_arrays`, which are not read. Raises: as `read_arrays`."""
+    with _opened(path) as archive:
+        return {name: _header(archive, name)[0] for name in _names(archive) if name != _METADATA}
+
+
 def read_arrays(
     path: str | Path, check: Callable[[Shapes], None] | None = None
 ) -> tuple[dict[str, numpy.ndarray], dict[str, Any]]:

@@ -16,6 +16,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
+import numpy
+
 from scratch.backend import DEVICES, ScratchError, use
 from scratch.files import write_text
 
@@ -75,7 +77,9 @@ class Parser(argparse.ArgumentParser):
 def run(main: Callable[[], None]) -> NoReturn:
     """Call `main` and exit: 0 when it returns, 2 with one line on stderr for bad input, 130 for Ctrl-C."""
     try:
-        main()
+        # A run that goes wrong is found by its loss, in words; NumPy's own warnings would only come in between.
+        with numpy.errstate(over="ignore", invalid="ignore"):
+            main()
         sys.stdout.flush()
     except KeyboardInterrupt:
         _say("stopped")

@@ -1,0 +1,96 @@
+"""What PyTorch computes for our layers, losses and optimizers: python tests/make_twins.py writes tests/twins.npz.
+
+The tests compare with that file everywhere, and compare the file with PyTorch itself where PyTorch is installed.
+"""
+
+from pathlib import Path
+
+import numpy as np
+
+FILE = Path(__file__).with_name("twins.npz")
+N, T, D, H, V = 2, 3, 5, 4, 7
+
+
+def twins():
+    """{"case/array": array} of inputs, weights, outputs and gradients, in float64."""
+    import torch
+    from torch import nn
+
+    torch.manual_seed(0)
+    torch.set_default_dtype(torch.float64)
+    found = {}
+
+    def keep(case, **arrays):
+        for name, array in arrays.items():
+            found[f"{case}/{name}"] = array.detach().numpy().copy()
+
+    def recurrent(case, make):
+        layer = make(D, H, batch_first=True)
+        with torch.no_grad():
+            layer.bias_hh_l0.zero_()  # ours has one bias
+        x, g = torch.randn(N, T, D, requires_grad=True), torch.randn(N, T, H)
+        output, _ = layer(x)
+        output.backward(g)
+        keep(
+            case, input=x, gradient=g, output=output, input_grad=x.grad,
+            w=layer.weight_ih_l0, u=layer.weight_hh_l0, b=layer.bias_ih_l0,
+            w_grad=layer.weight_ih_l0.grad, u_grad=layer.weight_hh_l0.grad, b_grad=layer.bias_ih_l0.grad,
+        )
+
+    recurrent("SimpleRnn", nn.RNN)
+    recurrent("GRU", nn.GRU)
+    recurrent("LSTM", nn.LSTM)
+
+    def simple(case, layer, x, **weights):
+        x.requires_grad_(x.is_floating_point())
+        output = layer(x)
+        g = torch.randn(*output.shape)
+        output.backward(g)
+        grads = {f"{name}_grad": weight.grad for name, weight in weights.items()}
+        if x.grad is not None:
+            grads["input_grad"] = x.grad
+        keep(case, input=x, gradient=g, output=output, **weights, **grads)
+
+    linear, embedding = nn.Linear(D, H), nn.Embedding(V, H)
+    simple("Linear", linear, torch.randn(N, T, D), w=linear.weight, b=linear.bias)
+    simple("Embedding", embedding, torch.randint(0, V, (N, T)), w=embedding.weight)
+    for case, layer in (
+        ("Sigmoid", nn.Sigmoid()), ("Tanh", nn.Tanh()), ("Relu", nn.ReLU()), ("Softmax", nn.Softmax(-1)),
+        ("LogSoftmax", nn.LogSoftmax(-1)),
+    ):
+        simple(case, layer, torch.randn(N, D))
+
+    def loss(case, function, predicted, actual):
+        predicted.requires_grad_(True)
+        value = function(predicted, actual)
+        value.backward()
+        keep(case, predicted=predicted, actual=actual, loss=value, gradient=predicted.grad)
+
+    ids = torch.randint(0, V, (N,))
+    loss("SoftmaxCrossEntropy", nn.CrossEntropyLoss(), torch.randn(N, V), ids)
+    loss("NegativeLogLikelihood", nn.NLLLoss(), torch.randn(N, V).log_softmax(-1), ids)
+    loss("MSE", nn.MSELoss(), torch.randn(N, D), torch.randn(N, D))
+    loss("SSE", nn.MSELoss(reduction="sum"), torch.randn(N, D), torch.randn(N, D))
+
+    def optimizer(case, make, clip=None):
+        start, gradients = torch.randn(3, D), torch.randn(4, 3, D)
+        p = torch.nn.Parameter(start.clone())
+        its = make([p])
+        for g in gradients:
+            p.grad = g.clone()
+            if clip:
+                torch.nn.utils.clip_grad_norm_([p], clip)
+            its.step()
+        keep(case, start=start, gradients=gradients, end=p)
+
+    optimizer("GradientDescent", lambda p: torch.optim.SGD(p, lr=0.1))
+    optimizer("GradientDescent, clipped", lambda p: torch.optim.SGD(p, lr=0.1), clip=0.7)
+    optimizer("RMSProp", lambda p: torch.optim.RMSprop(p, lr=0.01, alpha=0.9))
+    optimizer("Adam", lambda p: torch.optim.Adam(p, lr=0.01))
+    optimizer("AdamW", lambda p: torch.optim.AdamW(p, lr=0.01, weight_decay=0.1))
+    torch.set_default_dtype(torch.float32)
+    return found
+
+
+if __name__ == "__main__":
+    np.savez_compressed(FILE, **twins())

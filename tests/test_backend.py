@@ -1,0 +1,176 @@
+import random
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from scratch import backend
+from scratch.backend import ScratchError, add_at, as_floats, float_type, precision, to_device, to_host, xp
+from scratch.functions import log_softmax, one_hot, sample_from, sigmoid, softmax
+from scratch.gradient_check import gradient_errors
+from scratch.initial import INITS, random_tensor
+from scratch.layer import Layer
+
+
+def test_the_stand_in_refuses_what_cupy_would(device):
+    if device != "fake":
+        pytest.skip("about the stand-in")
+    here, there = np.ones(3, dtype=np.float32), to_device([1.0, 1.0, 1.0])
+    for slip in (
+        lambda: there + here, lambda: here + there, lambda: np.tanh(there), lambda: np.concatenate([there, there]),
+        lambda: xp.tanh(here), lambda: there[np.array([0])], lambda: there.dot(here), lambda: xp.add(there, here),
+    ):
+        with pytest.raises(TypeError):
+            slip()
+    with pytest.raises(ScratchError, match="to_device"):
+        as_floats(here)
+
+
+def test_crossings(device):
+    there = to_device([[1, 2], [3, 4.5]])
+    assert isinstance(there, xp.ndarray)
+    assert there.dtype == np.float32
+    assert type(to_host(there)) is np.ndarray
+    assert to_device([1, 2]).dtype.kind == "i"
+    with pytest.raises(ScratchError, match="numbers"):
+        to_device(["a"])
+    with pytest.raises((ScratchError, ValueError)):
+        to_device([[1, 2], [3]])
+
+
+def test_precision_is_put_back():
+    with pytest.raises(KeyError), precision("float64"):
+        assert float_type() == np.float64
+        raise KeyError
+    assert float_type() == np.float32
+    with pytest.raises(ScratchError, match="float16"), precision("float16"):
+        pass
+
+
+def test_unknown_devices_and_a_missing_cupy_are_explained(monkeypatch):
+    with pytest.raises(ScratchError, match="unknown device 'tpu'"):
+        backend.use("tpu")
+    monkeypatch.setitem(sys.modules, "cupy", None)
+    with pytest.raises(ScratchError, match=r"pip install '\.\[cuda12\]'"):
+        backend.use("cuda")
+    assert xp.tanh(0.0) == 0.0  # what was chosen before still stands
+
+
+def test_a_gpu_that_is_not_there_is_explained(monkeypatch):
+    from fake_device import FakeCupy
+
+    cupy = FakeCupy()
+    cupy.cuda.runtime.getDeviceCount = lambda: 0
+    monkeypatch.setitem(sys.modules, "cupy", cupy)
+    with pytest.raises(ScratchError, match="no GPU is visible"):
+        backend.use("cuda")
+
+    def no_driver():
+        raise RuntimeError("cudaErrorInsufficientDriver")
+
+    cupy.cuda.runtime.getDeviceCount = no_driver
+    with pytest.raises(ScratchError, match="cudaErrorInsufficientDriver"):
+        backend.use("cuda")
+
+
+def test_the_environment_chooses_the_device():
+    code = "from scratch.backend import xp; xp.tanh"
+    run = subprocess.run(
+        [sys.executable, "-c", code], env={"SCRATCH_DEVICE": "abacus", "PATH": ""}, capture_output=True, text=True
+    )
+    assert "unknown device 'abacus'" in run.stderr
+
+
+@pytest.mark.parametrize("num_ids", [5, 300])
+def test_add_at_adds_repeated_ids(num_ids, device):
+    rng = np.random.default_rng(0)
+    ids, rows = rng.integers(0, num_ids, 40), rng.normal(size=(40, 3))
+    expected = np.ones((num_ids, 3))
+    np.add.at(expected, ids, rows)
+    target = to_device(np.ones((num_ids, 3)))
+    add_at(target, to_device(ids), to_device(rows))
+    assert np.allclose(to_host(target), expected, atol=1e-5)
+    add_at(target, to_device(ids)[:0], to_device(rows)[:0])
+    assert np.allclose(to_host(target), expected, atol=1e-5)
+
+
+def test_functions_survive_large_numbers(device):
+    z = to_device([[1000.0, 0.0, -1000.0]])
+    assert np.allclose(to_host(softmax(z)), [[1, 0, 0]])
+    assert np.allclose(to_host(log_softmax(z)), [[0, -1000, -2000]])
+    assert np.allclose(to_host(sigmoid(z)), [[1, 0.5, 0]])
+    assert to_host(softmax([1.0, 1.0])).tolist() == [0.5, 0.5]
+
+
+def test_masked_softmax(device):
+    z, mask = to_device([[1.0, 2.0, 99.0], [5.0, 6.0, 7.0]]), to_device([[True, True, False], [False] * 3])
+    found = to_host(softmax(z, mask))
+    assert np.allclose(found[0, :2], to_host(softmax(z[:1, :2])))
+    assert not found[0, 2] and not found[1].any()
+
+
+def test_one_hot(device):
+    assert to_host(one_hot([[2], [0]], 3)).tolist() == [[[0, 0, 1]], [[1, 0, 0]]]
+    with pytest.raises(ScratchError, match="ids from 0 to 2"):
+        one_hot([3], 3)
+
+
+def test_sampling_follows_the_weights():
+    counts = np.bincount([sample_from([1, 0, 3]) for _ in range(4000)], minlength=3) / 4000
+    assert counts[1] == 0
+    assert abs(counts[2] - 0.75) < 0.03
+    assert {sample_from([0.2, 0.5, 0.3], temperature=0) for _ in range(20)} == {1}
+    assert {sample_from([0.2, 0.5, 0.3], top_k=2) for _ in range(99)} == {1, 2}
+    assert {sample_from([1e-300, 1.0], temperature=1e-3) for _ in range(20)} == {1}
+    warm = np.bincount([sample_from([1, 9], temperature=2) for _ in range(4000)]) / 4000
+    assert abs(warm[0] - 0.25) < 0.03  # 1 : sqrt(9)
+
+
+@pytest.mark.parametrize("weights", [[], [0, 0], [1, -1], [float("nan"), 1], [float("inf"), 1], [[1, 2]]])
+def test_what_cannot_be_sampled_from_is_refused(weights):
+    with pytest.raises(ScratchError, match="expected a list of weights"):
+        sample_from(weights)
+
+
+@pytest.mark.parametrize(("init", "spread"), [("normal", 1), ("xavier", (2 / 500) ** 0.5), ("he", (2 / 300) ** 0.5)])
+def test_spreads(init, spread):
+    w = random_tensor(200, 300, init=init)
+    assert abs(float(w.std()) / spread - 1) < 0.02
+    assert abs(float(w.mean())) < 0.02 * max(spread, 0.1)
+
+
+def test_orthogonal_keeps_lengths():
+    for shape in ((5, 5), (7, 3), (3, 7)):
+        w = to_host(random_tensor(*shape, init="orthogonal"))
+        small = w @ w.T if shape[0] < shape[1] else w.T @ w
+        assert np.allclose(small, np.eye(min(shape)), atol=1e-5)
+
+
+def test_the_seed_of_random_is_the_seed_of_everything(device):
+    for init in INITS:
+        random.seed(7)
+        first = to_host(random_tensor(3, 4, init=init))
+        random.seed(7)
+        assert np.array_equal(to_host(random_tensor(3, 4, init=init)), first)
+        assert not np.array_equal(to_host(random_tensor(3, 4, init=init)), first)
+    with pytest.raises(ScratchError, match="choose one of"):
+        random_tensor(3, 4, init="magic")
+    with pytest.raises(ScratchError, match="at least 1"):
+        random_tensor(3, 0)
+
+
+def test_a_wrong_backward_is_found():
+    class Wrong(Layer):
+        def forward(self, input):
+            self.remember(input)
+            return input * input
+
+        def backward(self, gradient):
+            (input,) = self.recall()
+            return gradient * input  # lacks the factor 2
+
+    with precision("float64"):
+        assert gradient_errors(Wrong(), to_device([[0.5, -1.5]]))["input 0"] > 0.1
+    with pytest.raises(RuntimeError, match="float64"):
+        gradient_errors(Wrong(), to_device([[0.5]]))

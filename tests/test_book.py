@@ -1,0 +1,165 @@
+"""Programs as readers of *Data Science from Scratch* write them, on names from the two doors alone."""
+
+import random
+
+import numpy as np
+import pytest
+
+LISTING = '''
+import random
+
+from scratch.deep_learning import Linear, Momentum, Sequential, SoftmaxCrossEntropy, softmax
+from scratch.nlp import {rnn}, Vocabulary, sample_from
+
+vocab = Vocabulary([c for company in companies for c in company])
+START = "^"
+STOP = "$"
+vocab.add(START)
+vocab.add(STOP)
+
+HIDDEN_DIM = 32
+rnn1 = {rnn}(input_dim=vocab.size, hidden_dim=HIDDEN_DIM)
+rnn2 = {rnn}(input_dim=HIDDEN_DIM, hidden_dim=HIDDEN_DIM)
+linear = Linear(input_dim=HIDDEN_DIM, output_dim=vocab.size)
+model = Sequential([rnn1, rnn2, linear])
+
+
+def generate(seed=START, max_len=160):
+    rnn1.reset_hidden_state()
+    rnn2.reset_hidden_state()
+    output = [seed]
+    while output[-1] != STOP and len(output) < max_len:
+        input = vocab.one_hot_encode(output[-1])
+        predicted = model.forward(input)
+        probabilities = softmax(predicted)
+        next_char_id = sample_from(probabilities)
+        output.append(vocab.get_word(next_char_id))
+    return "".join(output[1:-1])
+
+
+loss = SoftmaxCrossEntropy()
+optimizer = Momentum(learning_rate={lr}, momentum=0.9)
+losses, names = [], []
+for epoch in range(300):
+    random.shuffle(companies)
+    epoch_loss = 0
+    for company in companies:
+        rnn1.reset_hidden_state()
+        rnn2.reset_hidden_state()
+        company = START + company + STOP
+        for prev, next in zip(company, company[1:]):
+            inputs = vocab.one_hot_encode(prev)
+            target = vocab.one_hot_encode(next)
+            predicted = model.forward(inputs)
+            epoch_loss += loss.loss(predicted, target)
+            gradient = loss.gradient(predicted, target)
+            model.backward(gradient)
+            optimizer.step(model)
+    losses.append(epoch_loss)
+    names.append(generate())
+    if epoch == 200:
+        optimizer.lr *= 0.1
+'''
+
+
+def run(companies, rnn="SimpleRnn", lr=0.01, seed=0):
+    random.seed(seed)
+    scope = {"companies": list(companies)}
+    exec(LISTING.format(rnn=rnn, lr=lr), scope)
+    return scope
+
+
+@pytest.mark.parametrize(("rnn", "lr"), [("SimpleRnn", 0.01), ("LSTM", 0.1), ("GRU", 0.1)])
+def test_the_listing_learns_and_repeats(rnn, lr):
+    companies = ["Airbnb", "Stripe", "Docker", "Lob"]
+    first, second = run(companies, rnn, lr), run(companies, rnn, lr)
+    letters = sum(len(company) + 1 for company in companies)
+    assert first["losses"][0] / letters > 2
+    assert first["losses"][-1] / letters < 0.5  # knowing the four by heart costs log(4) a name, 0.23 a letter
+    assert first["losses"] == second["losses"]
+    assert first["names"] == second["names"]
+    assert sum(name in companies for name in first["names"][-50:]) > 40
+    assert run(companies, rnn, lr, seed=1)["losses"] != first["losses"]
+
+
+@pytest.mark.slow
+def test_the_whole_listing():
+    from test_company_names import PROGRAM
+
+    companies = [name.strip() for name in PROGRAM.COMPANIES.split(",")]
+    scope = run(companies)
+    assert scope["losses"][-1] / sum(len(company) + 1 for company in companies) < 0.75
+
+
+def test_weights_and_vocabulary_through_the_doors(tmp_path):
+    from scratch.deep_learning import load_weights, save_weights
+    from scratch.nlp import load_vocab, save_vocab
+
+    scope = run(["Lob", "Heap"])
+    save_vocab(scope["vocab"], tmp_path / "vocab.txt")
+    save_weights(scope["model"], tmp_path / "weights.txt")
+    again = run(["Lob", "Heap"], seed=5)
+    load_weights(again["model"], tmp_path / "weights.txt")
+    assert load_vocab(tmp_path / "vocab.txt").w2i == scope["vocab"].w2i
+    random.seed(3)
+    first = scope["generate"]()
+    random.seed(3)
+    assert again["generate"]() == first
+
+
+def test_xor():
+    from scratch.deep_learning import SSE, GradientDescent, Linear, Sequential, Sigmoid
+
+    xs, ys = [[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]], [[0.0], [1.0], [1.0], [0.0]]
+    net = Sequential([Linear(2, 2), Sigmoid(), Linear(2, 1)])
+    optimizer, loss = GradientDescent(learning_rate=0.1), SSE()
+    for _ in range(3000):
+        epoch_loss = 0.0
+        for x, y in zip(xs, ys, strict=True):
+            predicted = net.forward(x)
+            epoch_loss += loss.loss(predicted, y)
+            net.backward(loss.gradient(predicted, y))
+            optimizer.step(net)
+    assert epoch_loss < 0.01
+
+
+def test_lists_of_whole_numbers_with_dropout():
+    from scratch.deep_learning import Dropout, Linear, Momentum, Sequential, SoftmaxCrossEntropy, Tanh
+
+    def digits(x):
+        return [x >> k & 1 for k in range(10)]
+
+    def label(x):
+        return [[1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]][x % 4]
+
+    dropout = Dropout(0.02)
+    net = Sequential([Linear(10, 25, init="uniform"), Tanh(), dropout, Linear(25, 4, init="uniform")])
+    optimizer, loss = Momentum(learning_rate=0.1, momentum=0.9), SoftmaxCrossEntropy()
+    numbers = list(range(101, 400))
+    for _ in range(20):
+        random.shuffle(numbers)
+        for x in numbers:
+            predicted = net.forward(digits(x))
+            net.backward(loss.gradient(predicted, label(x)))
+            optimizer.step(net)
+    dropout.train = False
+    right = sum(int(np.argmax(net.forward(digits(x)))) == int(np.argmax(label(x))) for x in numbers)
+    assert right / len(numbers) > 0.9
+
+
+def test_the_doors_hold_the_books_names():
+    import scratch.deep_learning as deep_learning
+    import scratch.nlp as nlp
+
+    for name in (
+        "Tensor Layer Linear Sequential Sigmoid Tanh Relu Dropout SSE SoftmaxCrossEntropy GradientDescent Momentum "
+        "softmax one_hot_encode random_tensor save_weights load_weights Loss Optimizer"
+    ).split():
+        assert hasattr(deep_learning, name), name
+    for name in "Vocabulary Embedding SimpleRnn sample_from save_vocab load_vocab LSTM GRU".split():
+        assert hasattr(nlp, name), name
+    assert deep_learning.one_hot_encode(3)[3] == 1 and len(deep_learning.one_hot_encode(3)) == 10
+    assert deep_learning.one_hot_encode(2, 5) == [0, 0, 1, 0, 0]
+    assert deep_learning.random_tensor(2, 3, init="uniform").shape == (2, 3)
+    embedding = nlp.Embedding(num_embeddings=5, embedding_dim=3)
+    assert np.array_equal(embedding.forward(2), embedding.embeddings[2])

@@ -1,0 +1,88 @@
+import math
+
+import numpy as np
+import pytest
+
+from scratch.backend import ScratchError, precision, to_device, to_host
+from scratch.functions import log_softmax
+from scratch.gradient_check import numerical_gradient, relative_error
+from scratch.losses import MSE, SSE, NegativeLogLikelihood, SoftmaxCrossEntropy
+
+rng = np.random.default_rng(8)
+N, T, K = 2, 3, 5
+MASK = np.array([[True, True, False], [True, False, False]])
+IDS = rng.integers(0, K, (N, T))
+ROWS = rng.dirichlet(np.ones(K), (N, T)) * 1.5  # need not sum to one
+
+
+def cases():
+    for loss in (SSE(), MSE()):
+        yield loss, rng.normal(size=(N, T, K)), None
+        yield loss, rng.normal(size=(N, T, K)), MASK
+        yield loss, rng.normal(size=(N, T)), MASK
+    for loss in (SoftmaxCrossEntropy(), NegativeLogLikelihood()):
+        for actual in (IDS, ROWS, np.eye(K)[IDS]):
+            yield loss, actual, None
+            yield loss, actual, MASK
+
+
+@pytest.mark.parametrize(("loss", "actual", "mask"), list(cases()), ids=str)
+def test_gradient(loss, actual, mask, device):
+    with precision("float64"):
+        shape = actual.shape if isinstance(loss, SSE) else (N, T, K)
+        predicted = to_device(rng.normal(size=shape))
+        actual, mask = to_device(actual), None if mask is None else to_device(mask)
+        value = loss.loss(predicted, actual, mask)
+        assert type(value) is float
+        found = loss.gradient(predicted, actual, mask)
+        expected = numerical_gradient(lambda: loss.loss(predicted, actual, mask), predicted)
+        assert relative_error(found, expected) < 1e-8
+
+
+@pytest.mark.parametrize("loss", [SSE(), MSE(), SoftmaxCrossEntropy(), NegativeLogLikelihood()], ids=str)
+def test_float32_stays_float32_and_padding_changes_nothing(loss, device):
+    predicted = rng.normal(size=(N, T, K))
+    actual = rng.normal(size=(N, T, K)) if isinstance(loss, SSE) else IDS
+    short = [to_device(a[:, :2]) for a in (predicted, actual, MASK)]
+    long = [to_device(a) for a in (predicted, actual, MASK)]
+    assert loss.loss(*short) == pytest.approx(loss.loss(*long))
+    gradient = loss.gradient(*long)
+    assert gradient.dtype == np.float32
+    assert relative_error(gradient[:, :2], loss.gradient(*short)) < 1e-6
+    assert not to_host(gradient)[~MASK].any()
+    nothing = to_device(np.zeros((N, T), dtype=bool))
+    assert loss.loss(long[0], long[1], nothing) == 0
+    assert not to_host(loss.gradient(long[0], long[1], nothing)).any()
+
+
+def test_one_id_is_a_batch_of_one_and_a_one_hot_list():
+    loss, scores = SoftmaxCrossEntropy(), to_device(rng.normal(size=K))
+    one_hot = [0.0, 0.0, 1.0, 0.0, 0.0]
+    assert loss.loss(scores, 2) == pytest.approx(loss.loss(scores, one_hot))
+    assert loss.loss(scores, 2) == pytest.approx(loss.loss(scores[None], to_device([2])))
+    assert relative_error(loss.gradient(scores, 2), loss.gradient(scores, one_hot)) < 1e-6
+    assert loss.loss(to_device([0.0] * K), 1) == pytest.approx(math.log(K))  # chance
+
+
+def test_the_two_forms_of_cross_entropy_agree():
+    scores, ids = to_device(rng.normal(size=(N, T, K))), to_device(IDS)
+    direct = SoftmaxCrossEntropy().loss(scores, ids)
+    assert NegativeLogLikelihood().loss(log_softmax(scores), ids) == pytest.approx(direct)
+
+
+def test_the_loss_is_finite_where_a_probability_underflows():
+    assert SoftmaxCrossEntropy().loss(to_device([0.0, 5000.0]), 0) == 5000
+
+
+def test_a_truth_that_does_not_fit_is_refused():
+    scores = to_device(np.zeros((N, T, K)))
+    for wrong in (IDS[:, :2], IDS.astype(float), np.full((N, T), K), np.full((N, T), -1)):
+        for method in (SoftmaxCrossEntropy().loss, SoftmaxCrossEntropy().gradient):
+            with pytest.raises(ScratchError, match="SoftmaxCrossEntropy"):
+                method(scores, to_device(wrong))
+    with pytest.raises(ScratchError, match="an id from 0 to 4"):
+        SoftmaxCrossEntropy().gradient(scores[0, 0], -1)
+    with pytest.raises(ScratchError, match="SSE: expected a truth"):
+        SSE().loss(to_device(np.zeros((3, 1))), to_device(np.zeros(3)))
+    with pytest.raises(ScratchError, match="a mask"):
+        SSE().loss(to_device(np.zeros((3, 2))), to_device(np.zeros((3, 2))), to_device(np.ones((2, 2), dtype=bool)))

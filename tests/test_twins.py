@@ -1,0 +1,112 @@
+"""Every layer, loss and optimizer against PyTorch: by fixtures everywhere, by PyTorch itself where it is installed."""
+
+import numpy as np
+import pytest
+from make_twins import FILE, twins
+
+from scratch import activations, losses, recurrent
+from scratch.backend import precision, to_device, to_host
+from scratch.dense import Embedding, Linear
+from scratch.gradient_check import relative_error
+from scratch.layer import Layer, Parameter
+from scratch.optimizers import Adam, AdamW, GradientDescent, RMSProp
+
+FIXTURES = dict(np.load(FILE))
+TOLERANCE = 1e-12
+
+
+def of(case):
+    return {key.removeprefix(case + "/"): value for key, value in FIXTURES.items() if key.startswith(case + "/")}
+
+
+def test_the_fixtures_are_what_pytorch_says():
+    pytest.importorskip("torch")
+    fresh = twins()
+    assert fresh.keys() == FIXTURES.keys()
+    for name, value in fresh.items():
+        assert relative_error(value, FIXTURES[name]) < TOLERANCE, name
+
+
+def compare(layer, twin, reorder=None):
+    """Give `layer` the twin's weights, run both ways, and compare everything."""
+    reorder = reorder or {}
+    for p in layer.parameters():
+        p.data[...] = to_device(reorder.get(p.name, lambda array: array)(twin[p.name]))
+    output = layer.forward(to_device(twin["input"]))
+    assert relative_error(output, twin["output"]) < TOLERANCE
+    input_grad = layer.backward(to_device(twin["gradient"]))
+    if "input_grad" in twin:
+        assert relative_error(input_grad, twin["input_grad"]) < TOLERANCE
+    for p in layer.parameters():
+        expected = reorder.get(p.name, lambda array: array)(twin[f"{p.name}_grad"])
+        assert relative_error(p.grad, expected) < TOLERANCE, p.name
+
+
+def gates(*order):
+    """Rows of PyTorch's gates in our order."""
+    return lambda array: np.concatenate([np.split(array, len(order))[k] for k in order])
+
+
+@pytest.mark.parametrize(
+    ("name", "reorder"),
+    [
+        ("SimpleRnn", {}),
+        ("LSTM", dict.fromkeys("wub", gates(0, 1, 3, 2))),  # i f g o -> i f o g
+        ("GRU", {"w": gates(2, 0, 1), "b": gates(2, 0, 1)}),  # r z n -> n r z; u's order is PyTorch's
+    ],
+)
+def test_recurrent(name, reorder, device):
+    with precision("float64"):
+        compare(getattr(recurrent, name)(5, 4), of(name), reorder)
+
+
+def test_dense_layers_and_activations(device):
+    with precision("float64"):
+        compare(Linear(5, 4), of("Linear"))
+        compare(Embedding(7, 4), of("Embedding"))
+        for name in ("Sigmoid", "Tanh", "Relu", "Softmax", "LogSoftmax"):
+            compare(getattr(activations, name)(), of(name))
+
+
+@pytest.mark.parametrize("name", ["SoftmaxCrossEntropy", "NegativeLogLikelihood", "MSE", "SSE"])
+def test_losses(name, device):
+    with precision("float64"):
+        twin, loss = of(name), getattr(losses, name)()
+        predicted, actual = to_device(twin["predicted"]), to_device(twin["actual"])
+        assert loss.loss(predicted, actual) == pytest.approx(float(twin["loss"]), rel=TOLERANCE)
+        assert relative_error(loss.gradient(predicted, actual), twin["gradient"]) < TOLERANCE
+
+
+@pytest.mark.parametrize(
+    ("name", "make"),
+    [
+        ("GradientDescent", lambda: GradientDescent(0.1)),
+        ("GradientDescent, clipped", lambda: GradientDescent(0.1, clip_norm=0.7)),
+        ("RMSProp", lambda: RMSProp(0.01)),
+        ("Adam", lambda: Adam(0.01)),
+        ("AdamW", lambda: AdamW(0.01, weight_decay=0.1)),
+    ],
+)
+def test_optimizers(name, make, device):
+    with precision("float64"):
+        twin, optimizer, layer = of(name), make(), Layer()
+        layer.p = Parameter(to_device(twin["start"]))
+        for gradient in twin["gradients"]:
+            layer.p.grad[...] = to_device(gradient)
+            optimizer.step(layer)
+        # PyTorch's clipping adds 1e-6 to the norm; ours does not
+        assert relative_error(layer.p.data, twin["end"]) < (1e-6 if "clipped" in name else TOLERANCE)
+
+
+def test_momentum_is_the_books():
+    from scratch.optimizers import Momentum
+
+    layer = Layer()
+    layer.p = Parameter(to_device([1.0]))
+    optimizer, p, u = Momentum(0.5, momentum=0.8), 1.0, 0.0
+    for g in (1.0, -2.0, 3.0):
+        layer.p.grad[...] = g
+        optimizer.step(layer)
+        u = 0.8 * u + 0.2 * g
+        p -= 0.5 * u
+        assert float(to_host(layer.p.data)[0]) == pytest.approx(p, rel=1e-6)
