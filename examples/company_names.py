@@ -17,7 +17,7 @@ import time
 from argparse import Namespace
 from collections import Counter
 from collections.abc import Callable
-from itertools import pairwise
+from itertools import count, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +51,7 @@ Scale Labs, Strikingly, The Athletic, HelloSign, GoCardless
 START, STOP = "^", "$"
 MAX_LENGTH = 160
 LAYERS = {"rnn": SimpleRnn, "gru": GRU, "lstm": LSTM}
-CUT_AT = [200]  # the book cuts the learning rate to a tenth at epoch 200 of 300
+CUT_AFTER = 200  # the learning rate falls to a tenth after this epoch, as in the book
 WEIGHTS = Path(__file__).resolve().parent.parent / "weights"
 
 
@@ -127,25 +127,14 @@ def invent(
 
 
 def train(arguments: list[str]) -> None:
-    parser = Parser(__doc__, usage="company_names.py [train | generate | evaluate] [flags]")
-    parser.add_argument("--names", "--data", type=Path, metavar="FILE", help="a list of names, one a line, in UTF-8")
-    parser.add_argument("--layer", choices=LAYERS, default="rnn", help="the recurrent layers (default: rnn)")
-    parser.add_argument("--hidden", type=positive, default=32, metavar="N", help="their size (default: 32)")
-    parser.add_argument("--whole-names", action="store_true", help="learn a name at a time, back through all of it")
-    parser.common(
-        out=Path("runs/company_names"), epochs=300, lr=None, seed=0, device=None, resume=False, report=None,
-        plot=None, smoke=False,
-    )
-    flags = parser.parse_args(arguments)
+    flags = train_flags(arguments)
     begin(flags)
     names = read_names(flags.names) if flags.names else [name.strip() for name in COMPANIES.split(",")]
     if flags.smoke:
         names, flags.epochs, flags.hidden = names[:5], min(flags.epochs, 20), 8
-    out = writable(flags.out)
-    plot = flags.plot or out / "loss.png"
-    for path in (plot, flags.report):
-        if path is not None:
-            writable(path.parent)
+    writable(flags.out)
+    for path in filter(None, (flags.plot, flags.report)):
+        writable(path.parent)
 
     vocab = Vocabulary(character for name in names for character in name)
     vocab.add(START)
@@ -156,26 +145,27 @@ def train(arguments: list[str]) -> None:
     loss = SoftmaxCrossEntropy()
     learn = whole_name if flags.whole_names else letter_by_letter
     lr = flags.lr if flags.lr is not None else 0.2 if flags.whole_names else 0.01
-    optimizer = Momentum(lr)
+    # A gradient through a whole name now and then explodes, so it is clipped.
+    optimizer = Momentum(lr, clip_norm=1.0 if flags.whole_names else None)
 
     settings = {
         "layer": flags.layer, "hidden": flags.hidden, "whole_names": flags.whole_names, "lr": lr,
         "seed": flags.seed, "smoke": flags.smoke, "names": sorted(names),
     }
-    checkpoint = out / "checkpoint.npz"
     done: dict[str, Any] = {"epoch": 0, "epochs": flags.epochs, "names": names, "rows": [], "seconds": 0.0}
+    checkpoint = flags.out / "checkpoint.npz"
     if flags.resume:
-        done = load_checkpoint(checkpoint, model, optimizer, settings)
+        done |= load_checkpoint(checkpoint, model, optimizer, settings) | {"epochs": flags.epochs}
         names = done["names"]
     else:
         keep_unfinished(checkpoint)
         save_checkpoint(checkpoint, model, optimizer, settings, done)
-    history = History(out / "history.jsonl", done["rows"])
+    history = History(flags.out / "history.jsonl", done["rows"])
     print(f"{len(names)} names, {num_characters} characters of {vocab.size} kinds; chance is {chance:.3f} nats each")
 
     started = time.perf_counter() - done["seconds"]
     for epoch in range(done["epoch"] + 1, flags.epochs + 1):
-        optimizer.lr = lr * step_decay(epoch - 1, at=CUT_AT)
+        optimizer.lr = lr * step_decay(epoch, at=[CUT_AFTER + 1])
         random.shuffle(names)
         epoch_loss = 0.0
         for name in progress(names, f"epoch {epoch}"):
@@ -185,31 +175,50 @@ def train(arguments: list[str]) -> None:
         print(f"epoch {epoch:3}  loss {epoch_loss:.3f} (chance {chance:.3f})  {one_line(name)}", flush=True)
         history.add(epoch=epoch, loss=epoch_loss, name=name)
         if epoch % 5 == 0 or epoch == flags.epochs:
-            seconds = time.perf_counter() - started
-            done |= {"epoch": epoch, "epochs": flags.epochs, "names": names, "rows": history.rows, "seconds": seconds}
+            done |= {"epoch": epoch, "rows": history.rows, "seconds": time.perf_counter() - started}
             save_checkpoint(checkpoint, model, optimizer, settings, done)
 
-    losses = history.column("loss")
+    show(model, vocab, names, history, flags, {
+        "loss": history.column("loss")[-1], "chance": chance, "seed": flags.seed, "layer": flags.layer,
+        "hidden": flags.hidden, "whole_names": flags.whole_names, "epochs": done["epoch"], "num_names": len(names),
+        "num_characters": num_characters, "seconds": done["seconds"],
+        "command": shlex.join(["python", "examples/company_names.py", *arguments]),
+    })
+
+
+def show(
+    model: Sequential, vocab: Vocabulary, names: list[str], history: History, flags: Namespace, figures: dict[str, Any]
+) -> None:
+    """The end of a run: twenty names, the curve, the weights and the report."""
     print("\nTwenty names:")
     invented = [invent(model, vocab) for _ in range(20)]
     for name in invented:
         print(f"  {'from the list' if name in names else 'new':13}  {one_line(name)}")
-    curve(plot, {"training": losses}, "epoch", "loss (nats per character)", "Company names", {"chance": chance})
-    metadata = {
-        "program": "company_names", "layer": flags.layer, "hidden": flags.hidden, "vocabulary": vocab.w2i,
-        "names": sorted(names), "loss": losses[-1], "epochs": len(losses), "seed": flags.seed,
-        "command": shlex.join(["python", "examples/company_names.py", *arguments]),
-    }
-    save_weights(model, out / "weights.npz", metadata)
-    save_weights(model, out / "weights.json")
-    save_vocab(vocab, out / "vocab.json")
-    write_report(flags.report, {
-        "loss": losses[-1], "chance": chance, "seed": flags.seed, "layer": flags.layer, "hidden": flags.hidden,
-        "whole_names": flags.whole_names, "epochs": len(losses), "num_names": len(names),
-        "num_characters": num_characters, "seconds": done["seconds"], "names": invented,
-    })
-    print(f"\nLoss {losses[-1]:.3f} nats per character after {len(losses)} epochs, {done['seconds']:.0f} seconds")
-    print(f"Curve:   {plot}\nWeights: {out / 'weights.npz'}; in the book's form: weights.json and vocab.json there")
+    lines, levels = {"training": history.column("loss")}, {"chance": figures["chance"]}
+    plot = flags.plot or flags.out / "loss.png"
+    curve(plot, lines, "epoch", "loss (nats per character)", "Learning names", levels)
+    known = {"program": "company_names", "vocabulary": vocab.w2i, "names": sorted(names)}
+    save_weights(model, flags.out / "weights.npz", known | figures)
+    save_weights(model, flags.out / "weights.json")
+    save_vocab(vocab, flags.out / "vocab.json")
+    write_report(flags.report, figures | {"names": invented})
+    loss, epochs, seconds = figures["loss"], figures["epochs"], figures["seconds"]
+    print(f"\nLoss:    {loss:.3f} nats per character after {epochs} epochs, {seconds:.0f} seconds")
+    print(f"Curve:   {plot}")
+    print(f"Weights: {flags.out / 'weights.npz'}, and in the book's form weights.json and vocab.json beside it")
+
+
+def train_flags(arguments: list[str]) -> Namespace:
+    parser = Parser(__doc__, usage="company_names.py [train | generate | evaluate] [flags]")
+    parser.add_argument("--names", "--data", type=Path, metavar="FILE", help="a list of names, one a line, in UTF-8")
+    parser.add_argument("--layer", choices=LAYERS, default="rnn", help="the recurrent layers (default: rnn)")
+    parser.add_argument("--hidden", type=positive, default=32, metavar="N", help="their size (default: 32)")
+    parser.add_argument("--whole-names", action="store_true", help="learn a name at a time, back through all of it")
+    parser.common(
+        out=Path("runs/company_names"), epochs=300, lr=None, seed=0, device=None, resume=False, report=None,
+        plot=None, smoke=False,
+    )
+    return parser.parse_args(arguments)
 
 
 def read_names(path: Path) -> list[str]:
@@ -233,9 +242,13 @@ def keep_unfinished(checkpoint: Path) -> None:
     """Put the checkpoint of an earlier run that did not finish aside, where the new run does not overwrite it."""
     if not checkpoint.exists():
         return
-    done = read_metadata(checkpoint).get("progress", {})
-    if done.get("epoch", 0) < done.get("epochs", 1):
-        aside = checkpoint.with_name("unfinished.npz")
+    try:
+        done = read_metadata(checkpoint)["progress"]
+        finished = done["epoch"] >= done["epochs"]
+    except (ScratchError, LookupError, TypeError):
+        finished = False
+    if not finished:
+        aside = next(path for k in count(1) if not (path := checkpoint.with_name(f"unfinished_{k}.npz")).exists())
         checkpoint.replace(aside)
         print(f"{checkpoint.parent} holds an unfinished run (--resume would go on with it); it is now {aside.name}")
 

@@ -88,13 +88,14 @@ def test_whole_names_and_letters_learn_four_names_by_heart():
 
     names = ["Lob", "Heap", "Docker", "Stripe"]
     vocab = Vocabulary("^$" + "".join(names))
-    for learn, rates in ((PROGRAM.letter_by_letter, (0.02, 0.1, 0.1)), (PROGRAM.whole_name, (0.2, 0.2, 0.2))):
-        for layer, lr in zip(PROGRAM.LAYERS, rates, strict=True):
-            model, loss, optimizer = PROGRAM.build(layer, vocab.size, 16), SoftmaxCrossEntropy(), Momentum(lr)
+    for learn, lr in ((PROGRAM.letter_by_letter, 0.1), (PROGRAM.whole_name, 0.5)):
+        for layer in PROGRAM.LAYERS:
+            model, loss = PROGRAM.build(layer, vocab.size, 16), SoftmaxCrossEntropy()
+            optimizer = Momentum(lr, clip_norm=2.0)
             for epoch in range(400):
                 optimizer.lr = lr if epoch < 300 else 0.1 * lr
                 total = sum(learn(model, loss, optimizer, vocab.encode(f"^{name}$")) for name in names)
-            assert total / len(names) < 1.5, (learn, layer)  # log(4) = 1.39 nats is the choice among four
+            assert total / len(names) < 1.6, (learn, layer)  # log(4) = 1.39 nats is the choice among four
             assert PROGRAM.invent(model, vocab, temperature=0) in names
 
 
@@ -199,7 +200,7 @@ def test_ctrl_c_leaves_a_checkpoint(tmp_path):
     assert "hidden = 8, not 9" in message
     code, out, _ = run(*ARGUMENTS, "--out", "killed", cwd=tmp_path)  # a new run in the same place
     assert code == 0
-    assert "unfinished" in out and (tmp_path / "killed" / "unfinished.npz").exists()
+    assert "unfinished" in out and (tmp_path / "killed" / "unfinished_1.npz").exists()
 
 
 def test_there_is_nothing_to_resume(tmp_path):
