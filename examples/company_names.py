@@ -56,12 +56,14 @@ WEIGHTS = Path(__file__).resolve().parent.parent / "weights"
 
 
 def main() -> None:
-    commands: dict[str, Callable[[list[str]], None]] = {"train": train, "generate": generate, "evaluate": evaluate}
+    commands: dict[str, Callable[[list[str]], None]] = {
+        "train": command_train, "generate": command_generate, "evaluate": command_evaluate,
+    }
     arguments = sys.argv[1:]
     if arguments and arguments[0] in commands:
         commands[arguments[0]](arguments[1:])
     else:
-        train(arguments)
+        command_train(arguments)
 
 
 # The network ----------------------------------------------------------------------------------------------------
@@ -103,7 +105,7 @@ def whole_name(model: Sequential, loss: SoftmaxCrossEntropy, optimizer: Momentum
     return mean * (len(ids) - 1)
 
 
-def invent(
+def generate(
     model: Sequential, vocab: Vocabulary, seed_text: str = "", temperature: float = 1.0, top_k: int | None = None
 ) -> str:
     """A name that begins with `seed_text`, one character at a time, until STOP or MAX_LENGTH."""
@@ -126,7 +128,7 @@ def invent(
 # Training -------------------------------------------------------------------------------------------------------
 
 
-def train(arguments: list[str]) -> None:
+def command_train(arguments: list[str]) -> None:
     flags = train_flags(arguments)
     begin(flags)
     names = read_names(flags.names) if flags.names else [name.strip() for name in COMPANIES.split(",")]
@@ -171,7 +173,7 @@ def train(arguments: list[str]) -> None:
         for name in progress(names, f"epoch {epoch}"):
             epoch_loss += learn(model, loss, optimizer, vocab.encode(START + name + STOP))
         epoch_loss = stop_unless_finite(epoch_loss / num_characters, f"epoch {epoch}")
-        name = invent(model, vocab)
+        name = generate(model, vocab)
         print(f"epoch {epoch:3}  loss {epoch_loss:.3f} (chance {chance:.3f})  {one_line(name)}", flush=True)
         history.add(epoch=epoch, loss=epoch_loss, name=name)
         if epoch % 5 == 0 or epoch == flags.epochs:
@@ -191,7 +193,7 @@ def show(
 ) -> None:
     """The end of a run: twenty names, the curve, the weights and the report."""
     print("\nTwenty names:")
-    invented = [invent(model, vocab) for _ in range(20)]
+    invented = [generate(model, vocab) for _ in range(20)]
     for name in invented:
         print(f"  {'from the list' if name in names else 'new':13}  {one_line(name)}")
     lines, levels = {"training": history.column("loss")}, {"chance": figures["chance"]}
@@ -284,7 +286,7 @@ def weights_parser(command: str, **defaults: Any) -> Parser:
     return parser
 
 
-def generate(arguments: list[str]) -> None:
+def command_generate(arguments: list[str]) -> None:
     parser = weights_parser("generate", seed=None)
     parser.add_argument("--count", type=positive, default=20, metavar="N", help="how many names (default: 20)")
     parser.add_argument("--seed-text", default="", metavar="TEXT", help="what each name begins with")
@@ -292,18 +294,18 @@ def generate(arguments: list[str]) -> None:
     begin(flags)
     model, vocab, metadata = load(flags)
     for _ in range(flags.count):
-        name = invent(model, vocab, flags.seed_text, flags.temperature, flags.top_k)
+        name = generate(model, vocab, flags.seed_text, flags.temperature, flags.top_k)
         print(f"{'from the list' if name in metadata['names'] else 'new':13}  {one_line(name)}")
 
 
-def evaluate(arguments: list[str]) -> None:
+def command_evaluate(arguments: list[str]) -> None:
     parser = weights_parser("evaluate", seed=0, report=None)
     parser.add_argument("--count", type=positive, default=1000, metavar="N", help="how many names (default: 1000)")
     flags = parser.parse_args(arguments)
     begin(flags)
     model, vocab, metadata = load(flags)
     kinds = Counter(
-        kind(invent(model, vocab, "", flags.temperature, flags.top_k), metadata["names"])
+        kind(generate(model, vocab, "", flags.temperature, flags.top_k), metadata["names"])
         for _ in progress(range(flags.count), "names")
     )
     shares = {name: kinds[name] / flags.count for name in ("verbatim", "new", "garbage")}

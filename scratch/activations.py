@@ -6,7 +6,7 @@ Without them a stack of Linear layers would be one Linear layer. Each needs only
 
     model = Sequential([Linear(2, 3), Sigmoid(), Linear(3, 1), Sigmoid()])
 
-Read next: `regular.py`, then `recurrent.py`.
+Read next: `regular.py`.
 """
 
 from typing import Any
@@ -26,11 +26,11 @@ class Sigmoid(Layer):
 
     def forward(self, input: Any) -> Array:
         output = sigmoid(as_floats(input))
-        self.remember(output)
+        self.remember(output.shape, output)
         return output
 
     def backward(self, gradient: Array) -> Array:
-        (output,) = self.recall()
+        (output,) = self.recall(gradient)
         return gradient * output * (1 - output)
 
 
@@ -44,11 +44,11 @@ class Tanh(Layer):
 
     def forward(self, input: Any) -> Array:
         output = xp.tanh(as_floats(input))
-        self.remember(output)
+        self.remember(output.shape, output)
         return output
 
     def backward(self, gradient: Array) -> Array:
-        (output,) = self.recall()
+        (output,) = self.recall(gradient)
         return gradient * (1 - output * output)
 
 
@@ -58,16 +58,16 @@ class Relu(Layer):
         y = max(x, 0)
 
     Shapes: any -> the same.
-    Differs: nothing; at exactly 0, where there is no derivative, the gradient is 0, as in PyTorch.
+    Note: at exactly 0, where there is no derivative, the gradient is 0, as in PyTorch.
     """
 
     def forward(self, input: Any) -> Array:
         output = xp.maximum(as_floats(input), 0)
-        self.remember(output)
+        self.remember(output.shape, output)
         return output
 
     def backward(self, gradient: Array) -> Array:
-        (output,) = self.recall()
+        (output,) = self.recall(gradient)
         return gradient * (output > 0)
 
 
@@ -77,17 +77,17 @@ class Softmax(Layer):
         y[k] = exp(x[k]) / sum over j of exp(x[j])
 
     Shapes: (..., K) -> (..., K).
-    Differs: to train a classifier leave it out and use SoftmaxCrossEntropy on the scores, which is exact where
+    Note: to train a classifier leave it out and use SoftmaxCrossEntropy on the scores, which is exact where
         the logarithm of a tiny probability would not be.
     """
 
     def forward(self, input: Any) -> Array:
         output = softmax(as_floats(input))
-        self.remember(output)
+        self.remember(output.shape, output)
         return output
 
     def backward(self, gradient: Array) -> Array:
-        (output,) = self.recall()
+        (output,) = self.recall(gradient)
         # dy[k]/dx[j] is y[k] (1 if j == k else 0) - y[k] y[j]; so x[j] collects
         # gradient[j] * y[j], less y[j] times the sum over k of gradient[k] * y[k].
         weighted = gradient * output
@@ -104,10 +104,10 @@ class LogSoftmax(Layer):
 
     def forward(self, input: Any) -> Array:
         output = log_softmax(as_floats(input))
-        self.remember(output)
+        self.remember(output.shape, output)
         return output
 
     def backward(self, gradient: Array) -> Array:
-        (output,) = self.recall()
+        (output,) = self.recall(gradient)
         # x[k] stands alone in y[k], and with weight softmax(x)[k] in the logarithm that every y[j] subtracts.
         return gradient - xp.exp(output) * gradient.sum(axis=-1, keepdims=True)

@@ -10,7 +10,7 @@ Every chapter says `from scratch.backend import xp` and then writes plain NumPy:
 Numbers cross between the host (Python, files, plots) and the device in two places only, `to_device` and
 `to_host`. They are float32, or float64 inside `with precision("float64"):`, where gradients are checked.
 
-Read next: `initial.py`, where the first numbers come from.
+Read next: `initial.py`.
 """
 
 import importlib
@@ -39,7 +39,7 @@ class _ArrayLibrary:
     """
 
     def __getattr__(self, name: str) -> Any:
-        if "ndarray" not in self.__dict__:
+        if "library" not in self.__dict__:
             use(os.environ.get("SCRATCH_DEVICE") or "cpu")
         value = getattr(self.__dict__["library"], name)
         setattr(self, name, value)
@@ -58,7 +58,7 @@ def use(device: str) -> None:
         raise ScratchError(f"unknown device {device!r}; choose one of: {', '.join(DEVICES)}")
     library = numpy if device == "cpu" else _import_cupy()
     xp.__dict__.clear()
-    xp.__dict__.update(library=library, ndarray=library.ndarray, device=device)
+    xp.__dict__.update(library=library, device=device)
 
 
 def _import_cupy() -> Any:
@@ -97,17 +97,25 @@ def float_type() -> numpy.dtype:
 
 
 def to_device(values: Any) -> Array:
-    """Numbers of the host (lists, scalars, NumPy arrays) as an array on the device; floats in our precision."""
-    if isinstance(values, xp.ndarray):
-        return values.astype(_dtype, copy=False) if values.dtype.kind == "f" else values
-    host = numpy.asarray(values)
-    if host.dtype.kind not in "fiub":
-        raise ScratchError(f"expected numbers of one shape, got {host.dtype} from {type(values).__name__}")
-    return xp.asarray(host.astype(_dtype) if host.dtype.kind == "f" else host)
+    """Numbers of the host (lists, scalars, NumPy arrays) as an array on the device.
+
+    Floats come out in our precision; integers and booleans as they are. What is there already is not copied.
+    """
+    if not isinstance(values, xp.ndarray):
+        try:
+            values = numpy.asarray(values)
+        except ValueError:
+            raise ScratchError("expected numbers in rows of one length") from None
+    if values.dtype.kind not in "fiub":
+        raise ScratchError(f"expected numbers, got an array of {values.dtype}")
+    return xp.asarray(values.astype(_dtype, copy=False) if values.dtype.kind == "f" else values)
 
 
 def to_host(array: Any) -> numpy.ndarray:
-    """An array of the device (or plain numbers) as a NumPy array, for Python, files and plots."""
+    """An array of the device (or plain numbers) as a NumPy array, for Python, files and plots.
+
+    On the CPU that is the array itself: copy it to keep it while training goes on.
+    """
     if isinstance(array, xp.ndarray) and xp.ndarray is not numpy.ndarray:
         return xp.asnumpy(array)
     return numpy.asarray(array)

@@ -2,7 +2,8 @@
 
 The next step of a run depends on five things: the parameters, the optimizer's averages, the state of chance (all of
 it is Python's `random`, see `initial.py`), how far the run is, and its settings. A checkpoint holds all five, so a
-run that goes on from one ends with the same weights, to the bit, as one that was never killed.
+run that goes on from one ends with the same weights, to the bit, as one that was never killed. It is saved after a
+step, when there are no gradients to keep.
 
     save_checkpoint(path, model, optimizer, settings={"hidden": 32}, progress={"epoch": 7})
     progress = load_checkpoint(path, model, optimizer, settings={"hidden": 32})
@@ -10,6 +11,7 @@ run that goes on from one ends with the same weights, to the bit, as one that wa
 Read next: `history.py`.
 """
 
+import json
 import random
 from collections.abc import Mapping
 from pathlib import Path
@@ -45,8 +47,10 @@ def load_checkpoint(
     Raises: ScratchError when the file is missing or damaged, was made with other settings, or does not fit the
     model; nothing is changed then.
     """
-    made_with = read_metadata(path).get("settings", {})
-    for name, value in settings.items():
+    made_with = read_metadata(path).get("settings")
+    if not isinstance(made_with, dict):
+        raise ScratchError(f"{path}: not a checkpoint")
+    for name, value in json.loads(json.dumps(settings)).items():
         if made_with.get(name) != value:
             raise ScratchError(
                 f"{path}: was made with {name} = {made_with.get(name)!r}, not {value!r}; "
@@ -57,16 +61,17 @@ def load_checkpoint(
     arrays, metadata = read_arrays(path, lambda found: _check(path, shapes, found))
     try:
         progress, state, (version, numbers, gauss) = metadata["progress"], metadata["optimizer"], metadata["random"]
-        chance = (version, tuple(numbers), gauss)
+        chance = (version, tuple(numbers), None if gauss is None else float(gauss))
         random.Random().setstate(chance)  # tried on a generator of its own first
         prefix = "optimizer/"
         moments = {name.removeprefix(prefix): a for name, a in arrays.items() if name.startswith(prefix)}
         optimizer.load_state(model, {**state, "arrays": moments})
-    except (KeyError, TypeError, ValueError) as error:
+    except (LookupError, TypeError, ValueError, ArithmeticError) as error:
         raise ScratchError(f"{path}: not a checkpoint of this run ({error})") from error
     random.setstate(chance)
     for p in parameters:
         p.data[...] = to_device(arrays[f"model/{p.name}"])
+    model.zero_grads()
     return progress
 
 

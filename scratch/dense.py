@@ -10,12 +10,13 @@ and its three derivatives can be read off that line. Every other chapter is a va
     y = layer.forward(x)                 # (N, 784) -> (N, 10)
     x_grad = layer.backward(y_grad)      # (N, 10) -> (N, 784); layer.w.grad and layer.b.grad have grown
 
-For matrices `a.dot(b)` is `a @ b`. Networks that learn from one example at a time multiply thousands of tiny matrices
-a second, and there the first costs NumPy less than half as much; so it is what the layers write.
+For matrices `a.dot(b)` is `a @ b`. Networks that learn from one example at a time multiply tens of thousands of tiny
+matrices a second, and there it takes half the time; so it is what the layers write.
 
 Read next: `activations.py`.
 """
 
+import math
 from typing import Any
 
 from scratch.backend import Array, add_at, as_floats, expect, expect_ids, to_device
@@ -49,11 +50,12 @@ class Linear(Layer):
         rows = input.reshape(-1, self.input_dim)
         output = rows.dot(self.w.data.T)
         output += self.b.data
-        self.remember(rows, input.shape)
-        return output.reshape(*input.shape[:-1], self.output_dim)
+        output = output.reshape(*input.shape[:-1], self.output_dim)
+        self.remember(output.shape, rows, input.shape)
+        return output
 
     def backward(self, gradient: Array) -> Array:
-        input, shape = self.recall()
+        input, shape = self.recall(gradient)
         gradient = gradient.reshape(-1, self.output_dim)
         # Each b[o] is added to output[n, o] for every row n; so it collects gradient[n, o] over n.
         self.b.grad += gradient.sum(axis=0)
@@ -87,11 +89,11 @@ class Embedding(Layer):
     def forward(self, input: Any) -> Array:
         ids = to_device(input)
         expect_ids(self, ids, self.num_embeddings)
-        self.remember(ids)
+        self.remember((*ids.shape, self.embedding_dim), ids)
         return self.w.data[ids]
 
     def backward(self, gradient: Array) -> None:
-        (ids,) = self.recall()
+        (ids,) = self.recall(gradient)
         # Row w[k] was copied to output[n] wherever ids[n] == k; so it collects gradient[n] over those n.
         add_at(self.w.grad, ids.ravel(), gradient.reshape(-1, self.embedding_dim))
 
@@ -103,9 +105,10 @@ class Flatten(Layer):
     """
 
     def forward(self, input: Array) -> Array:
-        self.remember(input.shape)
-        return input.reshape(len(input), -1)
+        output = input.reshape(len(input), math.prod(input.shape[1:]))
+        self.remember(output.shape, input.shape)
+        return output
 
     def backward(self, gradient: Array) -> Array:
-        (shape,) = self.recall()
+        (shape,) = self.recall(gradient)
         return gradient.reshape(shape)

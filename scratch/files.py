@@ -3,12 +3,12 @@
 A program may be killed while it writes, and a disk may be full. So a file is written under another name and takes
 its own only when it is complete: until then the old one stays. Arrays are kept in NumPy's npz form (a zip of plain
 arrays) beside one JSON text, and what a file claims of itself is checked before it is believed: nothing is
-unpickled, and no array is read before its name and shape have been agreed to.
+unpickled, nothing is unpacked, and an array is read only after its name and shape have been agreed to.
 
     write_arrays("w.npz", {"w": w}, {"seed": 0})
     arrays, metadata = read_arrays("w.npz")
 
-Read next: `weights.py` and `checkpoint.py`, the two that use it.
+Read next: `weights.py`.
 """
 
 import json
@@ -16,7 +16,6 @@ import math
 import os
 import struct
 import zipfile
-import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -29,17 +28,17 @@ from scratch.backend import ScratchError
 Shapes: TypeAlias = dict[str, tuple[int, ...]]
 
 _METADATA = "metadata"
-_MAX_TEXT = 64 * 2**20  # bytes; the largest vocabularies are a tenth of it
-_DAMAGE = (
-    zipfile.BadZipFile, zlib.error, struct.error, EOFError, KeyError, ValueError, NotImplementedError, RuntimeError,
-)
+_MAX_TEXT = 16 * 2**20  # bytes
+_DAMAGE = (zipfile.BadZipFile, struct.error, EOFError, ValueError, RuntimeError)
 
 
 @contextmanager
 def replacing(path: str | Path) -> Iterator[BinaryIO]:
-    """A file to write to that takes the place of `path` when the block ends well, and vanishes otherwise."""
-    path = Path(path)
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}.unfinished")
+    """A file to write to, which takes the place of `path` when the block ends well and is removed when it raises."""
+    path = Path(os.path.realpath(path))  # what a link points to is replaced, not the link
+    if not path.parent.is_dir():
+        raise ScratchError(f"{path}: no such folder")
+    unfinished = path.with_name(f".{path.name}.unfinished")
     try:
         with open(unfinished, "wb") as file:
             yield file
@@ -60,20 +59,38 @@ def write_text(path: str | Path, text: str) -> None:
 def read_json(path: str | Path) -> Any:
     """The JSON in `path`. Raises: ScratchError when it is missing, too large, not UTF-8 or not JSON."""
     try:
-        if os.path.getsize(path) > _MAX_TEXT:
-            raise ScratchError(f"{path}: larger than {_MAX_TEXT // 2**20} MiB, too large for a file of this kind")
-        return json.loads(Path(path).read_text(encoding="utf-8"))
+        size = os.path.getsize(path)
+        if size <= _MAX_TEXT:
+            return json.loads(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ScratchError(f"{path}: no such file") from None
-    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # ValueError: not UTF-8, or not JSON
         raise ScratchError(f"{path}: damaged, or not JSON ({error})") from error
+    raise ScratchError(f"{path}: {size} bytes are too many for a file of this kind")
 
 
 def write_arrays(path: str | Path, arrays: Mapping[str, numpy.ndarray], metadata: Mapping[str, Any]) -> None:
-    """Write host arrays by name, and `metadata` as one JSON text, to an npz file: whole or not at all."""
-    text = numpy.array(json.dumps(metadata, ensure_ascii=False, allow_nan=False))
-    with replacing(path) as file:
-        numpy.savez(file, allow_pickle=False, **arrays, **{_METADATA: text})
+    """Write host arrays by name, and `metadata` as one JSON text, to an npz file: whole or not at all.
+
+    Raises: ScratchError, and leaves what was at `path`, when there is anything that `read_arrays` would refuse.
+    """
+    try:
+        text = json.dumps(metadata, ensure_ascii=False, allow_nan=False).encode("utf-8")
+    except (TypeError, ValueError) as error:
+        raise ScratchError(f"{path}: the metadata cannot be written as JSON ({error})") from error
+    if len(text) > _MAX_TEXT:
+        raise ScratchError(f"{path}: {len(text)} bytes of metadata are too many")
+    for name, array in arrays.items():
+        _expect_finite(path, name, array)
+    with replacing(path) as file, zipfile.ZipFile(file, "w") as archive:
+        for name, array in (*arrays.items(), (_METADATA, numpy.frombuffer(text, dtype=numpy.uint8))):
+            with archive.open(zipfile.ZipInfo(f"{name}.npy"), "w", force_zip64=True) as member:
+                numpy.lib.format.write_array(member, numpy.asanyarray(array), allow_pickle=False)
+
+
+def _expect_finite(path: str | Path, name: str, array: numpy.ndarray) -> None:
+    if array.dtype.kind not in "fiub" or not numpy.isfinite(array).all():
+        raise ScratchError(f"{path}: {name} holds something else than finite numbers")
 
 
 def read_metadata(path: str | Path) -> dict[str, Any]:
@@ -103,8 +120,7 @@ def read_arrays(
             check({name: shape for name, (shape, _) in headers.items()})
         arrays = {name: _read(archive, name) for name in headers}
         for name, array in arrays.items():
-            if array.dtype.kind not in "fiub" or not numpy.isfinite(array).all():
-                raise ScratchError(f"{path}: {name} holds something else than finite numbers")
+            _expect_finite(path, name, array)
         return arrays, _metadata(archive)
 
 
@@ -112,6 +128,9 @@ def read_arrays(
 def _opened(path: str | Path) -> Iterator[zipfile.ZipFile]:
     try:
         with zipfile.ZipFile(path) as archive:
+            for info in archive.infolist():  # a compressed one could be far larger than the file
+                if info.compress_type != zipfile.ZIP_STORED or not info.filename.endswith(".npy"):
+                    raise ValueError(f"{info.filename} is not an array as this framework writes them")
             yield archive
     except ScratchError:
         raise
@@ -148,9 +167,9 @@ def _metadata(archive: zipfile.ZipFile) -> dict[str, Any]:
     if _METADATA not in _names(archive):
         return {}
     shape, dtype = _header(archive, _METADATA)
-    if shape != () or dtype.kind != "U" or dtype.itemsize > _MAX_TEXT:
+    if len(shape) != 1 or dtype != numpy.uint8 or shape[0] > _MAX_TEXT:
         raise ValueError("the metadata is not one text")
-    metadata = json.loads(str(_read(archive, _METADATA)))
+    metadata = json.loads(_read(archive, _METADATA).tobytes().decode("utf-8"))
     if not isinstance(metadata, dict):
         raise ValueError("the metadata is not a JSON object")
     return metadata

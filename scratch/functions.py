@@ -10,7 +10,7 @@ on perfectly good networks. The forms here give the same values and cannot overf
 A mask (True where a place is real, False where it is padding) gives padding the probability zero; a row that is
 all padding becomes all zeros, never NaN.
 
-Read next: `layer.py`, the contract that every layer keeps.
+Read next: `files.py`.
 """
 
 import random
@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy
 
-from scratch.backend import Array, ScratchError, expect, float_type, to_device, to_host, xp
+from scratch.backend import Array, ScratchError, as_floats, expect_ids, float_type, to_device, to_host, xp
 
 
 def sigmoid(z: Array) -> Array:
@@ -31,7 +31,7 @@ def softmax(z: Any, mask: Array | None = None) -> Array:
 
     Shapes: z (..., K), mask the same or one that broadcasts to it -> (..., K).
     """
-    z = to_device(z) if isinstance(z, (list, tuple)) else z
+    z = as_floats(z)
     if mask is None:
         e = xp.exp(z - z.max(axis=-1, keepdims=True))
         e /= e.sum(axis=-1, keepdims=True)
@@ -43,8 +43,9 @@ def softmax(z: Any, mask: Array | None = None) -> Array:
     return e / xp.where(total == 0, 1, total)
 
 
-def log_softmax(z: Array) -> Array:
-    """The logarithm of `softmax(z)` over the last axis: finite wherever z is."""
+def log_softmax(z: Any) -> Array:
+    """The logarithm of `softmax(z)` over the last axis, finite where that of a tiny probability would not be."""
+    z = as_floats(z)
     z = z - z.max(axis=-1, keepdims=True)
     z -= xp.log(xp.exp(z).sum(axis=-1, keepdims=True))
     return z
@@ -56,8 +57,7 @@ def one_hot(ids: Any, num_ids: int) -> Array:
     Shapes: ids (...) of integers in 0 .. num_ids - 1 -> (..., num_ids).
     """
     ids = to_device(ids)
-    inside = ids.size == 0 or (int(ids.min()) >= 0 and int(ids.max()) < num_ids)
-    expect(inside, "one_hot", f"ids from 0 to {num_ids - 1}", "one outside")
+    expect_ids("one_hot", ids, num_ids)
     return (ids[..., None] == xp.arange(num_ids)).astype(float_type())
 
 
@@ -74,16 +74,17 @@ def sample_from(weights: Any, temperature: float = 1.0, top_k: int | None = None
     total = weights.sum() if weights.ndim == 1 else 0.0
     if not (0 < total < numpy.inf and weights.min() >= 0):
         raise ScratchError("sample_from: expected a list of weights, none below zero and at least one above it")
-    if temperature < 0 or (top_k is not None and top_k < 1):
+    if not 0 <= temperature < numpy.inf or (top_k is not None and top_k < 1):
         raise ScratchError(f"sample_from: expected temperature >= 0 and top_k >= 1, got {temperature} and {top_k}")
     if top_k is not None and top_k < len(weights):
         weights[numpy.argsort(-weights, kind="stable")[top_k:]] = 0.0
     if temperature == 0:
         return int(weights.argmax())
+    weights /= weights.max()
     if temperature != 1:
         # In logarithms, and relative to the largest: a low temperature would underflow every weight to zero.
         with numpy.errstate(divide="ignore"):
-            weights = numpy.exp(numpy.log(weights / weights.max()) / temperature)
+            weights = numpy.exp(numpy.log(weights) / temperature)
     cumulative = weights.cumsum()
     # random() < 1, so the number drawn lies below the last sum; `right` steps over indices of weight zero.
     return int(cumulative.searchsorted(random.random() * cumulative[-1], side="right"))

@@ -38,10 +38,11 @@ class History:
 
     def add(self, **figures: Any) -> None:
         """Add one row."""
-        self.rows.append(figures)
+        line = json.dumps(figures, default=float)  # NumPy's scalars as plain numbers
+        self.rows.append(json.loads(line))
         if self.path is not None:
             with open(self.path, "a", encoding="utf-8") as file:
-                file.write(json.dumps(figures) + "\n")
+                file.write(line + "\n")
 
     def column(self, name: str) -> list[Any]:
         """One figure of every row that has it."""

@@ -21,7 +21,7 @@ import random
 
 import numpy
 
-from scratch.backend import Array, ScratchError, to_device
+from scratch.backend import Array, ScratchError, float_type, to_device, xp
 
 INITS = ("normal", "uniform", "xavier", "he", "orthogonal")
 
@@ -42,8 +42,8 @@ def random_tensor(*dims: int, init: str = "normal") -> Array:
       https://proceedings.mlr.press/v9/glorot10a.html, equation 12);
     - `he`: normal with variance 2 / fan_in, for relu (He et al. 2015, https://arxiv.org/abs/1502.01852,
       equation 10);
-    - `orthogonal`: for two dims, rows or columns of length one at right angles, so that a product with it keeps
-      lengths (Saxe et al. 2013, https://arxiv.org/abs/1312.6120).
+    - `orthogonal`: for two dims, rows (or columns, whichever are fewer) of length one at right angles, so that a
+      square one keeps the length of what it is multiplied with (Saxe et al. 2013, https://arxiv.org/abs/1312.6120).
 
     The first axis is the output; all others are the input (`fan_in` is their product).
 
@@ -80,4 +80,4 @@ def _orthogonal(values: numpy.ndarray) -> numpy.ndarray:
 
 def zeros(*dims: int) -> Array:
     """An array of zeros of shape `dims` on the device: where biases start."""
-    return to_device(numpy.zeros(dims))
+    return xp.zeros(dims, dtype=float_type())

@@ -14,23 +14,35 @@ So training is the same five lines everywhere:
     model.backward(gradient)
     optimizer.step(model)
 
-Three rules make it safe. One forward serves one backward: a second `backward` raises instead of giving a wrong
-gradient. Gradients add up until the optimizer's step spends them, so nobody has to zero them. And a layer that is
-needed in two places of a network is used through `sibling()`: the same parameters, but a memory of its own.
+Four rules make it safe. One forward serves one backward: of two forwards in a row the last is remembered, and a
+second `backward` raises instead of giving a wrong gradient. Between the two, inputs and outputs are left as they are:
+a layer remembers arrays, not copies. Gradients add up until the optimizer's step spends them, so nobody has to zero
+them. And a layer that is needed in two places of a network is used through `sibling()`: the same parameters, but a
+memory of its own.
 
 Shapes are batch first and channels last: (N, features), (N, T, features), (N, H, W, channels).
 
-Read next: `dense.py`, the simplest layers.
+Read next: `dense.py`.
 """
 
 import copy
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
-from scratch.backend import Array, ScratchError, float_type, xp
+from scratch.backend import Array, ScratchError, expect, float_type, xp
 
 AnyLayer = TypeVar("AnyLayer", bound="Layer")
+
+
+class Home(NamedTuple):
+    """Where a Parameter's arrays lie, when `in_one_vector` has put them side by side with others."""
+
+    data_vector: Array
+    grad_vector: Array
+    start: int
+    data: Array  # the views that it made: a Parameter that has others by now has moved out
+    grad: Array
 
 
 class Parameter:
@@ -47,7 +59,7 @@ class Parameter:
         self.data = data
         self.grad = xp.zeros_like(data)
         self.name = name
-        self.home: tuple | None = None  # where `in_one_vector` has put it
+        self.home: Home | None = None  # where `in_one_vector` has put it
 
     def __reduce__(self) -> tuple:  # a copy has arrays of its own, so it must not claim this one's home
         return Parameter, (self.data, self.name)
@@ -57,15 +69,15 @@ class Parameter:
 
 
 class Layer:
-    """A function with a derivative: what `forward` did, `backward` undoes for gradients.
+    """A function with a derivative: `forward` goes from input to output, `backward` carries the gradient back.
 
-    A subclass writes `forward(input)`, which ends with `self.remember(...)`, and `backward(gradient)`, which begins
-    with `... = self.recall()`. Its Parameters and child Layers are plain attributes, or lists of Layers, and are
-    found in the order in which they were set. Attributes that begin with an underscore are working memory: they
-    have a default in the class, are not copied with the layer, and go when it has to `forget`.
+    A subclass writes `forward(input)`, which ends with `self.remember(output.shape, ...)`, and `backward(gradient)`,
+    which begins with `... = self.recall(gradient)`. Its Parameters and child Layers are plain attributes, or lists
+    or dicts of them, and are found in the order in which they were set.
     """
 
     train: bool = True  # False while evaluating: Dropout lets everything through, and nothing is remembered
+    working: tuple[str, ...] = ("_memory",)  # attributes that are not copied with the layer
     _memory: tuple | None = None
 
     def forward(self, *inputs: Any, **kwargs: Any) -> Any:
@@ -76,12 +88,15 @@ class Layer:
         """From dL/d output to dL/d input (None for integer ids); adds to the parameters' `grad`; forgets."""
         raise NotImplementedError
 
-    def remember(self, *values: Any) -> None:
+    def remember(self, output_shape: tuple[int, ...], *values: Any) -> None:
         """Keep `values` for one backward; while evaluating, keep nothing."""
-        self._memory = values if self.train else None
+        self._memory = (output_shape, values) if self.train else None
 
-    def recall(self) -> tuple:
-        """What the last forward remembered, once. Raises: RuntimeError if there is nothing (any more)."""
+    def recall(self, gradient: Array) -> tuple:
+        """What the last forward remembered, once.
+
+        Raises: RuntimeError if there is nothing (any more); ScratchError if the gradient is not of the output's shape.
+        """
         memory = self._memory
         if memory is None:
             raise RuntimeError(
@@ -89,25 +104,30 @@ class Layer:
                 "of a network needs a sibling() for the second; inside evaluating(...) nothing is remembered"
             )
         self._memory = None
-        return memory
+        output_shape, values = memory
+        if gradient.shape != output_shape:  # broadcasting would make a wrong gradient of it in silence
+            expect(False, self, f"a gradient of its output's shape {output_shape}", gradient)
+        return values
 
     def forget(self) -> None:
         """Drop whatever past forwards have left behind in this layer."""
-        for name in [name for name in vars(self) if name.startswith("_")]:
-            delattr(self, name)
+        for name in self.working:
+            self.__dict__.pop(name, None)  # the class has its default
 
-    def __getstate__(self) -> dict[str, Any]:  # what copy.deepcopy takes: views into a workspace would come apart
-        return {name: value for name, value in vars(self).items() if not name.startswith("_")}
+    def __getstate__(self) -> dict[str, Any]:  # what copy.deepcopy takes
+        # Working memory may hold views of one array, which a copy would separate; and a copy that is made while
+        # evaluating is not itself being evaluated.
+        return {name: value for name, value in vars(self).items() if name not in (*self.working, "train")}
 
     def children(self) -> Iterator[tuple[str, Any]]:
         """(name, Parameter or Layer) for each one directly in this layer, in the order of definition."""
         for name, value in vars(self).items():
             if isinstance(value, (Parameter, Layer)):
                 yield name, value
-            elif isinstance(value, (list, tuple)):
-                for i, item in enumerate(value):
-                    if isinstance(item, Layer):
-                        yield f"{name}.{i}", item
+            elif isinstance(value, (list, dict)):
+                for key, item in value.items() if isinstance(value, dict) else enumerate(value):
+                    if isinstance(item, (Parameter, Layer)):
+                        yield f"{name}.{key}", item
 
     def all_layers(self) -> Iterator["Layer"]:
         """This layer and every layer below it."""
@@ -117,7 +137,10 @@ class Layer:
                 yield from child.all_layers()
 
     def parameters(self) -> list[Parameter]:
-        """Every Parameter of this layer and below, in the order of definition, each object once; names them."""
+        """Every Parameter of this layer and below, in the order of definition, each object once.
+
+        Each one's `name` is set to its path from this layer.
+        """
         found: dict[int, Parameter] = {}
         self._collect(found, "")
         return list(found.values())
@@ -131,7 +154,7 @@ class Layer:
                 found[id(child)] = child
 
     def params(self) -> list[Array]:
-        """The parameters' values, as live arrays: the book's view."""
+        """The parameters' values, as live arrays (until the layer is built into a larger model): the book's view."""
         return [parameter.data for parameter in self.parameters()]
 
     def grads(self) -> list[Array]:
@@ -203,38 +226,36 @@ def in_one_vector(parameters: list[Parameter]) -> tuple[Array, Array]:
     """All values, and all gradients, of `parameters` as two long vectors; their own arrays become views of these.
 
     An optimizer then updates a whole model in a handful of array operations instead of a handful for each
-    parameter. Parameters that already lie side by side in one vector stay where they are, so a part of a model can
-    be asked for without moving it; others are moved, and arrays taken out of them before are left behind.
+    parameter. Parameters that already lie side by side in one vector stay where they are, so that a step on a part
+    of a model moves nothing; others are moved, and arrays taken out of them before are left behind.
     """
     if not parameters:
         return xp.zeros(0, dtype=float_type()), xp.zeros(0, dtype=float_type())
     dtypes = {parameter.data.dtype for parameter in parameters}
     if len(dtypes) > 1:
         raise ScratchError("parameters of one model must share a dtype; were some built inside precision(...)?")
-    sizes = [parameter.data.size for parameter in parameters]
     home = parameters[0].home
-    if home is not None:
-        (data, grad, start), stop = home[:3], home[2]
-        for parameter, size in zip(parameters, sizes, strict=True):
-            if not _lives_at(parameter, data, grad, stop):
-                break
-            stop += size
-        else:
-            return data[start:stop], grad[start:stop]
+    if home is not None and _side_by_side(parameters, home):
+        data, grad, start = home[:3]
+        stop = start + sum(parameter.data.size for parameter in parameters)
+        return data[start:stop], grad[start:stop]
     data = xp.concatenate([parameter.data.ravel() for parameter in parameters])
     grad = xp.concatenate([parameter.grad.ravel() for parameter in parameters])
     stop = 0
-    for parameter, size in zip(parameters, sizes, strict=True):
-        shape, start, stop = parameter.data.shape, stop, stop + size
+    for parameter in parameters:
+        shape, start, stop = parameter.data.shape, stop, stop + parameter.data.size
         parameter.data, parameter.grad = data[start:stop].reshape(shape), grad[start:stop].reshape(shape)
-        parameter.home = (data, grad, start, parameter.data, parameter.grad)
+        parameter.home = Home(data, grad, start, parameter.data, parameter.grad)
     return data, grad
 
 
-def _lives_at(parameter: Parameter, data: Array, grad: Array, start: int) -> bool:
-    home = parameter.home
-    return (
-        home is not None
-        and (home[0] is data and home[1] is grad and home[2] == start)
-        and (home[3] is parameter.data and home[4] is parameter.grad)  # nobody has put another array in its place
-    )
+def _side_by_side(parameters: list[Parameter], first: Home) -> bool:
+    start = first.start
+    for parameter in parameters:
+        home = parameter.home
+        if home is None or home.data_vector is not first.data_vector or home.start != start:
+            return False
+        if home.data is not parameter.data or home.grad is not parameter.grad:
+            return False
+        start += parameter.data.size
+    return True

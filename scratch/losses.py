@@ -91,11 +91,12 @@ class NegativeLogLikelihood(Loss):
 
     def loss(self, predicted: Any, actual: Any, mask: Array | None = None) -> float:
         log_p = self._log_p(as_floats(predicted))
-        actual = self._truth(log_p, actual)
+        actual = self._truth(log_p, actual, mask)
         if isinstance(actual, int):
             return -float(log_p[actual])
         if actual.ndim == log_p.ndim:
-            at_truth = (log_p * actual).sum(axis=-1).reshape(-1)
+            # An impossible class that is not the truth costs nothing, but 0 * -inf would be NaN.
+            at_truth = (xp.where(actual == 0, 0, log_p) * actual).sum(axis=-1).reshape(-1)
         else:
             rows = log_p.reshape(-1, log_p.shape[-1])
             at_truth = rows[xp.arange(len(rows)), actual.reshape(-1)]
@@ -105,8 +106,8 @@ class NegativeLogLikelihood(Loss):
 
     def gradient(self, predicted: Any, actual: Any, mask: Array | None = None) -> Array:
         predicted = as_floats(predicted)
-        actual = self._truth(predicted, actual)
-        gradient = self._without_truth(predicted, actual)
+        actual = self._truth(predicted, actual, mask)
+        gradient = self._softmax_part(predicted, actual)
         if isinstance(actual, int):
             gradient[actual] -= 1
             return gradient
@@ -119,23 +120,22 @@ class NegativeLogLikelihood(Loss):
         num_rows = predicted.size // predicted.shape[-1]
         if mask is not None:
             mask = as_mask(self, mask, predicted.shape[:-1])
-            gradient *= mask[..., None]
+            gradient = xp.where(mask[..., None], gradient, 0)
             num_rows = int(mask.sum())
-        if num_rows > 1:
-            gradient /= num_rows
+        gradient /= max(num_rows, 1)
         return gradient
 
     def _log_p(self, predicted: Array) -> Array:
         return predicted
 
-    def _without_truth(self, predicted: Array, actual: Any) -> Array:
-        # d(-predicted[truth])/d predicted is -1 at the truth and 0 elsewhere.
+    def _softmax_part(self, predicted: Array, actual: Any) -> Array:
+        # d(-predicted[truth])/d predicted is -1 at the truth and 0 elsewhere: there is no softmax in it.
         return xp.zeros_like(predicted)
 
-    def _truth(self, predicted: Array, actual: Any) -> Any:
+    def _truth(self, predicted: Array, actual: Any, mask: Array | None) -> Any:
         """`actual` as one Python id, an array of ids, or rows of the same shape as `predicted`."""
         num_classes = predicted.shape[-1]
-        if isinstance(actual, int) and predicted.ndim == 1:
+        if isinstance(actual, int) and predicted.ndim == 1 and mask is None:
             expect(0 <= actual < num_classes, self, f"an id from 0 to {num_classes - 1}", actual)
             return actual
         if not isinstance(actual, xp.ndarray):
@@ -162,9 +162,9 @@ class SoftmaxCrossEntropy(NegativeLogLikelihood):
     def _log_p(self, predicted: Array) -> Array:
         return log_softmax(predicted)
 
-    def _without_truth(self, predicted: Array, actual: Any) -> Array:
+    def _softmax_part(self, predicted: Array, actual: Any) -> Array:
         # d log(sum exp z)/dz is softmax(z); the truth's own -z[truth] gives the -1 at the truth. When `actual`
-        # holds probabilities, every class is the truth with its own weight, and the weights count the softmax.
+        # holds weights for all classes, there is one such term for each, so the softmax counts as often as they sum to.
         probabilities = softmax(predicted)
         if not isinstance(actual, int) and actual.ndim == predicted.ndim:
             probabilities *= actual.sum(axis=-1, keepdims=True)

@@ -4,7 +4,7 @@ A gradient says which way is up; every optimizer steps down, and they differ in 
 
     GradientDescent:  p -= lr * g
     Momentum:         u = mo * u + (1 - mo) * g;   p -= lr * u
-    Adam:             p -= lr * (mean of g) / sqrt(mean of g^2)
+    Adam:             p -= lr * (running mean of g) / sqrt(running mean of g^2)
 
     optimizer = Momentum(learning_rate=0.01)
     optimizer.step(model)                    # every Parameter once; then its grad is zero
@@ -14,7 +14,7 @@ A step works on the whole model at once: `layer.in_one_vector` lays all paramete
 `update` below is one operation on one long array. Gradients are spent by the step, so their memory is free for
 scratch work.
 
-Read next: `text.py`, or `gradient_check.py` on how to trust all this.
+Read next: `gradient_check.py`.
 """
 
 import math
@@ -33,7 +33,8 @@ class Optimizer:
         direction (Pascanu et al. 2013, https://arxiv.org/abs/1211.5063, algorithm 1). None: never.
 
     A subclass writes `update` and names its state vectors in `slots`. The parameters of a layer are looked up at
-    the first step with it. A reader's own optimizer that overrides `step` must end with `layer.zero_grads()`.
+    the first step with it: after adding layers to a model, make a new optimizer. A reader's own optimizer that
+    overrides `step` must end with `layer.zero_grads()`.
     """
 
     slots: tuple[str, ...] = ()
@@ -43,7 +44,9 @@ class Optimizer:
         self.clip_norm = clip_norm
         self.num_steps = 0
         self._state: dict[Parameter, dict[str, Array]] = {}  # each Parameter's part of the state vectors
+        self._steps: dict[Parameter, int] = {}  # how many steps each has made, for those not in this layer
         self._layer: Layer | None = None
+        self._seen: list[tuple[Parameter, Array, Array]] = []
 
     def step(self, layer: Layer) -> None:
         """Move every Parameter of `layer` once against its gradient; then the gradients are zero."""
@@ -67,6 +70,8 @@ class Optimizer:
 
     def _gather(self, layer: Layer) -> None:
         parameters = layer.parameters()
+        self._steps |= {p: self.num_steps for p, _, _ in self._seen}
+        self.num_steps = max((self._steps.get(p, 0) for p in parameters), default=0)
         self._layer, (self._data, self._grad) = layer, in_one_vector(parameters)
         self._seen = [(p, p.data, p.grad) for p in parameters]
         self._vectors = [xp.zeros_like(self._data) for _ in self.slots]
@@ -79,26 +84,31 @@ class Optimizer:
             self._state[p], start = mine, stop
 
     def state(self, layer: Layer) -> dict[str, Any]:
-        """All that the next step depends on besides parameters: host arrays by "slot/parameter name"."""
+        """The kind, lr, number of steps and state vectors, as host arrays by "slot/parameter name".
+
+        Whatever else the constructor was given (momentum, betas, clip_norm) is given to the next one's.
+        """
         arrays = {
             f"{slot}/{p.name}": to_host(value).reshape(p.data.shape).copy()
             for p in layer.parameters()
             for slot, value in self._state.get(p, {}).items()
         }
-        return {"lr": self.lr, "num_steps": self.num_steps, "arrays": arrays}
+        return {"kind": type(self).__name__, "lr": self.lr, "num_steps": self.num_steps, "arrays": arrays}
 
     def load_state(self, layer: Layer, state: dict[str, Any]) -> None:
         """Go on from `state(layer)` of an optimizer of the same kind. Raises: ScratchError if it does not fit."""
-        arrays, loaded = dict(state["arrays"]), {}
-        for p in layer.parameters():
-            mine = {slot: arrays.pop(f"{slot}/{p.name}") for slot in self.slots if f"{slot}/{p.name}" in arrays}
-            if any(value.shape != p.data.shape for value in mine.values()):
-                raise ScratchError(f"{self}: the saved state of {p.name} has another shape than {p.data.shape}")
-            if mine:
-                loaded[p] = {slot: to_device(value).ravel() for slot, value in mine.items()}
-        if arrays:
-            raise ScratchError(f"{self}: the saved state has {sorted(arrays)[0]!r}, which this model lacks")
-        self._state, self._layer = loaded, None
+        parameters, arrays = layer.parameters(), state["arrays"]
+        shapes = {f"{slot}/{p.name}": p.data.shape for p in parameters for slot in self.slots}
+        if state["kind"] != type(self).__name__:
+            raise ScratchError(f"{self}: the saved state is of {state['kind']}")
+        if state["num_steps"] and {name: value.shape for name, value in arrays.items()} != shapes:
+            raise ScratchError(f"{self}: the saved state is of another model, or of one of another size")
+        self._state = {
+            p: {slot: to_device(arrays[f"{slot}/{p.name}"]).ravel() for slot in self.slots}
+            for p in parameters if state["num_steps"]
+        }
+        self._layer, self._seen = None, []
+        self._steps = dict.fromkeys(parameters, int(state["num_steps"]))
         self.lr, self.num_steps = float(state["lr"]), int(state["num_steps"])
 
     def __repr__(self) -> str:
@@ -238,7 +248,7 @@ def step_decay(epoch: int, at: Sequence[int], factor: float = 0.1) -> float:
 
 
 def cosine_decay(step: int, num_steps: int, warmup: int = 0) -> float:
-    """The multiplier at `step` of `num_steps`: up from 0 in a line while warming up, then down half a cosine to 0.
+    """The multiplier at `step` of `num_steps`: up to 1 in a line while warming up, then down half a cosine to 0.
 
     Source: Loshchilov and Hutter 2016, https://arxiv.org/abs/1608.03983, equation 5.
     """

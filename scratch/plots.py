@@ -1,6 +1,8 @@
 """Pictures of a run, drawn to files: no window is opened, so they work on any machine.
 
     curve("loss.png", {"training": losses}, "epoch", "loss (nats per character)")
+
+Read next: `program.py`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -29,7 +31,8 @@ def curve(
     for label, level in (levels or {}).items():
         axes.axhline(level, linestyle="--", linewidth=1, color="gray", label=label)
     axes.set(xlabel=xlabel, ylabel=ylabel, title=title)
-    axes.set_ylim(bottom=0)
+    if min(min(values) for values in lines.values()) >= 0:
+        axes.set_ylim(bottom=0)
     axes.grid(alpha=0.3)
     axes.legend()
     with replacing(path) as file:

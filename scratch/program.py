@@ -3,6 +3,8 @@
     parser = Parser(__doc__)
     parser.common(out="runs/names", epochs=300, seed=0)
     run(main)        # exit code 0; 2 with one line on stderr for bad input; 130 for Ctrl-C
+
+Read next: `examples/company_names.py`.
 """
 
 import argparse

@@ -11,7 +11,14 @@ Each is an elementwise function that turns two products, of the input and of the
 In both, integer ids may stand for one-hot rows (`forward(7)`, or ids of shape (N, T)): the product of a matrix
 with a one-hot row is one of its columns, so it is looked up instead of computed.
 
-Read next: `losses.py`.
+The arguments of the methods below are, for one step of one row or of N (H is hidden_dim):
+
+    blocks            (..., num_blocks * H)  comes in as w x + b; what `gates` leaves there, `gates_backward` finds
+    recurrent         (..., num_gates * H)   u h
+    previous, state   (num_states, ..., H)   the last state and the new one: hidden, and in an LSTM the cell
+    state_grad, grad                         the gradients of `state` and of `blocks`
+
+Read next: `through_time.py`.
 """
 
 from scratch.backend import Array, xp

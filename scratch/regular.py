@@ -8,7 +8,7 @@ Dropout switches off a random part of its input at each step, so that no unit ca
     layer = Dropout(0.1)
     with evaluating(layer): ...              # lets everything through
 
-Read next: `recurrent.py`.
+Read next: `losses.py`.
 """
 
 from typing import Any
@@ -40,15 +40,15 @@ class Dropout(Layer):
     def forward(self, input: Any) -> Array:
         input = as_floats(input)
         if not self.train:
-            self.forget()
+            self.remember(input.shape)
             return input
         keep = generator().random(input.shape, dtype=numpy.float32) >= self.p
         scale = to_device(keep.astype(float_type()) / (1 - self.p))
-        self.remember(scale)
+        self.remember(input.shape, scale)
         return input * scale
 
     def backward(self, gradient: Array) -> Array:
-        (scale,) = self.recall()
+        (scale,) = self.recall(gradient)
         # What was switched off had no part in the output; what was scaled up passes its gradient scaled up.
         return gradient * scale
 

@@ -8,7 +8,7 @@ A network knows no letters, only ids. A vocabulary gives each distinct word (or 
     vocab.get_word(2)                   # "c"
     vocab.one_hot_encode("b")           # [0.0, 1.0, 0.0]
 
-Read next: `weights.py`, on how a trained network and its vocabulary are kept.
+Read next: `backend.py`.
 """
 
 from collections.abc import Iterable
@@ -26,7 +26,7 @@ class Vocabulary:
     def __init__(self, words: Iterable[str] | None = None) -> None:
         self.w2i: dict[str, int] = {}
         self.i2w: dict[int, str] = {}
-        for word in words or []:
+        for word in words if words is not None else ():
             self.add(word)
 
     @property
@@ -57,7 +57,7 @@ class Vocabulary:
             raise ScratchError(f"unknown word {error.args[0]!r}: not among the vocabulary's {self.size}") from None
 
     def one_hot_encode(self, word: str) -> list[float]:
-        """A list that is 1 at the id of `word` and 0 elsewhere. Raises: AssertionError for an unknown word."""
+        """A list that is 1 at the id of `word` and 0 elsewhere. Raises: AssertionError (the book's) if unknown."""
         if word not in self.w2i:
             raise AssertionError(f"unknown word {word}")
         row = [0.0] * self.size

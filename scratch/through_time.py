@@ -10,7 +10,7 @@ inputs meet `w` in one product before the loop over time, and all steps' gradien
 after it; inside the loop there is only the product with `u` and the elementwise function f. That f, and its way
 back, is all that a layer of `recurrent.py` adds.
 
-Read next: `recurrent.py`. On a first reading, begin there with SimpleRnn, and with `_forward_step` here.
+Read next: `text.py`.
 """
 
 import math
@@ -23,6 +23,8 @@ from scratch.initial import random_tensor, zeros
 from scratch.layer import Layer, Parameter
 
 _HINT = "is the vocabulary the one it was trained with?"
+_RESET = "call reset_hidden_state() between streams"
+_MAX_SHAPES = 64  # of batches whose views are kept
 
 
 class Recurrent(Layer):
@@ -30,11 +32,13 @@ class Recurrent(Layer):
 
     Shapes: one step (input_dim,) or one id -> (hidden_dim,); or sequences (N, T, input_dim) or ids (N, T)
         -> (N, T, hidden_dim), with an optional mask (N, T), True where a step is real, padding to the right.
-        A masked step keeps the state and outputs zero.
+        A masked step keeps the state and outputs zero. Padding may hold any finite number, or any id there is.
     Parameters: w (num_gates * hidden_dim, input_dim), u (num_gates * hidden_dim, hidden_dim),
         b (num_gates * hidden_dim,).
     State: `hidden`, carried from step to step until `reset_hidden_state()`. Sequences start from zeros, or with
-        `stateful=True` from where the last batch stopped. No gradient flows into a carried state.
+        `stateful=True` from where the last batch stopped (evaluation moves it too: reset it before and after).
+        `backward` goes to where the forward before it started: through one step, or through whole sequences. To
+        learn across steps, give it the sequence.
     Raises: ScratchError for an input of another rank or width, ids out of range, or a batch of another size
         than the carried state's.
     """
@@ -42,6 +46,7 @@ class Recurrent(Layer):
     num_gates = 1
     num_states = 1  # hidden alone, or hidden and cell
     num_blocks = 1  # how many (..., hidden_dim) blocks `gates` keeps for `gates_backward`
+    working = ("_memory", "_buffer", "_workspaces")
     _buffer: Array | None = None
     _workspaces: dict[tuple[int, int], SimpleNamespace] | None = None
 
@@ -89,9 +94,12 @@ class Recurrent(Layer):
             return self._forward_step(input)
         if not isinstance(input, xp.ndarray):
             input = to_device(input)
-        if input.ndim == 1 and mask is None:
+        if input.ndim == 0 and input.dtype.kind in "iu":
+            return self.forward(int(input))
+        if input.ndim == 1:
             input = as_floats(input)
             expect(input.shape == (self.input_dim,), self, "a step ({input_dim},)", input, _HINT)
+            expect(mask is None, self, "no mask for a single step", mask)
             return self._forward_step(input)
         if input.ndim == 2 and input.dtype.kind in "iu":
             expect_ids(self, input, self.input_dim)
@@ -102,26 +110,26 @@ class Recurrent(Layer):
         return self._forward_sequences(input, None if mask is None else as_mask(self, mask, input.shape[:2]))
 
     def backward(self, gradient: Array) -> Array | None:
-        if gradient.ndim == 1:
-            return self._backward_step(gradient)
-        return self._backward_sequences(gradient)
+        go_back, *memory = self.recall(gradient)
+        return go_back(gradient, *memory)
 
     # One step, as in the book ----------------------------------------------------------------------------------
 
     def _forward_step(self, input: int | Array) -> Array:
         H, w = self.hidden_dim, self.w.data
         previous = xp.zeros((self.num_states, H), dtype=w.dtype) if self.state is None else self.state
-        expect(previous.ndim == 2, self, "a state of one step (call reset_hidden_state() first)", previous)
+        expect(previous.ndim == 2, self, "the carried state of one row", previous, _RESET)
         blocks = xp.empty(self.num_blocks * H, dtype=w.dtype)
         projected = w[:, input] if isinstance(input, int) else w.dot(input)
         xp.add(projected, self.b.data, out=blocks[: self.num_gates * H])
         self.state = xp.empty_like(previous)
         self.gates(blocks, self.u.data.dot(previous[0]), previous, self.state)
-        self.remember(input, blocks, previous, self.state)
-        return self.state[0]
+        self.remember((H,), self._backward_step, input, blocks, previous, self.state)
+        return self.state[0].copy()
 
-    def _backward_step(self, gradient: Array) -> Array | None:
-        input, blocks, previous, state = self.recall()
+    def _backward_step(
+        self, gradient: Array, input: int | Array, blocks: Array, previous: Array, state: Array
+    ) -> Array | None:
         state_grad = xp.zeros(state.shape, dtype=state.dtype)
         state_grad[0] = gradient
         grad = xp.empty_like(blocks)
@@ -140,10 +148,10 @@ class Recurrent(Layer):
     # Whole sequences: inside, time comes first, so that what one step needs lies together ------------------------
 
     def _forward_sequences(self, input: Array, mask: Array | None) -> Array:
-        N, T = input.shape[:2]
-        work = self._workspace(T, N)
+        (N, T), H = input.shape[:2], self.hidden_dim
+        first_state, work = self._first_state(N), self._workspace(T, N)
         rows = self._project(input.swapaxes(0, 1), work.blocks[:, : len(self.b.data)])
-        work.states[:, 0] = self._first_state(N)
+        work.states[:, 0] = first_state
         real = None if mask is None else mask.T[:, :, None]
         hidden, state, recurrent, u_transposed = work.states[0], work.state, work.recurrent, self.u.data.T
         for t in range(T):
@@ -153,16 +161,17 @@ class Recurrent(Layer):
                 state[t + 1][...] = xp.where(real[t], state[t + 1], state[t])
         if self.stateful:
             self.state = state[T].copy()
-        self.remember(rows, work, real)
+        self.remember((N, T, H), self._backward_sequences, rows, work, real)
         output = hidden[1:].copy() if real is None else hidden[1:] * real
         return output.swapaxes(0, 1)
 
-    def _backward_sequences(self, gradient: Array) -> Array | None:
-        rows, work, real = self.recall()
+    def _backward_sequences(
+        self, gradient: Array, rows: Array, work: SimpleNamespace, real: Array | None
+    ) -> Array | None:
         gradient = gradient.swapaxes(0, 1)
         T, N, H = gradient.shape
         grad, state_grad, state, u = work.grad, work.state_grad, work.state, self.u.data
-        self.gates_slope(work.blocks, work.states[:, 1:].reshape(-1, T * N, H), grad)
+        self.gates_slope(work.blocks, work.states[:, 1:].reshape(self.num_states, T * N, H), grad)
         state_grad.fill(0)
         hidden_grad = state_grad[0]
         for t in reversed(range(T)):
@@ -175,7 +184,7 @@ class Recurrent(Layer):
                 past_gates = xp.where(real[t], 0, state_grad)
                 state_grad -= past_gates
             past_u = self.gates_backward(state_grad, work.block[t], state[t], state[t + 1], work.block_grad[t])
-            # hidden[t-1] met u[o] in recurrent[o]; so it collects u_side[o] * u[o] over o.
+            # recurrent[o] was the sum of hidden[t-1][h] * u[o, h]; so hidden[t-1][h] collects u_side[o] * u[o, h].
             work.u_side[t].dot(u, hidden_grad)
             if past_u is not None:
                 hidden_grad += past_u
@@ -195,7 +204,10 @@ class Recurrent(Layer):
         """Write w x + b for all steps into `out`; return the inputs as rows, or the ids in a row."""
         if input.ndim == 2:
             ids = input.reshape(-1)
-            out[...] = (xp.ascontiguousarray(self.w.data.T) + self.b.data)[ids]
+            # With more ids than there are columns, each is read many times, and pays for being laid in a row first.
+            columns = self.w.data.T if len(ids) < self.input_dim else xp.ascontiguousarray(self.w.data.T)
+            out[...] = columns[ids]
+            out += self.b.data
             return ids
         rows = input.reshape(-1, self.input_dim)
         xp.matmul(rows, self.w.data.T, out=out)
@@ -205,8 +217,8 @@ class Recurrent(Layer):
     def _first_state(self, N: int) -> Array | float:
         if not self.stateful or self.state is None:
             return 0.0
-        right = self.state.shape == (self.num_states, N, self.hidden_dim)
-        expect(right, self, f"a batch of the carried state's size, not {N}; reset_hidden_state() first", self.state)
+        carried = self.state.shape[1:-1]
+        expect(carried == (N,), self, f"a batch of {carried} rows, as the carried state's", f"({N},)", _RESET)
         return self.state
 
     def _workspace(self, T: int, N: int) -> SimpleNamespace:
@@ -218,6 +230,8 @@ class Recurrent(Layer):
         if self._buffer is None or self._workspaces is None or self._buffer.dtype != self.w.data.dtype:
             self._buffer, self._workspaces = xp.empty(0, dtype=self.w.data.dtype), {}
         if (T, N) not in self._workspaces:
+            if len(self._workspaces) == _MAX_SHAPES:
+                self._workspaces.clear()
             H, S, G, B = self.hidden_dim, self.num_states, self.num_gates, self.num_blocks
             shapes = [(T * N, B * H), (S, T + 1, N, H), (N, G * H), (T * N, B * H), (S, N, H)]
             sizes = [math.prod(shape) for shape in shapes]

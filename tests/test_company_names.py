@@ -96,7 +96,7 @@ def test_whole_names_and_letters_learn_four_names_by_heart():
                 optimizer.lr = lr if epoch < 300 else 0.1 * lr
                 total = sum(learn(model, loss, optimizer, vocab.encode(f"^{name}$")) for name in names)
             assert total / len(names) < 1.6, (learn, layer)  # log(4) = 1.39 nats is the choice among four
-            assert PROGRAM.invent(model, vocab, temperature=0) in names
+            assert PROGRAM.generate(model, vocab, temperature=0) in names
 
 
 def test_bad_flags(tmp_path):

@@ -9,7 +9,7 @@ from cases import N, each_case
 from scratch.backend import precision, to_device, to_host
 from scratch.dense import Linear
 from scratch.gradient_check import gradient_errors, relative_error
-from scratch.layer import Layer, Sequential, evaluating
+from scratch.layer import Layer, Parameter, Sequential, evaluating
 from scratch.optimizers import GradientDescent
 
 
@@ -81,6 +81,14 @@ def test_a_second_backward_is_refused(case):
     layer.backward(output)
     with pytest.raises(RuntimeError, match=r"sibling\(\)"):
         layer.backward(output)
+
+
+@each_case()
+def test_a_gradient_of_another_shape_is_refused(case):
+    layer = case.make()
+    output = case.forward(layer, case.inputs())
+    with pytest.raises(ValueError, match="a gradient of its output's shape"):
+        layer.backward(output[None])
 
 
 @each_case()
@@ -170,6 +178,26 @@ def test_a_shape_error_names_layer_expectation_and_cause():
         "Linear(input_dim=64, output_dim=10): expected input (..., 64), got (32, 50); "
         "is the vocabulary the one it was trained with?"
     )
+
+
+def test_a_copy_made_while_evaluating_can_be_trained():
+    model = Sequential([Linear(2, 2), Linear(2, 2)])
+    with evaluating(model):
+        twin = copy.deepcopy(model)
+    twin.backward(twin.forward(to_device([[1.0, 2.0]])))
+
+
+def test_parameters_in_lists_and_dicts_are_found():
+    class Model(Layer):
+        def __init__(self):
+            self.towers = {"left": Linear(2, 2), "right": Linear(2, 2)}
+            self.scales = [Parameter(to_device([1.0])), Parameter(to_device([2.0]))]
+            self._hidden = Linear(2, 2)
+
+    names = [p.name for p in Model().parameters()]
+    assert names == ["towers.left.w", "towers.left.b", "towers.right.w", "towers.right.b", "scales.0", "scales.1",
+                     "_hidden.w", "_hidden.b"]
+    assert [p.name for p in copy.deepcopy(Model()).parameters()] == names
 
 
 def test_evaluating_puts_back_what_was_set_by_hand():

@@ -85,15 +85,64 @@ def test_damaged_weights_are_refused(name, tmp_path):
 
 
 @FORMS
-def test_numbers_that_are_not_finite_are_refused(name, tmp_path):
-    bad = model()
+def test_numbers_that_are_not_finite_are_not_written(name, tmp_path):
+    path, bad = tmp_path / name, model()
+    save_weights(bad, path)
+    before = path.read_bytes()
     bad.layers[1].b.data[0] = float("nan")
-    save_weights(bad, tmp_path / name)
     with pytest.raises(ScratchError, match="finite"):
-        load_weights(model(), tmp_path / name)
+        save_weights(bad, path)
+    assert path.read_bytes() == before
+    assert os.listdir(tmp_path) == [name]
 
 
-@pytest.mark.parametrize("text", ["{}", "[]", "3", '["a"]', "[[[1]], 2]", "[" * 100_000, "[[1], [1, [2]]]", "\udcff"])
+@pytest.mark.parametrize("number", ["1e300", "NaN", "-Infinity"])
+def test_numbers_that_are_not_finite_are_not_loaded(number, tmp_path):
+    (tmp_path / "w.json").write_text(f"[[[{number}]], [0]]")
+    np.savez(tmp_path / "w.npz", w=np.array([[float(number)]]), b=np.zeros(1))
+    for path in (tmp_path / "w.json", tmp_path / "w.npz"):
+        layer = Linear(1, 1)
+        before = to_host(layer.w.data).copy()
+        with pytest.raises(ScratchError, match="finite"):
+            load_weights(layer, path)
+        assert np.array_equal(to_host(layer.w.data), before)
+
+
+def test_what_cannot_be_written_is_not(tmp_path):
+    for metadata in ({"loss": float("nan")}, {"loss": object()}, {"text": "x" * 17_000_000}):
+        with pytest.raises(ScratchError, match="metadata"):
+            save_weights(model(), tmp_path / "w.npz", metadata)
+    with pytest.raises(ScratchError, match="no such folder"):
+        save_weights(model(), tmp_path / "none" / "w.npz")
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_packed_member_is_refused_before_it_is_unpacked(tmp_path):
+    path = tmp_path / "w.npz"
+    save_weights(model(), path)
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("junk.npy", bytes(10**6), compress_type=zipfile.ZIP_DEFLATED)
+    for read in (read_arrays, read_metadata, lambda path: load_weights(model(), path)):
+        with pytest.raises(ScratchError, match="junk"):
+            read(path)
+
+
+def test_weights_of_a_wider_precision_come_back_whole(tmp_path):
+    from scratch.backend import precision
+
+    with precision("float64"):
+        first, second = model(), model()
+    save_weights(first, tmp_path / "w.npz")
+    load_weights(second, tmp_path / "w.npz")
+    assert all(np.array_equal(a, b) for a, b in zip(first.params(), second.params(), strict=True))
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["{}", "[]", "3", '["a"]', "[[[1]], 2]", "[" * 100_000, "[[1], [1, [2]]]", '[[["0.5"]], [0]]',
+             "[[[true]], [0]]", f"[[[{10**400}]], [0]]", f"[[[{'9' * 5000}]], [0]]", "\udcff"],
+    ids=range(12),
+)
 def test_json_that_is_no_weights_is_refused(text, tmp_path):
     path = tmp_path / "w.json"
     path.write_bytes(text.encode("utf-8", "surrogateescape"))
@@ -166,7 +215,7 @@ def test_a_write_that_is_interrupted_leaves_the_old_file(tmp_path):
 def test_a_file_that_is_too_large_for_its_kind(tmp_path):
     with open(tmp_path / "vocab.json", "wb") as file:
         file.truncate(65 * 2**20)
-    with pytest.raises(ScratchError, match="too large"):
+    with pytest.raises(ScratchError, match="too many"):
         read_json(tmp_path / "vocab.json")
 
 
@@ -240,10 +289,16 @@ def test_checkpoints_that_do_not_fit_change_nothing(tmp_path):
     with pytest.raises(ScratchError, match=r"checkpoint\.npz"):
         load_checkpoint(path, first, optimizer, {})
     arrays = {f"model/{p.name}": to_host(p.data) for p in first.parameters()}
-    for chance in ([3, [1, 2], None], [3, "x", None], 7):
-        metadata = {"settings": {}, "progress": {}, "optimizer": {"lr": 1, "num_steps": 1}, "random": chance}
+    good = [3, list(random.getstate()[1]), None]
+    its = {"kind": "Adam", "lr": 1, "num_steps": 0}
+    for chance, its_state in (
+        ([3, [1, 2], None], its), ([3, "x", None], its), (7, its), ([3, [-1] * 625, None], its),
+        ([3, [2**70] * 625, None], its), ([*good[:2], "x"], its), (good, its | {"kind": "Momentum"}),
+        (good, its | {"num_steps": 1}), (good, {}), (good, 3),
+    ):
+        metadata = {"settings": {}, "progress": {}, "optimizer": its_state, "random": chance}
         write_arrays(path, arrays, metadata)
-        with pytest.raises(ScratchError, match="not a checkpoint"):
+        with pytest.raises(ScratchError, match=r"saved state|not a checkpoint"):
             load_checkpoint(path, other, Adam(), {})
     assert random.getstate() == state
     save_checkpoint(path, first, optimizer, {}, {})

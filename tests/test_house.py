@@ -4,6 +4,7 @@ import ast
 import re
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -67,6 +68,15 @@ def test_the_reading_order_names_every_chapter_with_its_length():
     for name, path in chapters.items():
         length = len(path.read_text(encoding="utf-8").splitlines())
         assert abs(int(rows[name]) - length) <= 0.1 * length, f"{name}: {length} lines"
+
+
+def test_read_next_follows_the_reading_order():
+    order = re.findall(r"^\| \d+ \| \[`(\w+)\.py`\]", README, flags=re.MULTILINE)
+    doors = {"deep_learning", "nlp"}
+    for name, following in pairwise(order):
+        if not {name, following} & doors:
+            opening = ast.get_docstring(ast.parse((ROOT / "scratch" / f"{name}.py").read_text(encoding="utf-8")))
+            assert opening.endswith(f"Read next: `{following}.py`."), name
 
 
 def test_the_readme_opens_with_the_two_commands():

@@ -73,7 +73,6 @@ def test_a_step_on_parts_is_a_step_on_the_whole(make):
         if other.clip_norm is not None:
             return
         for layer in parts.layers:
-            other.num_steps = seed
             other.step(layer)
     for a, b in zip(whole.params(), parts.params(), strict=True):
         assert np.allclose(to_host(a), to_host(b), atol=1e-6)
@@ -101,6 +100,22 @@ def test_state_of_another_model_is_refused():
     for other in (Sequential([Linear(3, 4)]), Sequential([Linear(3, 5), Linear(5, 2)])):
         with pytest.raises(ScratchError, match="saved state"):
             Adam().load_state(other, optimizer.state(layer))
+
+
+def test_state_of_another_kind_or_a_part_of_it_is_refused():
+    layer = model()
+    for first, second in ((RMSProp(), Adam()), (GradientDescent(), Adam()), (Momentum(0.1), Adam())):
+        push(layer, 1)
+        first.step(layer)
+        with pytest.raises(ScratchError, match="saved state is of"):
+            second.load_state(layer, first.state(layer))
+    adam = Adam()
+    push(layer, 1)
+    adam.step(layer)
+    state = adam.state(layer)
+    del state["arrays"]["m/layers.0.w"]
+    with pytest.raises(ScratchError, match="another model"):
+        Adam().load_state(layer, state)
 
 
 def test_a_shared_parameter_is_stepped_once():

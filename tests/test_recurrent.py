@@ -139,3 +139,44 @@ def test_it_remembers_what_it_saw_first(kind):
         layer.backward(gradient)
         optimizer.step(layer)
     assert loss.loss(4 * layer.forward(x)[:, -1, :3], y) < 0.1
+
+
+@KINDS
+def test_a_refused_batch_leaves_the_one_before_intact(kind):
+    layer = kind(D, H, stateful=True)
+    x, gradient = to_device(rng.normal(size=(2, 3, D))), to_device(rng.normal(size=(2, 3, H)))
+    layer.forward(x)
+    layer.backward(gradient)
+    expected = [to_host(g).copy() for g in layer.grads()]
+    layer.zero_grads()
+    layer.reset_hidden_state()
+    layer.forward(x)
+    with pytest.raises(ScratchError, match="reset_hidden_state"):
+        layer.forward(x[:1])
+    layer.backward(gradient)
+    assert all(np.array_equal(to_host(g), e) for g, e in zip(layer.grads(), expected, strict=True))
+
+
+@KINDS
+def test_nothing_to_read_is_read(kind):
+    layer = kind(D, H)
+    for shape in ((0, 3, D), (2, 0, D)):
+        output = layer.forward(to_device(np.zeros(shape)))
+        assert layer.backward(output).shape == shape
+
+
+@KINDS
+def test_changing_a_step_s_output_does_not_change_the_state(kind):
+    layer = kind(D, H)
+    output = layer.forward(to_device(np.ones(D)))
+    state = to_host(layer.hidden).copy()
+    output *= 0
+    assert np.array_equal(to_host(layer.hidden), state)
+
+
+@KINDS
+def test_many_shapes_do_not_pile_up(kind):
+    layer = kind(D, H)
+    for T in range(1, 200):
+        layer.forward(to_device(np.zeros((1, T, D))))
+    assert len(layer._workspaces) <= 64

@@ -1,8 +1,7 @@
 """The book's listing: batch of one, one character a step, the gradient through that one step."""
 
-import torch
 from workloads import lists
-from workloads.company import HIDDEN, IDS, LR, VOCAB, Network, gradients, ours, program, set_weights, sgd
+from workloads.company import HIDDEN, IDS, LR, VOCAB, ours, program
 
 from scratch.gradient_check import relative_error
 
@@ -32,31 +31,23 @@ def steps(side):
     return sweep
 
 
-def cells(network):
-    """The recurrent layers as cells that take one step, with the same parameters."""
-    made = []
-    for rnn in (network.first, network.second):
-        cell = torch.nn.RNNCell(rnn.input_size, HIDDEN)
-        cell.weight_ih, cell.weight_hh, cell.bias_ih, cell.bias_hh = rnn.all_weights[0]
-        made.append(cell)
-    return made
-
-
 def in_pytorch(side):
+    import torch
+    from workloads.company_torch import ONE_HOT, Network, cells, sgd
+
     if side == "tuned":
         torch.set_num_threads(1)
     network = Network()
     first, second = cells(network)
     optimizer = sgd(network, fused=side == "tuned")
     loss = torch.nn.CrossEntropyLoss()
-    one_hot = torch.eye(VOCAB.size)
 
     def learn(name):
         total = 0.0
         letters = torch.tensor(name)
         a, b = torch.zeros(HIDDEN), torch.zeros(HIDDEN)
         for k in range(len(name) - 1):
-            a = first(one_hot[name[k]], a.detach())
+            a = first(ONE_HOT[name[k]], a.detach())
             b = second(a, b.detach())
             error = loss(network.linear(b), letters[k + 1])
             total += error.item()
@@ -70,6 +61,9 @@ def in_pytorch(side):
 
 def gradient_error():
     """The largest relative difference between the two sides' gradients after the first two characters."""
+    import torch
+    from workloads.company_torch import ONE_HOT, Network, cells, gradients, set_weights
+
     model, loss, _ = ours()
     network = Network()
     set_weights(network, model)
@@ -79,7 +73,7 @@ def gradient_error():
         predicted = model.forward(letter)
         model.zero_grads()
         model.backward(loss.gradient(predicted, target))
-        a = first(torch.eye(VOCAB.size)[letter], a.detach())
+        a = first(ONE_HOT[letter], a.detach())
         b = second(a, b.detach())
         network.zero_grad()
         torch.nn.functional.cross_entropy(network.linear(b), torch.tensor(target)).backward()

@@ -1,7 +1,6 @@
 """Company names, a whole name at a step, with full back-propagation through time."""
 
-import torch
-from workloads.company import IDS, VOCAB, Network, gradients, ours, program, set_weights, sgd
+from workloads.company import IDS, ours, program
 
 from scratch.backend import to_device
 from scratch.gradient_check import relative_error
@@ -26,16 +25,18 @@ def steps(side):
 
 
 def in_pytorch(side):
+    import torch
+    from workloads.company_torch import ONE_HOT, Network, sgd
+
     if side == "tuned":
         torch.set_num_threads(1)
     network = Network()
     optimizer = sgd(network, fused=side == "tuned")
     loss = torch.nn.CrossEntropyLoss()
-    one_hot = torch.eye(VOCAB.size)
 
     def learn(name):
         letters = torch.tensor(name)
-        hidden, _ = network.first(one_hot[letters[:-1]][None])
+        hidden, _ = network.first(ONE_HOT[letters[:-1]][None])
         hidden, _ = network.second(hidden)
         error = loss(network.linear(hidden)[0], letters[1:])
         value = error.item()
@@ -49,11 +50,14 @@ def in_pytorch(side):
 
 def gradient_error():
     """The largest relative difference between the two sides' gradients of one name."""
+    import torch
+    from workloads.company_torch import ONE_HOT, Network, gradients, set_weights
+
     model, loss, _ = ours()
     network = Network()
     set_weights(network, model)
     letters, targets = to_device([IDS[0][:-1]]), to_device([IDS[0][1:]])
     model.backward(loss.gradient(model.forward(letters), targets))
-    hidden, _ = network.second(network.first(torch.eye(VOCAB.size)[torch.tensor(IDS[0][:-1])][None])[0])
+    hidden, _ = network.second(network.first(ONE_HOT[torch.tensor(IDS[0][:-1])][None])[0])
     torch.nn.functional.cross_entropy(network.linear(hidden)[0], torch.tensor(IDS[0][1:])).backward()
     return max(relative_error(p.grad, g.numpy()) for p, g in zip(model.parameters(), gradients(network), strict=True))
