@@ -122,7 +122,7 @@ class Recurrent(Layer):
         blocks = xp.empty(self.num_blocks * H, dtype=w.dtype)
         projected = w[:, input] if isinstance(input, int) else w.dot(input)
         xp.add(projected, self.b.data, out=blocks[: self.num_gates * H])
-        self.state = xp.empty_like(previous)
+        self.state = xp.empty(previous.shape, dtype=w.dtype)
         self.gates(blocks, self.u.data.dot(previous[0]), previous, self.state)
         self.remember((H,), self._backward_step, input, blocks, previous, self.state)
         return self.state[0].copy()
@@ -132,7 +132,7 @@ class Recurrent(Layer):
     ) -> Array | None:
         state_grad = xp.zeros(state.shape, dtype=state.dtype)
         state_grad[0] = gradient
-        grad = xp.empty_like(blocks)
+        grad = xp.empty(blocks.shape, dtype=blocks.dtype)
         self.gates_slope(blocks, state, grad)
         self.gates_backward(state_grad, blocks, previous, state, grad)
         w_side, u_side = grad[: len(self.b.data)], grad[-len(self.b.data) :]
