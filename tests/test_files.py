@@ -2,7 +2,6 @@
 
 import errno
 import io
-import json
 import os
 import pickle
 import random
@@ -304,29 +303,3 @@ def test_checkpoints_that_do_not_fit_change_nothing(tmp_path):
     save_checkpoint(path, first, optimizer, {}, {})
     with pytest.raises(ScratchError, match="another size"):
         load_checkpoint(path, model(6), Adam(), {})
-
-
-def test_a_history_writes_lines_and_goes_on(tmp_path):
-    from scratch.history import History, progress, stop_unless_finite
-
-    history = History(tmp_path / "h.jsonl")
-    history.add(epoch=1, loss=0.5)
-    history.add(epoch=2, loss=0.25)
-    lines = [json.loads(line) for line in (tmp_path / "h.jsonl").read_text().splitlines()]
-    assert lines == history.rows
-    again = History(tmp_path / "h.jsonl", history.rows[:1])
-    again.add(epoch=2, loss=0.125)
-    assert again.column("loss") == [0.5, 0.125]
-    assert len((tmp_path / "h.jsonl").read_text().splitlines()) == 2
-    assert list(progress([1, 2], "bar")) == [1, 2]
-    assert stop_unless_finite(1.0, "epoch 1") == 1.0
-    for loss in (float("nan"), float("inf")):
-        with pytest.raises(ScratchError, match="in epoch 1: a smaller --lr"):
-            stop_unless_finite(loss, "epoch 1")
-
-
-def test_a_curve_is_a_png(tmp_path):
-    from scratch.plots import curve
-
-    curve(tmp_path / "c.png", {"a": [3.0, 2.0], "b": [1.0]}, "epoch", "loss", "title", {"chance": 4.0})
-    assert (tmp_path / "c.png").read_bytes().startswith(b"\x89PNG")
