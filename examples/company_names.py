@@ -17,14 +17,14 @@ import time
 from argparse import Namespace
 from collections import Counter
 from collections.abc import Callable
-from itertools import count, pairwise
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 from scratch.backend import ScratchError, to_device
-from scratch.checkpoint import load_checkpoint, save_checkpoint
+from scratch.checkpoint import load_checkpoint, save_checkpoint, set_aside_unfinished
 from scratch.dense import Linear
-from scratch.files import read_metadata, read_shapes
+from scratch.files import read_shapes
 from scratch.functions import sample_from, softmax
 from scratch.history import History, progress, stop_unless_finite
 from scratch.layer import Sequential, evaluating
@@ -34,7 +34,7 @@ from scratch.plots import curve
 from scratch.program import Parser, begin, one_line, positive, rate, run, writable, write_report
 from scratch.recurrent import GRU, LSTM, SimpleRnn
 from scratch.text import Vocabulary
-from scratch.weights import load_weights, save_vocab, save_weights, vocabulary_of
+from scratch.weights import load_weights, metadata_of, save_vocab, save_weights, vocabulary_of
 
 # Y Combinator's top companies of 2018 (https://www.ycombinator.com/topcompanies/), 100 of the 101 the book had.
 COMPANIES = """
@@ -160,7 +160,8 @@ def command_train(arguments: list[str]) -> None:
         done |= load_checkpoint(checkpoint, model, optimizer, settings) | {"epochs": flags.epochs}
         names = done["names"]
     else:
-        keep_unfinished(checkpoint)
+        if aside := set_aside_unfinished(checkpoint):
+            print(f"{flags.out} holds an unfinished run (--resume would go on with it); it is now {aside.name}")
         save_checkpoint(checkpoint, model, optimizer, settings, done)
     history = History(flags.out / "history.jsonl", done["rows"])
     print(f"{len(names)} names, {num_characters} characters of {vocab.size} kinds; chance is {chance:.3f} nats each")
@@ -240,41 +241,20 @@ def read_names(path: Path) -> list[str]:
     return names
 
 
-def keep_unfinished(checkpoint: Path) -> None:
-    """Put the checkpoint of an earlier run that did not finish aside, where the new run does not overwrite it."""
-    if not checkpoint.exists():
-        return
-    try:
-        done = read_metadata(checkpoint)["progress"]
-        finished = done["epoch"] >= done["epochs"]
-    except (ScratchError, LookupError, TypeError):
-        finished = False
-    if not finished:
-        aside = next(path for k in count(1) if not (path := checkpoint.with_name(f"unfinished_{k}.npz")).exists())
-        checkpoint.replace(aside)
-        print(f"{checkpoint.parent} holds an unfinished run (--resume would go on with it); it is now {aside.name}")
-
-
 # Trained weights ------------------------------------------------------------------------------------------------
 
 
-def load(flags: Namespace) -> tuple[Sequential, Vocabulary, dict[str, Any]]:
-    """The network, vocabulary and metadata in flags.weights."""
-    metadata, shapes = read_metadata(flags.weights), read_shapes(flags.weights)
-    # Sizes are taken from the arrays, which cannot claim to be larger than the file is.
-    hidden, names = shapes.get("layers.1.u", (0, 0))[-1], metadata.get("names")
-    right = (
-        metadata.get("program") == "company_names" and metadata.get("layer") in list(LAYERS) and hidden > 0
-        and metadata.get("hidden") == hidden and type(metadata.get("loss")) is float
-        and isinstance(names, list) and all(isinstance(name, str) for name in names)
-    )
-    if not right:
-        raise ScratchError(f"{flags.weights}: not weights of this program")
-    vocab = vocabulary_of(metadata.get("vocabulary"), flags.weights)
-    if (vocab.size,) != shapes.get("layers.2.b") or not {START, STOP} <= vocab.w2i.keys():
-        raise ScratchError(f"{flags.weights}: its vocabulary is not the one of its network")
-    model = build(metadata["layer"], vocab.size, hidden)
-    load_weights(model, flags.weights)
+def load(path: Path) -> tuple[Sequential, Vocabulary, dict[str, Any]]:
+    """The network, vocabulary and metadata in a file of weights."""
+    metadata = metadata_of(path, "company_names", layer=str, hidden=int, loss=float, names=list)
+    vocab, shapes = vocabulary_of(metadata.get("vocabulary"), path), read_shapes(path)
+    # A network of a size that the file only claims is not even made.
+    sizes = shapes.get("layers.1.u", ())[-1:] + shapes.get("layers.2.b", ())
+    known = metadata["layer"] in LAYERS and all(isinstance(name, str) for name in metadata["names"])
+    if not known or sizes != (metadata["hidden"], vocab.size) or not {START, STOP} <= vocab.w2i.keys():
+        raise ScratchError(f"{path}: its metadata do not fit its network")
+    model = build(metadata["layer"], vocab.size, metadata["hidden"])
+    load_weights(model, path)
     return model, vocab, metadata
 
 
@@ -292,7 +272,7 @@ def command_generate(arguments: list[str]) -> None:
     parser.add_argument("--seed-text", default="", metavar="TEXT", help="what each name begins with")
     flags = parser.parse_args(arguments)
     begin(flags)
-    model, vocab, metadata = load(flags)
+    model, vocab, metadata = load(flags.weights)
     for _ in range(flags.count):
         name = generate(model, vocab, flags.seed_text, flags.temperature, flags.top_k)
         print(f"{'from the list' if name in metadata['names'] else 'new':13}  {one_line(name)}")
@@ -303,7 +283,7 @@ def command_evaluate(arguments: list[str]) -> None:
     parser.add_argument("--count", type=positive, default=1000, metavar="N", help="how many names (default: 1000)")
     flags = parser.parse_args(arguments)
     begin(flags)
-    model, vocab, metadata = load(flags)
+    model, vocab, metadata = load(flags.weights)
     kinds = Counter(
         kind(generate(model, vocab, "", flags.temperature, flags.top_k), metadata["names"])
         for _ in progress(range(flags.count), "names")

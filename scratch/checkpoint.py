@@ -14,6 +14,7 @@ Read next: `history.py`.
 import json
 import random
 from collections.abc import Mapping
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -78,3 +79,20 @@ def load_checkpoint(
 def _check(path: str | Path, expected: dict[str, tuple], found: dict[str, tuple]) -> None:
     if expected != {name: shape for name, shape in found.items() if name.startswith("model/")}:
         raise ScratchError(f"{path}: is the checkpoint of another model, or of one of another size")
+
+
+def set_aside_unfinished(path: Path) -> Path | None:
+    """Before a new run writes to `path`: rename the checkpoint there if its run did not finish; returns its new name.
+
+    A run is finished when the "epoch" of its progress has reached its "epochs".
+    """
+    if not path.exists():
+        return None
+    try:
+        progress = read_metadata(path)["progress"]
+        if progress["epoch"] >= progress["epochs"]:
+            return None
+    except (ScratchError, LookupError, TypeError):
+        pass  # damaged, or not a checkpoint: nothing to be thrown away unseen
+    aside = next(free for k in count(1) if not (free := path.with_name(f"unfinished_{k}.npz")).exists())
+    return path.replace(aside)

@@ -20,7 +20,7 @@ from typing import Any
 import numpy
 
 from scratch.backend import ScratchError, to_host, xp
-from scratch.files import Shapes, read_arrays, read_json, write_arrays, write_text
+from scratch.files import Shapes, read_arrays, read_json, read_metadata, write_arrays, write_text
 from scratch.layer import Layer, Parameter
 from scratch.text import Vocabulary
 
@@ -98,6 +98,20 @@ def _read_list(filename: str | Path, parameters: list[Parameter]) -> list[numpy.
             )
         arrays.append(array)
     return arrays
+
+
+def metadata_of(filename: str | Path, program: str, **kinds: type) -> dict[str, Any]:
+    """The metadata of weights that `program` saved, with a value of the given type under each keyword.
+
+    Raises: ScratchError when the file is missing, damaged, of another program, or lacks one of them.
+    """
+    metadata = read_metadata(filename)
+    if metadata.get("program") != program:
+        raise ScratchError(f"{filename}: not weights of {program}")
+    for name, kind in kinds.items():
+        if type(metadata.get(name)) is not kind:
+            raise ScratchError(f"{filename}: its metadata have no {name}")
+    return metadata
 
 
 def save_vocab(vocab: Vocabulary, filename: str | Path) -> None:

@@ -146,7 +146,7 @@ def test_bad_weights(tmp_path):
     assert "damaged" in refused("generate", "--weights", "short.npz", cwd=tmp_path)
     assert "no such file" in refused("generate", "--weights", "none.npz", cwd=tmp_path)
     np.savez(tmp_path / "other.npz", w=np.zeros(3))
-    assert "not weights of this program" in refused("evaluate", "--weights", "other.npz", cwd=tmp_path)
+    assert "not weights of company_names" in refused("evaluate", "--weights", "other.npz", cwd=tmp_path)
     assert "damaged" in refused("generate", "--weights", tmp_path / "run" / "weights.json", cwd=tmp_path)
     from scratch.files import read_arrays, write_arrays
 
@@ -241,14 +241,12 @@ def test_the_bare_run_reaches_its_loss(tmp_path):
 
 @pytest.mark.parametrize(("name", "loss"), [("8", 2.2), ("32", 0.75), ("64", 0.6), ("lstm", 0.7)])
 def test_the_weights_that_come_with_it(name, loss):
-    from argparse import Namespace
-
     from scratch.backend import to_device
     from scratch.losses import SoftmaxCrossEntropy
     from scratch.weights import load_vocab, load_weights
 
     folder = ROOT / "weights"
-    model, vocab, metadata = PROGRAM.load(Namespace(weights=folder / f"companies_{name}.npz"))
+    model, vocab, metadata = PROGRAM.load(folder / f"companies_{name}.npz")
     assert vocab.w2i == load_vocab(folder / "companies_vocab.json").w2i
     names = [name.strip() for name in PROGRAM.COMPANIES.split(",")]
     assert sorted(names) == metadata["names"]
