@@ -11,7 +11,6 @@ flags of their own.
 
 import math
 import random
-import shlex
 import sys
 import time
 from argparse import Namespace
@@ -21,8 +20,9 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from scratch import program
 from scratch.backend import ScratchError, to_device
-from scratch.checkpoint import load_checkpoint, save_checkpoint, set_aside_unfinished
+from scratch.checkpoint import load_checkpoint, save_checkpoint, set_aside
 from scratch.dense import Linear
 from scratch.files import read_shapes
 from scratch.functions import sample_from, softmax
@@ -31,7 +31,6 @@ from scratch.layer import Sequential, evaluating
 from scratch.losses import SoftmaxCrossEntropy
 from scratch.optimizers import Momentum, step_decay
 from scratch.plots import curve
-from scratch.program import Parser, begin, one_line, positive, rate, run, writable, write_report
 from scratch.recurrent import GRU, LSTM, SimpleRnn
 from scratch.text import Vocabulary
 from scratch.weights import load_weights, metadata_of, save_vocab, save_weights, vocabulary_of
@@ -50,6 +49,7 @@ Scale Labs, Strikingly, The Athletic, HelloSign, GoCardless
 """
 START, STOP = "^", "$"
 MAX_LENGTH = 160
+FILES = ("checkpoint.npz", "history.jsonl", "weights.npz", "weights.json", "vocab.json")
 LAYERS = {"rnn": SimpleRnn, "gru": GRU, "lstm": LSTM}
 CUT_AFTER = 200  # the learning rate falls to a tenth after this epoch, as in the book
 WEIGHTS = Path(__file__).resolve().parent.parent / "weights"
@@ -130,13 +130,15 @@ def generate(
 
 def command_train(arguments: list[str]) -> None:
     flags = train_flags(arguments)
-    begin(flags)
+    program.begin(flags)
     names = read_names(flags.names) if flags.names else [name.strip() for name in COMPANIES.split(",")]
     if flags.smoke:
         names, flags.epochs, flags.hidden = names[:5], min(flags.epochs, 20), 8
-    writable(flags.out)
-    for path in filter(None, (flags.plot, flags.report)):
-        writable(path.parent)
+    program.writable(flags.out)
+    flags.plot = flags.plot or flags.out / "loss.png"
+    files = [flags.out / name for name in FILES]
+    program.writable_file(flags.plot, flags.names, *files)
+    program.writable_file(flags.report, flags.names, flags.plot, *files)
 
     vocab = Vocabulary(character for name in names for character in name)
     vocab.add(START)
@@ -151,41 +153,47 @@ def command_train(arguments: list[str]) -> None:
     optimizer = Momentum(lr, clip_norm=1.0 if flags.whole_names else None)
 
     settings = {
-        "layer": flags.layer, "hidden": flags.hidden, "whole_names": flags.whole_names, "lr": lr,
-        "seed": flags.seed, "smoke": flags.smoke, "names": sorted(names),
+        "smoke": flags.smoke, "layer": flags.layer, "hidden": flags.hidden, "whole_names": flags.whole_names, "lr": lr,
+        "seed": flags.seed, "names": list(names),
     }
-    done: dict[str, Any] = {"epoch": 0, "epochs": flags.epochs, "names": names, "rows": [], "seconds": 0.0}
-    checkpoint = flags.out / "checkpoint.npz"
+    checkpoint, history_file, *_ = files
+    done: dict[str, Any] = {"epoch": 0, "names": names, "rows": [], "seconds": 0.0}
     if flags.resume:
-        done |= load_checkpoint(checkpoint, model, optimizer, settings) | {"epochs": flags.epochs}
+        if not checkpoint.exists():
+            raise ScratchError(f"{checkpoint}: there is no run to resume; leave off --resume to begin one")
+        done |= load_checkpoint(checkpoint, model, optimizer, settings)
         names = done["names"]
     else:
-        if aside := set_aside_unfinished(checkpoint):
-            print(f"{flags.out} holds an unfinished run (--resume would go on with it); it is now {aside.name}")
+        if aside := set_aside([*files, flags.out / "loss.png"]):
+            print(f"{flags.out} held an earlier run (--resume would have gone on with it); it is now in {aside}")
         save_checkpoint(checkpoint, model, optimizer, settings, done)
-    history = History(flags.out / "history.jsonl", done["rows"])
+    history = History(history_file, done["rows"])
     print(f"{len(names)} names, {num_characters} characters of {vocab.size} kinds; chance is {chance:.3f} nats each")
 
     started = time.perf_counter() - done["seconds"]
-    for epoch in range(done["epoch"] + 1, flags.epochs + 1):
-        optimizer.lr = lr * step_decay(epoch, at=[CUT_AFTER + 1])
-        random.shuffle(names)
-        epoch_loss = 0.0
-        for name in progress(names, f"epoch {epoch}"):
-            epoch_loss += learn(model, loss, optimizer, vocab.encode(START + name + STOP))
-        epoch_loss = stop_unless_finite(epoch_loss / num_characters, f"epoch {epoch}")
-        name = generate(model, vocab)
-        print(f"epoch {epoch:3}  loss {epoch_loss:.3f} (chance {chance:.3f})  {one_line(name)}", flush=True)
-        history.add(epoch=epoch, loss=epoch_loss, name=name)
-        if epoch % 5 == 0 or epoch == flags.epochs:
-            done |= {"epoch": epoch, "rows": history.rows, "seconds": time.perf_counter() - started}
-            save_checkpoint(checkpoint, model, optimizer, settings, done)
+    try:
+        for epoch in range(done["epoch"] + 1, flags.epochs + 1):
+            optimizer.lr = lr * step_decay(epoch, at=[CUT_AFTER + 1])
+            random.shuffle(names)
+            epoch_loss = 0.0
+            for name in progress(names, f"epoch {epoch}"):
+                epoch_loss += learn(model, loss, optimizer, vocab.encode(START + name + STOP))
+            epoch_loss = stop_unless_finite(epoch_loss / num_characters, model, f"epoch {epoch}")
+            name = program.one_line(generate(model, vocab))
+            print(f"epoch {epoch:3}  loss {epoch_loss:.3f} (chance {chance:.3f})  {name}", flush=True)
+            history.add(epoch=epoch, loss=epoch_loss, name=name)
+            if epoch % 5 == 0 or epoch == flags.epochs:
+                seconds = time.perf_counter() - started
+                done |= {"epoch": epoch, "names": names, "rows": history.rows, "seconds": seconds}
+                save_checkpoint(checkpoint, model, optimizer, settings, done)
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(f"--resume goes on after epoch {done['epoch']}") from None
 
     show(model, vocab, names, history, flags, {
         "loss": history.column("loss")[-1], "chance": chance, "seed": flags.seed, "layer": flags.layer,
         "hidden": flags.hidden, "whole_names": flags.whole_names, "epochs": done["epoch"], "num_names": len(names),
         "num_characters": num_characters, "seconds": done["seconds"],
-        "command": shlex.join(["python", "examples/company_names.py", *arguments]),
+        "command": program.command_line("examples/company_names.py", arguments),
     })
 
 
@@ -196,26 +204,27 @@ def show(
     print("\nTwenty names:")
     invented = [generate(model, vocab) for _ in range(20)]
     for name in invented:
-        print(f"  {'from the list' if name in names else 'new':13}  {one_line(name)}")
-    lines, levels = {"training": history.column("loss")}, {"chance": figures["chance"]}
-    plot = flags.plot or flags.out / "loss.png"
-    curve(plot, lines, "epoch", "loss (nats per character)", "Learning names", levels)
+        print(f"  {'from the list' if name in names else 'new':13}  {program.one_line(name)}")
     known = {"program": "company_names", "vocabulary": vocab.w2i, "names": sorted(names)}
-    save_weights(model, flags.out / "weights.npz", known | figures)
+    weights = flags.out / "weights.npz"
+    save_weights(model, weights, known | figures)
     save_weights(model, flags.out / "weights.json")
     save_vocab(vocab, flags.out / "vocab.json")
-    write_report(flags.report, figures | {"names": invented})
+    program.write_report(flags.report, figures | {"names": invented})
+    lines, levels = {"training": history.column("loss")}, {"chance": figures["chance"]}
+    curve(flags.plot, lines, "epoch", "loss (nats per character)", "Learning names", levels)
     loss, epochs, seconds = figures["loss"], figures["epochs"], figures["seconds"]
-    print(f"\nLoss:    {loss:.3f} nats per character after {epochs} epochs, {seconds:.0f} seconds")
-    print(f"Curve:   {plot}")
-    print(f"Weights: {flags.out / 'weights.npz'}, and in the book's form weights.json and vocab.json beside it")
+    print(f"\nLoss:    {loss:.3f} nats per character, after {seconds:.0f} seconds; epochs: {epochs}")
+    print(f"Curve:   {flags.plot}")
+    print(f"Weights: {weights}, and in the book's form weights.json and vocab.json beside it")
+    print(f"More:    {program.command_line('examples/company_names.py', ['generate', '--weights', str(weights)])}")
 
 
 def train_flags(arguments: list[str]) -> Namespace:
-    parser = Parser(__doc__, usage="company_names.py [train | generate | evaluate] [flags]")
+    parser = program.Parser(__doc__, usage="company_names.py [train | generate | evaluate] [flags]")
     parser.add_argument("--names", "--data", type=Path, metavar="FILE", help="a list of names, one a line, in UTF-8")
     parser.add_argument("--layer", choices=LAYERS, default="rnn", help="the recurrent layers (default: rnn)")
-    parser.add_argument("--hidden", type=positive, default=32, metavar="N", help="their size (default: 32)")
+    parser.add_argument("--hidden", type=program.positive, default=32, metavar="N", help="their size (default: 32)")
     parser.add_argument("--whole-names", action="store_true", help="learn a name at a time, back through all of it")
     parser.common(
         out=Path("runs/company_names"), epochs=300, lr=None, seed=0, device=None, resume=False, report=None,
@@ -258,31 +267,30 @@ def load(path: Path) -> tuple[Sequential, Vocabulary, dict[str, Any]]:
     return model, vocab, metadata
 
 
-def weights_parser(command: str, **defaults: Any) -> Parser:
-    parser = Parser(f"{command} names with trained weights.", prog=f"company_names.py {command}")
-    parser.common(weights=WEIGHTS / "companies_32.npz", device=None, **defaults)
-    parser.add_argument("--temperature", type=rate, default=1.0, help="below 1: likelier names; above: wilder ones")
-    parser.add_argument("--top-k", type=positive, metavar="K", help="draw among the K likeliest characters only")
-    return parser
+def weights_flags(command: str, arguments: list[str], **defaults: Any) -> Namespace:
+    parser = program.Parser(f"{command} names with trained weights.", prog=f"company_names.py {command}")
+    parser.common(weights=WEIGHTS / "companies_32.npz", device=None, temperature=1.0, top_k=None, **defaults)
+    flags = parser.parse_args(arguments)
+    program.begin(flags)
+    return flags
 
 
 def command_generate(arguments: list[str]) -> None:
-    parser = weights_parser("generate", seed=None)
-    parser.add_argument("--count", type=positive, default=20, metavar="N", help="how many names (default: 20)")
-    parser.add_argument("--seed-text", default="", metavar="TEXT", help="what each name begins with")
-    flags = parser.parse_args(arguments)
-    begin(flags)
+    flags = weights_flags("generate", arguments, seed=None, count=20, seed_text="")
     model, vocab, metadata = load(flags.weights)
+    for character in flags.seed_text:
+        if vocab.get_id(character) is None or character in START + STOP:
+            raise ScratchError(f"--seed-text: {character!r} is in none of the names that these weights have learned")
+    if len(flags.seed_text) > MAX_LENGTH:
+        raise ScratchError(f"--seed-text: longer than {MAX_LENGTH} characters, which no name is")
     for _ in range(flags.count):
         name = generate(model, vocab, flags.seed_text, flags.temperature, flags.top_k)
-        print(f"{'from the list' if name in metadata['names'] else 'new':13}  {one_line(name)}")
+        print(f"{'from the list' if name in metadata['names'] else 'new':13}  {program.one_line(name)}")
 
 
 def command_evaluate(arguments: list[str]) -> None:
-    parser = weights_parser("evaluate", seed=0, report=None)
-    parser.add_argument("--count", type=positive, default=1000, metavar="N", help="how many names (default: 1000)")
-    flags = parser.parse_args(arguments)
-    begin(flags)
+    flags = weights_flags("evaluate", arguments, seed=0, count=1000, report=None)
+    program.writable_file(flags.report, flags.weights)
     model, vocab, metadata = load(flags.weights)
     kinds = Counter(
         kind(generate(model, vocab, "", flags.temperature, flags.top_k), metadata["names"])
@@ -291,7 +299,7 @@ def command_evaluate(arguments: list[str]) -> None:
     shares = {name: kinds[name] / flags.count for name in ("verbatim", "new", "garbage")}
     print(f"{flags.weights}: {metadata['layer']} {metadata['hidden']}, loss {metadata['loss']:.3f} nats per character")
     print(", ".join(f"{share:.1%} {name}" for name, share in shares.items()))
-    write_report(flags.report, {"count": flags.count, "loss": metadata["loss"], **shares})
+    program.write_report(flags.report, {"count": flags.count, "loss": metadata["loss"], **shares})
 
 
 def kind(name: str, names: list[str]) -> str:
@@ -313,4 +321,4 @@ def runs_of_three(name: str) -> list[str]:
 
 
 if __name__ == "__main__":
-    run(main)
+    program.run(main)

@@ -13,7 +13,8 @@ Read next: `history.py`.
 
 import json
 import random
-from collections.abc import Mapping
+import reprlib
+from collections.abc import Mapping, Sequence
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -53,9 +54,9 @@ def load_checkpoint(
         raise ScratchError(f"{path}: not a checkpoint")
     for name, value in json.loads(json.dumps(settings)).items():
         if made_with.get(name) != value:
+            before, now = reprlib.repr(made_with.get(name)), reprlib.repr(value)
             raise ScratchError(
-                f"{path}: was made with {name} = {made_with.get(name)!r}, not {value!r}; "
-                "give the flags of the run that is to go on"
+                f"{path}: was made with {name} = {before}, not {now}; give the flags of the run that is to go on"
             )
     parameters = model.parameters()
     shapes = {f"model/{p.name}": tuple(p.data.shape) for p in parameters}
@@ -81,18 +82,16 @@ def _check(path: str | Path, expected: dict[str, tuple], found: dict[str, tuple]
         raise ScratchError(f"{path}: is the checkpoint of another model, or of one of another size")
 
 
-def set_aside_unfinished(path: Path) -> Path | None:
-    """Before a new run writes to `path`: rename the checkpoint there if its run did not finish; returns its new name.
+def set_aside(paths: Sequence[Path]) -> Path | None:
+    """Before a new run writes to `paths`: move what an earlier one left there into a folder beside it.
 
-    A run is finished when the "epoch" of its progress has reached its "epochs".
+    Returns that folder, "earlier_1" or the first that is free, or None when there was nothing.
     """
-    if not path.exists():
+    left = [path for path in paths if path.exists()]
+    if not left:
         return None
-    try:
-        progress = read_metadata(path)["progress"]
-        if progress["epoch"] >= progress["epochs"]:
-            return None
-    except (ScratchError, LookupError, TypeError):
-        pass  # damaged, or not a checkpoint: nothing to be thrown away unseen
-    aside = next(free for k in count(1) if not (free := path.with_name(f"unfinished_{k}.npz")).exists())
-    return path.replace(aside)
+    aside = next(free for k in count(1) if not (free := left[0].with_name(f"earlier_{k}")).exists())
+    aside.mkdir()
+    for path in left:
+        path.replace(aside / path.name)
+    return aside

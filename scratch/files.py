@@ -11,10 +11,12 @@ unpickled, nothing is unpacked, and an array is read only after its name and sha
 Read next: `weights.py`.
 """
 
+import errno
 import json
 import math
 import os
 import struct
+import tokenize
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -29,22 +31,25 @@ Shapes: TypeAlias = dict[str, tuple[int, ...]]
 
 _METADATA = "metadata"
 _MAX_TEXT = 16 * 2**20  # bytes
-_DAMAGE = (zipfile.BadZipFile, struct.error, EOFError, ValueError, RuntimeError)
+_DAMAGE = (zipfile.BadZipFile, struct.error, tokenize.TokenError, SyntaxError, EOFError, ValueError, RuntimeError)
 
 
 @contextmanager
 def replacing(path: str | Path) -> Iterator[BinaryIO]:
     """A file to write to, which takes the place of `path` when the block ends well and is removed when it raises."""
     path = Path(os.path.realpath(path))  # what a link points to is replaced, not the link
-    if not path.parent.is_dir():
-        raise ScratchError(f"{path}: no such folder")
-    unfinished = path.with_name(f".{path.name}.unfinished")
+    if path.exists() and not path.is_file():
+        raise ScratchError(f"{path}: not a plain file, so it cannot be written anew")
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}.unfinished")
     try:
         with open(unfinished, "wb") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
         os.replace(unfinished, path)
+    except OSError as error:
+        unfinished.unlink(missing_ok=True)
+        raise ScratchError(f"{path}: cannot be written ({error.strerror or error})") from error
     except BaseException:
         unfinished.unlink(missing_ok=True)
         raise
@@ -136,8 +141,12 @@ def _opened(path: str | Path) -> Iterator[zipfile.ZipFile]:
         raise
     except FileNotFoundError:
         raise ScratchError(f"{path}: no such file") from None
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # which is how a place before the file's start is refused
+            raise
+        raise ScratchError(f"{path}: damaged ({error})") from error
     except _DAMAGE as error:
-        raise ScratchError(f"{path}: damaged, or not a file of this framework ({error})") from error
+        raise ScratchError(f"{path}: damaged, or not an .npz file of this framework ({error})") from error
 
 
 def _names(archive: zipfile.ZipFile) -> list[str]:

@@ -4,7 +4,7 @@
     for epoch in range(num_epochs):
         for name in progress(names, f"epoch {epoch}"):
             ...
-        history.add(epoch=epoch, loss=stop_unless_finite(loss, f"epoch {epoch}"))
+        history.add(epoch=epoch, loss=stop_unless_finite(loss, model, f"epoch {epoch}"))
 
 The file has one line of JSON for each `add`, written at once, so that a run can be watched while it goes on.
 
@@ -13,14 +13,16 @@ Read next: `plots.py`.
 
 import json
 import math
+import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 from tqdm import tqdm
 
-from scratch.backend import ScratchError
+from scratch.backend import ScratchError, xp
 from scratch.files import write_text
+from scratch.layer import Layer
 
 Item = TypeVar("Item")
 
@@ -51,11 +53,13 @@ class History:
 
 def progress(items: Iterable[Item], label: str = "") -> Iterable[Item]:
     """`items`, with a progress bar on stderr while they are gone through; silent where there is no terminal."""
+    if sys.stderr is None:  # closed by whoever started the program
+        return items
     return tqdm(items, desc=label, disable=None, leave=False, dynamic_ncols=True)
 
 
-def stop_unless_finite(loss: float, where: str) -> float:
-    """`loss` itself. Raises: ScratchError when it is infinite or not a number: the run has gone wrong for good."""
-    if not math.isfinite(loss):
-        raise ScratchError(f"the loss is {loss} in {where}: a smaller --lr may keep it finite")
+def stop_unless_finite(loss: float, model: Layer, where: str) -> float:
+    """`loss` itself. Raises: ScratchError when it or a weight is no finite number: the run has gone wrong for good."""
+    if not math.isfinite(loss) or not all(bool(xp.isfinite(array).all()) for array in model.params()):
+        raise ScratchError(f"the loss is {loss:g}, or a weight not finite, in {where}: a smaller --lr may help")
     return loss

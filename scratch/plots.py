@@ -23,6 +23,7 @@ def curve(
     # The figure is made without pyplot, which would choose a window system for the whole program.
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
 
     figure = Figure(figsize=(7, 4.2), dpi=120, layout="constrained")
     axes = figure.subplots()
@@ -31,8 +32,10 @@ def curve(
     for label, level in (levels or {}).items():
         axes.axhline(level, linestyle="--", linewidth=1, color="gray", label=label)
     axes.set(xlabel=xlabel, ylabel=ylabel, title=title)
+    axes.margins(y=0.08)
     if min(min(values) for values in lines.values()) >= 0:
         axes.set_ylim(bottom=0)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.grid(alpha=0.3)
     axes.legend()
     with replacing(path) as file:

@@ -8,13 +8,15 @@ Read next: `examples/company_names.py`.
 """
 
 import argparse
+import io
 import json
 import os
 import random
 import re
+import shlex
 import sys
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -24,23 +26,23 @@ from scratch.backend import DEVICES, ScratchError, use
 from scratch.files import write_text
 
 
-def _positive(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"expected a whole number from 1 on, got {text!r}")
+def positive(text: str) -> int:
+    """A whole number from 1 to a million: the type of a flag."""
+    if not text.isdecimal() or len(text) > 7 or not 1 <= int(text) <= 1_000_000:
+        raise argparse.ArgumentTypeError(f"expected a whole number from 1 to 1000000, got {text[:20]!r}")
     return int(text)
 
 
-def _rate(text: str) -> float:
+def rate(text: str) -> float:
+    """A finite number that is not negative: the type of a flag."""
     try:
         value = float(text)
     except ValueError:
         value = -1.0
     if not 0 <= value < float("inf"):
-        raise argparse.ArgumentTypeError(f"expected a number from 0 on, got {text!r}")
+        raise argparse.ArgumentTypeError(f"expected a number from 0 on, got {text[:20]!r}")
     return value
 
-
-positive, rate = _positive, _rate  # for flags of an example's own
 
 _COMMON: dict[str, dict[str, Any]] = {
     "data": {"type": Path, "metavar": "PATH", "help": "the data to work on"},
@@ -53,6 +55,10 @@ _COMMON: dict[str, dict[str, Any]] = {
     "resume": {"action": "store_true", "help": "go on from the checkpoint in --out"},
     "report": {"type": Path, "metavar": "FILE", "help": "write the run's figures to FILE as JSON"},
     "plot": {"type": Path, "metavar": "FILE", "help": "where the curve of the loss goes, as PNG"},
+    "count": {"type": positive, "metavar": "N", "help": "how many to make"},
+    "temperature": {"type": rate, "metavar": "T", "help": "below 1: likelier ones; above: wilder ones"},
+    "top_k": {"type": positive, "metavar": "K", "help": "choose among the K likeliest characters only"},
+    "seed_text": {"metavar": "TEXT", "help": "what each begins with"},
     "smoke": {"action": "store_true", "help": "a run of a few seconds on a tiny sample, to see that all works"},
 }
 
@@ -68,7 +74,7 @@ class Parser(argparse.ArgumentParser):
         """Add the common flags named by the keywords, with these defaults."""
         for name, default in defaults.items():
             options = dict(_COMMON[name])
-            if default not in (None, False):
+            if default is not None and default is not False:
                 options["help"] += f" (default: {default})"
             self.add_argument(f"--{name.replace('_', '-')}", default=default, **options)
 
@@ -80,15 +86,21 @@ def run(main: Callable[[], None]) -> NoReturn:
     """Call `main` and exit: 0 when it returns, 2 with one line on stderr for bad input, 130 for Ctrl-C."""
     try:
         # A run that goes wrong is found by its loss, in words; NumPy's own warnings would only come in between.
+        if isinstance(sys.stdout, io.TextIOWrapper):
+            sys.stdout.reconfigure(errors="backslashreplace")  # a name may have letters that the terminal lacks
         with numpy.errstate(over="ignore", invalid="ignore"):
             main()
-        sys.stdout.flush()
-    except KeyboardInterrupt:
-        _say("stopped")
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except KeyboardInterrupt as interrupt:
+        _say(f"stopped; {interrupt}" if str(interrupt) else "stopped")
         sys.exit(130)
-    except BrokenPipeError:  # whoever read our output has enough of it
+    except BrokenPipeError:  # whoever read our output has enough of it; 141 is what a shell says then
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)
+        sys.exit(141)
+    except MemoryError:
+        _say("error: out of memory; a smaller network or batch needs less")
+        sys.exit(2)
     except (ScratchError, OSError) as error:
         _say(f"error: {error}")
         sys.exit(2)
@@ -96,6 +108,7 @@ def run(main: Callable[[], None]) -> NoReturn:
 
 
 def _say(text: str) -> None:
+    text = text.encode("utf-8", "backslashreplace").decode("utf-8")
     print(f"{Path(sys.argv[0]).stem}: {' '.join(text.split())}", file=sys.stderr)
 
 
@@ -110,10 +123,25 @@ def begin(flags: argparse.Namespace) -> None:
 def writable(folder: str | Path) -> Path:
     """`folder`, made if need be, after a file in it could be written: before a run, not at its end."""
     folder = Path(folder)
+    if folder.exists() and not folder.is_dir():
+        raise ScratchError(f"{folder}: is a file; expected a folder to write to")
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryFile(dir=folder):
         pass
     return folder
+
+
+def writable_file(path: Path | None, *others: Path | None) -> None:
+    """Raise ScratchError unless `path`, if there is one, can be written later without loss of one of the `others`."""
+    if path is None:
+        return
+    if path.resolve() in [other.resolve() for other in others if other is not None]:
+        raise ScratchError(f"{path}: is needed for something else; choose another name")
+    if not path.name or (path.exists() and not path.is_file()):
+        raise ScratchError(f"{str(path)!r}: not the name of a plain file to write to")
+    writable(path.parent)
+    if len(os.fsencode(path.name)) > 200:
+        raise ScratchError(f"{path.name[:20]}...: the name is too long")
 
 
 def write_report(path: Path | None, figures: Mapping[str, Any]) -> None:
@@ -122,6 +150,12 @@ def write_report(path: Path | None, figures: Mapping[str, Any]) -> None:
         write_text(path, json.dumps(figures, indent=1, ensure_ascii=False) + "\n")
 
 
+def command_line(program: str, arguments: Sequence[str]) -> str:
+    """The command that started a program, as text that can be kept with what it made."""
+    return shlex.join(["python", program, *arguments]).encode("utf-8", "backslashreplace").decode("utf-8")
+
+
 def one_line(text: str) -> str:
     """`text` as it can be printed on one line of a terminal: control characters are shown, not obeyed."""
-    return re.sub(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]", lambda match: repr(match[0])[1:-1], text)
+    obeyed = r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]"
+    return re.sub(obeyed, lambda match: ascii(match[0])[1:-1], text) or "(empty)"

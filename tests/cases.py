@@ -57,6 +57,7 @@ def reset(layer: Layer) -> None:
     layer.reset_hidden_state()
 
 
+GAP = np.array([[True, False, True], [False, True, True]])
 MASK = np.array([[True, True, True], [True, False, False]])
 
 CASES = [
@@ -82,6 +83,7 @@ for kind in (SimpleRnn, GRU, LSTM):
         Case(f"{kind.__name__}, sequences", lambda k=kind: k(D, H), lambda n: floats(n, T, D)),
         Case(f"{kind.__name__}, ids", lambda k=kind: k(D, H), lambda n: ids(n, T)),
         Case(f"{kind.__name__}, masked", lambda k=kind: k(D, H), lambda n: floats(n, T, D), mask=MASK),
+        Case(f"{kind.__name__}, masked with a gap", lambda k=kind: k(D, H), lambda n: floats(n, T, D), mask=GAP),
         Case(
             f"{kind.__name__}, stateful", lambda k=kind: k(D, H, stateful=True), lambda n: floats(n, T, D),
             before=reset,

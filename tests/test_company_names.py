@@ -74,7 +74,7 @@ def test_a_run(tmp_path):
 def test_ones_own_list_with_every_layer(tmp_path):
     (tmp_path / "names.txt").write_bytes("\ufeffX\r\nÅ\n\n  Aa \nX\nくま\n".encode())
     for flags in (["--layer", "rnn"], ["--layer", "lstm", "--whole-names"], ["--layer", "gru"]):
-        arguments = ["--names", "names.txt", "--epochs", 40, "--hidden", 8, "--lr", 0.1, *flags]
+        arguments = ["--names", "names.txt", "--epochs", 40, "--hidden", 8, "--lr", 0.1, "--out", flags[1], *flags]
         code, out, err = run(*arguments, cwd=tmp_path)
         assert code == 0, err
         assert out.startswith("4 names, 10 characters of 8 kinds")
@@ -100,8 +100,9 @@ def test_whole_names_and_letters_learn_four_names_by_heart():
 
 
 def test_bad_flags(tmp_path):
-    assert "expected a whole number from 1 on, got '0'" in refused("--epochs", 0, cwd=tmp_path)
+    assert "expected a whole number from 1 to 1000000, got '0'" in refused("--epochs", 0, cwd=tmp_path)
     assert "--hidden" in refused("--hidden", "many", cwd=tmp_path)
+    assert "--hidden" in refused("--hidden", "9" * 5000, cwd=tmp_path)
     assert "--lr" in refused("--lr", "nan", cwd=tmp_path)
     assert "invalid choice" in refused("--layer", "transformer", cwd=tmp_path)
     assert "--epoch" in refused("--epoch", 3, cwd=tmp_path)  # no guessing at abbreviations
@@ -141,7 +142,8 @@ def test_bad_weights(tmp_path):
     code, _, _ = run("--smoke", "--out", "run", cwd=tmp_path)
     assert code == 0
     good = tmp_path / "run" / "weights.npz"
-    assert "unknown word 'ß'" in refused("generate", "--weights", good, "--seed-text", "ß", cwd=tmp_path)
+    for text in ("ß", "^", "A$", "A" * 161):
+        assert "--seed-text" in refused("generate", "--weights", good, "--seed-text", text, cwd=tmp_path)
     (tmp_path / "short.npz").write_bytes(good.read_bytes()[:-300])
     assert "damaged" in refused("generate", "--weights", "short.npz", cwd=tmp_path)
     assert "no such file" in refused("generate", "--weights", "none.npz", cwd=tmp_path)
@@ -194,24 +196,68 @@ def test_a_killed_run_goes_on_to_the_bit(tmp_path):
 def test_ctrl_c_leaves_a_checkpoint(tmp_path):
     code, err = begin_and_kill(tmp_path, signal.SIGINT, 12)
     assert code == 130
-    assert err == "company_names: stopped\n"
-    assert "--hidden" not in err and (tmp_path / "killed" / "checkpoint.npz").exists()
+    assert err == "company_names: stopped; --resume goes on after epoch 10\n"
+    assert (tmp_path / "killed" / "checkpoint.npz").exists()
     message = refused(*ARGUMENTS, "--out", "killed", "--resume", "--hidden", 9, cwd=tmp_path)
     assert "hidden = 8, not 9" in message
     code, out, _ = run(*ARGUMENTS, "--out", "killed", cwd=tmp_path)  # a new run in the same place
     assert code == 0
-    assert "unfinished" in out and (tmp_path / "killed" / "unfinished_1.npz").exists()
+    assert "earlier run" in out and (tmp_path / "killed" / "earlier_1" / "checkpoint.npz").exists()
 
 
 def test_there_is_nothing_to_resume(tmp_path):
-    assert "no such file" in refused("--smoke", "--resume", cwd=tmp_path)
+    assert "leave off --resume" in refused("--smoke", "--resume", cwd=tmp_path)
+
+
+def test_a_new_run_loses_nothing_of_an_earlier_one(tmp_path):
+    assert run("--smoke", cwd=tmp_path)[0] == 0
+    folder = tmp_path / "runs" / "company_names"
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    assert len(before) == 6
+    assert "a smaller --lr" in refused("--smoke", "--lr", "1e39", cwd=tmp_path)
+    assert {path.name: path.read_bytes() for path in (folder / "earlier_1").iterdir()} == before
+
+
+def test_the_names_in_another_order_are_another_run(tmp_path):
+    (tmp_path / "names.txt").write_text("Abcde\nXyz\nQr\n")
+    assert run("--names", "names.txt", "--epochs", 5, cwd=tmp_path)[0] == 0
+    (tmp_path / "names.txt").write_text("Qr\nXyz\nAbcde\n")
+    message = refused("--names", "names.txt", "--epochs", 9, "--resume", cwd=tmp_path)
+    assert "names = ['Abcde', 'Xyz', 'Qr'], not ['Qr', 'Xyz', 'Abcde']" in message
+
+
+def test_output_never_overwrites_input(tmp_path):
+    (tmp_path / "names.txt").write_text("Abc\n")
+    for flags in (
+        ["--names", "names.txt", "--report", "names.txt"], ["--names", "names.txt", "--plot", "names.txt"],
+        ["--smoke", "--plot", "p", "--report", "p"], ["--smoke", "--out", "o", "--report", "o/weights.npz"],
+        ["--smoke", "--report", "/dev/null"], ["--smoke", "--plot", "."], ["--smoke", "--report", "x" * 250],
+    ):
+        refused(*flags, cwd=tmp_path)
+    assert (tmp_path / "names.txt").read_text() == "Abc\n"
+    assert not list(tmp_path.glob("*/*/*.npz"))
+
+
+def test_unusual_terminals_and_paths(tmp_path):
+    (tmp_path / "names.txt").write_text("くま\nÅb\n", encoding="utf-8")
+    arguments = ["--names", "names.txt", "--epochs", "20", "--lr", "0.1", "--hidden", "8", "--out", b"o\xff"]
+    command = [sys.executable, FILE, *arguments]
+    env = os.environ | {"PYTHONPATH": str(ROOT), "PYTHONIOENCODING": "cp1252"}
+    done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True)
+    assert done.returncode == 0, done.stderr
+    assert rb"\u304f" in done.stdout
+    for closed in ("1", "2"):
+        shell = f'exec "{sys.executable}" "{FILE}" --smoke --out closed{closed} {closed}>&-'
+        done = subprocess.run(["bash", "-c", shell], cwd=tmp_path, env=env, capture_output=True)
+        assert done.returncode == 0, done.stderr
+        assert (tmp_path / f"closed{closed}" / "weights.npz").exists()
 
 
 def test_a_reader_that_has_enough(tmp_path):
     with start("--smoke", cwd=tmp_path) as process:
         process.stdout.readline()
         process.stdout.close()
-        assert process.wait(timeout=60) == 0
+        assert process.wait(timeout=60) == 141
         assert process.stderr.read() == ""
 
 

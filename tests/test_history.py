@@ -3,6 +3,7 @@ import json
 import pytest
 
 from scratch.backend import ScratchError
+from scratch.dense import Linear
 from scratch.history import History, progress, stop_unless_finite
 from scratch.plots import curve
 
@@ -18,10 +19,14 @@ def test_a_history_writes_lines_and_goes_on(tmp_path):
     assert again.column("loss") == [0.5, 0.125]
     assert len((tmp_path / "h.jsonl").read_text().splitlines()) == 2
     assert list(progress([1, 2], "bar")) == [1, 2]
-    assert stop_unless_finite(1.0, "epoch 1") == 1.0
+    layer = Linear(2, 2)
+    assert stop_unless_finite(1.0, layer, "epoch 1") == 1.0
     for loss in (float("nan"), float("inf")):
         with pytest.raises(ScratchError, match="in epoch 1: a smaller --lr"):
-            stop_unless_finite(loss, "epoch 1")
+            stop_unless_finite(loss, layer, "epoch 1")
+    layer.b.data[0] = float("inf")
+    with pytest.raises(ScratchError, match="a smaller --lr"):
+        stop_unless_finite(1.0, layer, "epoch 1")
 
 
 def test_a_curve_is_a_png(tmp_path):
