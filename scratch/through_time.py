@@ -153,16 +153,18 @@ class Recurrent(Layer):
         rows = self._project(input.swapaxes(0, 1), work.blocks[:, : len(self.b.data)])
         work.states[:, 0] = first_state
         real = None if mask is None else mask.T[:, :, None]
-        hidden, state, recurrent, u_transposed = work.states[0], work.state, work.recurrent, self.u.data.T
+        # Names of their own, since in a batch of one each look-up in the loop is felt.
+        hidden, state, block, recurrent, gates = work.hidden, work.state, work.block, work.recurrent, self.gates
+        u_transposed = self.u.data.T
         for t in range(T):
             hidden[t].dot(u_transposed, recurrent)
-            self.gates(work.block[t], recurrent, state[t], state[t + 1])
+            gates(block[t], recurrent, state[t], state[t + 1])
             if real is not None:
                 state[t + 1][...] = xp.where(real[t], state[t + 1], state[t])
         if self.stateful:
             self.state = state[T].copy()
         self.remember((N, T, H), self._backward_sequences, rows, work, real)
-        output = hidden[1:].copy() if real is None else hidden[1:] * real
+        output = work.states[0, 1:].copy() if real is None else work.states[0, 1:] * real
         return output.swapaxes(0, 1)
 
     def _backward_sequences(
@@ -171,6 +173,7 @@ class Recurrent(Layer):
         gradient = gradient.swapaxes(0, 1)
         T, N, H = gradient.shape
         grad, state_grad, state, u = work.grad, work.state_grad, work.state, self.u.data
+        block, block_grad, u_side, gates_backward = work.block, work.block_grad, work.u_side, self.gates_backward
         self.gates_slope(work.blocks, work.states[:, 1:].reshape(self.num_states, T * N, H), grad)
         state_grad.fill(0)
         hidden_grad = state_grad[0]
@@ -183,17 +186,17 @@ class Recurrent(Layer):
                 # A masked step copied the state, so all of its gradient goes past the gates to the step before.
                 past_gates = xp.where(real[t], 0, state_grad)
                 state_grad -= past_gates
-            past_u = self.gates_backward(state_grad, work.block[t], state[t], state[t + 1], work.block_grad[t])
+            past_u = gates_backward(state_grad, block[t], state[t], state[t + 1], block_grad[t])
             # recurrent[o] was the sum of hidden[t-1][h] * u[o, h]; so hidden[t-1][h] collects u_side[o] * u[o, h].
-            work.u_side[t].dot(u, hidden_grad)
+            u_side[t].dot(u, hidden_grad)
             if past_u is not None:
                 hidden_grad += past_u
             if real is not None:
                 state_grad += past_gates
         # Every step used the same weights, so each gradient is a sum over all T * N rows: one product.
-        w_side, u_side = grad[:, : len(u)], grad[:, -len(u) :]
+        w_side = grad[:, : len(u)]
         self.b.grad += w_side.sum(axis=0)
-        self.u.grad += u_side.T.dot(work.states[0, :-1].reshape(T * N, H))
+        self.u.grad += grad[:, -len(u) :].T.dot(work.states[0, :-1].reshape(T * N, H))
         if rows.ndim == 1:
             add_at(self.w.grad.T, rows, w_side)
             return None
@@ -246,7 +249,8 @@ class Recurrent(Layer):
             block_grad = list(grad.reshape(T, N, B * H))
             self._workspaces[T, N] = SimpleNamespace(
                 blocks=blocks, states=states, recurrent=recurrent, grad=grad, state_grad=state_grad,
-                block=list(blocks.reshape(T, N, B * H)), state=[states[:, t] for t in range(T + 1)],
+                block=list(blocks.reshape(T, N, B * H)), hidden=list(states[0]),
+                state=[states[:, t] for t in range(T + 1)],
                 block_grad=block_grad, u_side=[step[:, -G * H :] for step in block_grad],
             )
         return self._workspaces[T, N]

@@ -14,11 +14,13 @@ import importlib
 import json
 import os
 import platform
+import re
 import resource
 import statistics
 import subprocess
 import sys
 import time
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -50,16 +52,29 @@ def main() -> None:
     unknown = set(flags.workloads) - set(WORKLOADS)
     if unknown:
         raise ScratchError(f"unknown workload {min(unknown)!r}; choose of: {', '.join(WORKLOADS)}")
-    print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, ")
     rows = [compare(name, flags.rounds, flags.seconds) for name in flags.workloads or WORKLOADS]
+    print(machine())
+    print("\n| workload | side | ms a step | times ours | peak memory, MB |\n|---|---|---|---|---|")
     for row in rows:
-        print(f"\n{row['workload']}")
         for side in row["sides"]:
-            ratio = f"  {row[f'{side}_ms'] / row['ours_ms']:6.2f} x ours" if side != "ours" else ""
-            print(f"  {side:6} {row[f'{side}_ms']:8.4f} ms a step, {row['peak_memory_mb'][side]:5.0f} MB{ratio}")
-        print(f"  busy machine, no result: peak {row['peak_gflops']}" if row["busy"] else "")
+            ratio = f"{row[f'{side}_ms'] / row['ours_ms']:.1f}" if side != "ours" else ""
+            if row["busy"]:
+                ratio = "none: the machine was busy"
+            memory = f"{row['peak_memory_mb'][side]:.0f}"
+            print(f"| {row['workload']} | {side} | {row[f'{side}_ms']:.4f} | {ratio} | {memory} |")
     if flags.json:
         write_text(flags.json, json.dumps(rows, indent=1) + "\n")
+
+
+def machine() -> str:
+    """What the figures were measured on."""
+    try:
+        model = re.search(r"^model name\s*: (.+)$", Path("/proc/cpuinfo").read_text(), flags=re.MULTILINE)
+    except OSError:
+        model = None
+    versions = ", ".join(f"{package} {metadata.version(package)}" for package in ("numpy", "torch"))
+    processor = model[1] if model else platform.machine()
+    return f"{processor}, {os.cpu_count()} cores; Python {platform.python_version()}, {versions}"
 
 
 def compare(name: str, rounds: int, seconds: int) -> dict[str, Any]:
@@ -94,8 +109,15 @@ def worker(name: str, side: str, seconds: int) -> dict[str, float]:
         started = time.perf_counter()
         num_steps = steps()
         times.append((time.perf_counter() - started) / num_steps)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    return {"ms": 1000 * statistics.median(times), "peak_mb": peak}
+    return {"ms": 1000 * statistics.median(times), "peak_mb": peak_memory_mb()}
+
+
+def peak_memory_mb() -> float:
+    """The most memory that this process has had. (Linux's getrusage would count the parent's in.)"""
+    try:
+        return int(re.search(r"VmHWM:\s*(\d+)", Path("/proc/self/status").read_text())[1]) / 1024
+    except (OSError, TypeError):
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def peak_gflops(size: int = 1536) -> float:
