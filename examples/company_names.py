@@ -6,7 +6,8 @@
   python examples/company_names.py evaluate              how many of 1,000 names are new, and how many garbage
 
 After Joel Grus, Data Science from Scratch, 2nd edition, chapter 21. `generate --help` and `evaluate --help` have
-flags of their own.
+flags of their own. Losses are in nats: a blind guess among 52 characters costs log(52) = 3.95 of them. The learning
+rate is 0.01, or 0.2 with --whole-names, unless --lr says otherwise.
 """
 
 import math

@@ -5,6 +5,7 @@
 
 from scratch.activations import Relu, Sigmoid, Softmax, Tanh
 from scratch.backend import Array as Tensor
+from scratch.backend import to_host
 from scratch.dense import Linear
 from scratch.functions import one_hot, softmax
 from scratch.initial import random_tensor
@@ -23,4 +24,4 @@ __all__ = [
 
 def one_hot_encode(i: int, num_labels: int = 10) -> list[float]:
     """A list of `num_labels` numbers: 1 at `i`, 0 elsewhere."""
-    return one_hot(i, num_labels).tolist()
+    return to_host(one_hot(i, num_labels)).tolist()

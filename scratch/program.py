@@ -74,7 +74,7 @@ class Parser(argparse.ArgumentParser):
         """Add the common flags named by the keywords, with these defaults."""
         for name, default in defaults.items():
             options = dict(_COMMON[name])
-            if default is not None and default is not False:
+            if default is not None and default is not False and default != "":
                 options["help"] += f" (default: {default})"
             self.add_argument(f"--{name.replace('_', '-')}", default=default, **options)
 
