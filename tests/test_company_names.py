@@ -193,6 +193,16 @@ def test_a_killed_run_goes_on_to_the_bit(tmp_path):
     assert [row["epoch"] for row in rows] == list(range(1, 61))
 
 
+def test_the_learning_rate_is_cut_after_epoch_200(tmp_path):
+    from scratch.files import read_metadata
+
+    (tmp_path / "names.txt").write_text("Ab\n")
+    flags = ["--names", "names.txt", "--hidden", 8, "--out", "run"]
+    for more, lr in ((["--epochs", 200], 0.01), (["--epochs", 201, "--resume"], 0.001)):
+        assert run(*flags, *more, cwd=tmp_path)[0] == 0
+        assert read_metadata(tmp_path / "run" / "checkpoint.npz")["optimizer"]["lr"] == pytest.approx(lr)
+
+
 def test_ctrl_c_leaves_a_checkpoint(tmp_path):
     code, err = begin_and_kill(tmp_path, signal.SIGINT, 12)
     assert code == 130
@@ -283,40 +293,3 @@ def test_the_bare_run_reaches_its_loss(tmp_path):
     assert code == 0, err
     assert json.loads((tmp_path / "out.json").read_text())["loss"] < 0.75
     assert time.time() - began > 1 and out.count("\nepoch ") == 300
-
-
-@pytest.mark.parametrize(("name", "loss"), [("8", 2.2), ("32", 0.75), ("64", 0.6), ("lstm", 0.7)])
-def test_the_weights_that_come_with_it(name, loss):
-    from scratch.backend import to_device
-    from scratch.losses import SoftmaxCrossEntropy
-    from scratch.weights import load_vocab, load_weights
-
-    folder = ROOT / "weights"
-    model, vocab, metadata = PROGRAM.load(folder / f"companies_{name}.npz")
-    assert vocab.w2i == load_vocab(folder / "companies_vocab.json").w2i
-    names = [name.strip() for name in PROGRAM.COMPANIES.split(",")]
-    assert sorted(names) == metadata["names"]
-    total = 0.0
-    for company in names:
-        ids = to_device([vocab.encode(f"^{company}$")])
-        total += SoftmaxCrossEntropy().loss(model.forward(ids[:, :-1]), ids[:, 1:]) * (len(company) + 1)
-    assert total / sum(len(company) + 1 for company in names) < loss
-    other = PROGRAM.build(metadata["layer"], vocab.size, metadata["hidden"])
-    load_weights(other, folder / f"companies_{name}.json")
-    assert all(np.array_equal(a, b) for a, b in zip(model.params(), other.params(), strict=True))
-
-
-def test_the_readmes_four_lines(tmp_path):
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    code = "\n".join(line.removeprefix(">>> ") for line in readme.splitlines() if line.startswith(">>> "))
-    *body, last = code.splitlines()
-    script = "\n".join([*body, f"assert isinstance({last}, str)"])
-    run = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True)
-    assert run.returncode == 0, run.stderr
-
-
-def test_the_embedded_list_is_the_real_one():
-    data = Path(os.environ.get("SCRATCH_DATA") or ROOT.parent / "shared" / "data") / "companies" / "companies.txt"
-    if not data.exists():
-        pytest.skip("the data set is not here")
-    assert PROGRAM.read_names(data) == [name.strip() for name in PROGRAM.COMPANIES.split(",")]

@@ -317,3 +317,12 @@ def test_checkpoints_that_do_not_fit_change_nothing(tmp_path):
     save_checkpoint(path, first, optimizer, {}, {})
     with pytest.raises(ScratchError, match="another size"):
         load_checkpoint(path, model(6), Adam(), {})
+
+
+def test_whoever_reads_the_old_file_goes_on_reading_it(tmp_path):
+    path = tmp_path / "text"
+    write_text(path, "old")
+    with open(path) as reader:
+        write_text(path, "new and longer")
+        assert reader.read() == "old"
+    assert path.read_text() == "new and longer"

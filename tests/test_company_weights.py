@@ -1,0 +1,47 @@
+"""The weights that come with the company names, and what the README says of them."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from test_company_names import PROGRAM, ROOT
+
+
+@pytest.mark.parametrize(("name", "loss"), [("8", 2.2), ("32", 0.75), ("64", 0.6), ("lstm", 0.7)])
+def test_the_weights_that_come_with_it(name, loss):
+    from scratch.backend import to_device
+    from scratch.losses import SoftmaxCrossEntropy
+    from scratch.weights import load_vocab, load_weights
+
+    folder = ROOT / "weights"
+    model, vocab, metadata = PROGRAM.load(folder / f"companies_{name}.npz")
+    assert vocab.w2i == load_vocab(folder / "companies_vocab.json").w2i
+    names = [name.strip() for name in PROGRAM.COMPANIES.split(",")]
+    assert sorted(names) == metadata["names"]
+    total = 0.0
+    for company in names:
+        ids = to_device([vocab.encode(f"^{company}$")])
+        total += SoftmaxCrossEntropy().loss(model.forward(ids[:, :-1]), ids[:, 1:]) * (len(company) + 1)
+    assert total / sum(len(company) + 1 for company in names) < loss
+    other = PROGRAM.build(metadata["layer"], vocab.size, metadata["hidden"])
+    load_weights(other, folder / f"companies_{name}.json")
+    assert all(np.array_equal(a, b) for a, b in zip(model.params(), other.params(), strict=True))
+
+
+def test_the_readmes_four_lines(tmp_path):
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    code = "\n".join(line.removeprefix(">>> ") for line in readme.splitlines() if line.startswith(">>> "))
+    *body, last = code.splitlines()
+    script = "\n".join([*body, f"assert isinstance({last}, str)"])
+    run = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+
+
+def test_the_embedded_list_is_the_real_one():
+    data = Path(os.environ.get("SCRATCH_DATA") or ROOT.parent / "shared" / "data") / "companies" / "companies.txt"
+    if not data.exists():
+        pytest.skip("the data set is not here")
+    assert PROGRAM.read_names(data) == [name.strip() for name in PROGRAM.COMPANIES.split(",")]
