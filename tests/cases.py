@@ -2,7 +2,7 @@
 
 import random
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -28,7 +28,6 @@ class Case:
     before: Callable[[Layer], Any] = lambda layer: None
     mask: np.ndarray | None = None
     batch: bool = True
-    kwargs: dict[str, Any] = field(default_factory=dict)
 
     def inputs(self, num_rows: int = N) -> Any:
         """The input on the device, the same at every call."""
