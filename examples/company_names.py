@@ -23,7 +23,7 @@ from typing import Any
 
 from scratch import program
 from scratch.backend import ScratchError, to_device
-from scratch.checkpoint import load_checkpoint, save_checkpoint, set_aside
+from scratch.checkpoint import begin_run, save_checkpoint
 from scratch.dense import Linear
 from scratch.files import read_shapes
 from scratch.functions import sample_from, softmax
@@ -159,15 +159,8 @@ def command_train(arguments: list[str]) -> None:
     }
     checkpoint, history_file, *_ = files
     done: dict[str, Any] = {"epoch": 0, "names": names, "rows": [], "seconds": 0.0}
-    if flags.resume:
-        if not checkpoint.exists():
-            raise ScratchError(f"{checkpoint}: there is no run to resume; leave off --resume to begin one")
-        done |= load_checkpoint(checkpoint, model, optimizer, settings)
-        names = done["names"]
-    else:
-        if aside := set_aside([*files, flags.out / "loss.png"]):
-            print(f"{flags.out} held an earlier run (--resume would have gone on with it); it is now in {aside}")
-        save_checkpoint(checkpoint, model, optimizer, settings, done)
+    done = begin_run([*files, flags.out / "loss.png"], flags.resume, model, optimizer, settings, done)
+    names = done["names"]
     history = History(history_file, done["rows"])
     print(f"{len(names)} names, {num_characters} characters of {vocab.size} kinds; chance is {chance:.3f} nats each")
 

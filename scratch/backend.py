@@ -183,12 +183,13 @@ def expect(ok: bool, who: object, expected: str, got: object, hint: str = "") ->
     raise ScratchError(f"{who}: expected {expected}, got {got if shape is None else shape}" + (hint and f"; {hint}"))
 
 
-def expect_ids(who: object, ids: Array, num_ids: int) -> None:
-    """Raise ScratchError unless `ids` are integers from 0 to num_ids - 1."""
+def expect_ids(who: object, ids: Array, num_ids: int, lowest: int = 0) -> None:
+    """Raise ScratchError unless `ids` are integers from `lowest` to num_ids - 1."""
     if ids.dtype.kind not in "iu":
         expect(False, who, "integer ids", f"{ids.dtype} of shape {ids.shape}")
-    if xp.count_nonzero(ids.astype(xp.uint64) >= num_ids):  # as unsigned, an id below 0 is a huge one
+    above = ids - lowest if lowest else ids
+    if xp.count_nonzero(above.astype(xp.uint64) >= num_ids - lowest):  # as unsigned, a number below 0 is a huge one
         expect(
-            False, who, f"ids from 0 to {num_ids - 1}", f"ids from {int(ids.min())} to {int(ids.max())}",
+            False, who, f"ids from {lowest} to {num_ids - 1}", f"ids from {int(ids.min())} to {int(ids.max())}",
             "is the vocabulary the one it was trained with?",
         )

@@ -5,8 +5,8 @@ it is Python's `random`, see `initial.py`), how far the run is, and its settings
 run that goes on from one ends with the same weights, to the bit, as one that was never killed. It is saved after a
 step, when there are no gradients to keep.
 
+    progress = begin_run([path, weights], resume, model, optimizer, settings={"hidden": 32}, progress={"epoch": 0})
     save_checkpoint(path, model, optimizer, settings={"hidden": 32}, progress={"epoch": 7})
-    progress = load_checkpoint(path, model, optimizer, settings={"hidden": 32})
 
 Read next: `history.py`.
 """
@@ -80,6 +80,27 @@ def load_checkpoint(
 def _check(path: str | Path, expected: dict[str, tuple], found: dict[str, tuple]) -> None:
     if expected != {name: shape for name, shape in found.items() if name.startswith("model/")}:
         raise ScratchError(f"{path}: is the checkpoint of another model, or of one of another size")
+
+
+def begin_run(
+    files: Sequence[Path], resume: bool, model: Layer, optimizer: Optimizer, settings: Mapping[str, Any],
+    progress: dict[str, Any],
+) -> dict[str, Any]:
+    """The progress of the run whose files these are, the checkpoint first: gone on with, or begun.
+
+    To resume, model, optimizer and `random` are brought to where the checkpoint is. Otherwise what an earlier run has
+    left of `files` is moved into a folder beside them, and the first checkpoint is saved, with `progress`.
+    Raises: ScratchError when there is nothing to resume, and as `load_checkpoint` does.
+    """
+    checkpoint = files[0]
+    if resume:
+        if not checkpoint.exists():
+            raise ScratchError(f"{checkpoint}: there is no run to resume; leave off --resume to begin one")
+        return progress | load_checkpoint(checkpoint, model, optimizer, settings)
+    if aside := set_aside(files):
+        print(f"{checkpoint.parent} held an earlier run (--resume would have gone on with it); it is now in {aside}")
+    save_checkpoint(checkpoint, model, optimizer, settings, progress)
+    return progress
 
 
 def set_aside(paths: Sequence[Path]) -> Path | None:

@@ -8,7 +8,7 @@ unpickled, nothing is unpacked, and an array is read only after its name and sha
     write_arrays("w.npz", {"w": w}, {"seed": 0})
     arrays, metadata = read_arrays("w.npz")
 
-Read next: `weights.py`.
+Read next: `datasets.py`.
 """
 
 import errno

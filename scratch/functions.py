@@ -10,7 +10,7 @@ on perfectly good networks. The forms here give the same values and cannot overf
 A mask (True where a place is real, False where it is padding) gives padding the probability zero; a row that is
 all padding becomes all zeros, never NaN.
 
-Read next: `files.py`.
+Read next: `scores.py`.
 """
 
 import random
@@ -52,12 +52,12 @@ def log_softmax(z: Any) -> Array:
 
 
 def one_hot(ids: Any, num_ids: int) -> Array:
-    """Rows that are 1 at their id and 0 elsewhere.
+    """Rows that are 1 at their id and 0 elsewhere. The id -1, of what is unknown or padding, gives a row of zeros.
 
-    Shapes: ids (...) of integers in 0 .. num_ids - 1 -> (..., num_ids).
+    Shapes: ids (...) of integers in -1 .. num_ids - 1 -> (..., num_ids).
     """
     ids = to_device(ids)
-    expect_ids("one_hot", ids, num_ids)
+    expect_ids("one_hot", ids, num_ids, lowest=-1)
     return (ids[..., None] == xp.arange(num_ids)).astype(float_type())
 
 

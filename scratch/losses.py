@@ -13,6 +13,7 @@ Read next: `optimizers.py`.
 """
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 from scratch.backend import Array, as_floats, as_mask, expect, expect_ids, to_device, xp
@@ -85,9 +86,16 @@ class NegativeLogLikelihood(Loss):
 
         loss = mean over rows of -predicted[row, truth of the row]     (nats)
 
-    Shapes: predicted (..., K); actual ids (...), or one-hot rows or probabilities (..., K); mask (...).
+    With `class_weights`, K numbers, a row counts as much as its truth's number says, and the mean is the weighted
+    one: where some classes are rare, larger numbers for them keep the common ones from drowning them.
+
+    Shapes: predicted (..., K); actual ids (...), or (without class weights) one-hot rows or probabilities (..., K);
+        mask (...).
     Raises: ScratchError when the truth has another shape or an id outside 0 .. K - 1.
     """
+
+    def __init__(self, class_weights: Sequence[float] | None = None) -> None:
+        self.class_weights = class_weights
 
     def loss(self, predicted: Any, actual: Any, mask: Array | None = None) -> float:
         log_p = self._log_p(as_floats(predicted))
@@ -100,9 +108,11 @@ class NegativeLogLikelihood(Loss):
         else:
             rows = log_p.reshape(-1, log_p.shape[-1])
             at_truth = rows[xp.arange(len(rows)), actual.reshape(-1)]
-        if mask is not None:
-            at_truth = at_truth[as_mask(self, mask, log_p.shape[:-1]).reshape(-1)]
-        return -float(at_truth.sum()) / max(at_truth.size, 1)
+        if mask is None and self.class_weights is None:
+            return -float(at_truth.sum()) / max(at_truth.size, 1)
+        weights, total = self._row_weights(log_p, actual, mask)
+        # Padding may hold anything: minus infinity too, of which zero times is NaN.
+        return -float((xp.where(weights > 0, at_truth, 0) * weights).sum()) / total
 
     def gradient(self, predicted: Any, actual: Any, mask: Array | None = None) -> Array:
         predicted = as_floats(predicted)
@@ -116,14 +126,24 @@ class NegativeLogLikelihood(Loss):
         else:
             rows = gradient.reshape(-1, predicted.shape[-1])  # a view: `gradient` is a fresh array
             rows[xp.arange(len(rows)), actual.reshape(-1)] -= 1
-        # The mean over rows divides each row's gradient by their number.
-        num_rows = predicted.size // predicted.shape[-1]
+        # The mean over rows divides each row's gradient by their number, or by the sum of their weights.
+        if mask is None and self.class_weights is None:
+            gradient /= max(predicted.size // predicted.shape[-1], 1)
+            return gradient
+        weights, total = self._row_weights(predicted, actual, mask)
+        weights = weights.reshape(*predicted.shape[:-1], 1) / total
+        return xp.where(weights > 0, gradient, 0) * weights
+
+    def _row_weights(self, predicted: Array, actual: Array, mask: Array | None) -> tuple[Array, float]:
+        """How much each row counts, in a row, and the sum of that (1 where it is zero)."""
+        if self.class_weights is None:
+            weights = xp.ones(predicted.size // predicted.shape[-1], dtype=predicted.dtype)
+        else:
+            expect(actual.ndim < predicted.ndim, self, "ids for the truth, where there are class weights", actual)
+            weights = as_floats(list(self.class_weights))[actual.reshape(-1)]
         if mask is not None:
-            mask = as_mask(self, mask, predicted.shape[:-1])
-            gradient = xp.where(mask[..., None], gradient, 0)
-            num_rows = int(mask.sum())
-        gradient /= max(num_rows, 1)
-        return gradient
+            weights = weights * as_mask(self, mask, predicted.shape[:-1]).reshape(-1)
+        return weights, float(weights.sum()) or 1.0
 
     def _log_p(self, predicted: Array) -> Array:
         return predicted

@@ -1,12 +1,14 @@
 """Pictures of a run, drawn to files: no window is opened, so they work on any machine.
 
     curve("loss.png", {"training": losses}, "epoch", "loss (nats per character)")
+    confusion_matrix("confusion.png", shares, ["Czech", "Dutch"])
 
 Read next: `program.py`.
 """
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from scratch.files import replacing
 
@@ -18,17 +20,15 @@ def curve(
     ylabel: str,
     title: str = "",
     levels: Mapping[str, float] | None = None,
+    every: int = 1,
 ) -> None:
-    """Draw each list of numbers as a line over 1, 2, 3, ..., and each level (chance, say) as a dashed one."""
-    # The figure is made without pyplot, which would choose a window system for the whole program.
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
+    """Draw each list of numbers as a line over 1, 2, 3, ... (times `every`), and each level (chance, say) dashed."""
     from matplotlib.ticker import MaxNLocator
 
-    figure = Figure(figsize=(7, 4.2), dpi=120, layout="constrained")
-    axes = figure.subplots()
+    figure, axes = _figure(7, 4.2)
     for label, values in lines.items():
-        axes.plot(range(1, len(values) + 1), values, label=label, marker="." if len(values) < 20 else "")
+        places = range(every, every * len(values) + 1, every)
+        axes.plot(places, values, label=label, marker="." if len(values) < 20 else "")
     for label, level in (levels or {}).items():
         axes.axhline(level, linestyle="--", linewidth=1, color="gray", label=label)
     axes.set(xlabel=xlabel, ylabel=ylabel, title=title)
@@ -38,5 +38,32 @@ def curve(
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.grid(alpha=0.3)
     axes.legend()
+    _write(path, figure)
+
+
+def confusion_matrix(path: str | Path, shares: Any, labels: Sequence[str], title: str = "") -> None:
+    """Draw how often each label (row) was taken for each other (column): `shares` (K, K) on the host, 0 to 1."""
+    size = 2.5 + 0.3 * len(labels)
+    figure, axes = _figure(size + 0.7, size)
+    image = axes.matshow(shares, vmin=0, vmax=1, cmap="viridis")
+    figure.colorbar(image, ax=axes, label="share of the row")
+    axes.set_xticks(range(len(labels)), labels, rotation=90)
+    axes.set_yticks(range(len(labels)), labels)
+    axes.xaxis.set_label_position("top")
+    axes.set(xlabel="guess", ylabel="truth", title=title)
+    _write(path, figure)
+
+
+def _figure(width: float, height: float) -> tuple[Any, Any]:
+    # Made without pyplot, which would choose a window system for the whole program.
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), dpi=120, layout="constrained")
+    return figure, figure.subplots()
+
+
+def _write(path: str | Path, figure: Any) -> None:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
     with replacing(path) as file:
         FigureCanvasAgg(figure).print_png(file)

@@ -49,12 +49,14 @@ _COMMON: dict[str, dict[str, Any]] = {
     "out": {"type": Path, "metavar": "FOLDER", "help": "where checkpoint, weights, figures and pictures go"},
     "weights": {"type": Path, "metavar": "FILE", "help": "the .npz file of weights to use"},
     "epochs": {"type": positive, "metavar": "N", "help": "how many times to go through the data"},
+    "batch_size": {"type": positive, "metavar": "N", "help": "how many examples make one step of learning"},
     "lr": {"type": rate, "metavar": "RATE", "help": "the learning rate"},
     "seed": {"type": int, "metavar": "N", "help": "the seed of all chance: the same seed, the same run"},
     "device": {"choices": DEVICES, "help": "where to compute (default: $SCRATCH_DEVICE, else cpu)"},
     "resume": {"action": "store_true", "help": "go on from the checkpoint in --out"},
     "report": {"type": Path, "metavar": "FILE", "help": "write the run's figures to FILE as JSON"},
     "plot": {"type": Path, "metavar": "FILE", "help": "where the curve of the loss goes, as PNG"},
+    "patience": {"type": positive, "metavar": "N", "help": "stop when this many epochs in a row were not the best"},
     "count": {"type": positive, "metavar": "N", "help": "how many to make"},
     "temperature": {"type": rate, "metavar": "T", "help": "below 1: likelier ones; above: wilder ones"},
     "top_k": {"type": positive, "metavar": "K", "help": "choose among the K likeliest characters only"},
@@ -113,10 +115,10 @@ def _say(text: str) -> None:
 
 
 def begin(flags: argparse.Namespace) -> None:
-    """Set the device and the seed that the flags name."""
+    """Set the device, and the seed where a program has one, that the flags name."""
     if flags.device is not None:
         use(flags.device)
-    if flags.seed is not None:
+    if getattr(flags, "seed", None) is not None:
         random.seed(flags.seed)
 
 

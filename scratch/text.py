@@ -1,4 +1,4 @@
-"""From words or characters to numbers and back: Vocabulary.
+"""From words or characters to numbers and back: Vocabulary, without_accents.
 
 A network knows no letters, only ids. A vocabulary gives each distinct word (or character) the next free number:
 
@@ -8,9 +8,10 @@ A network knows no letters, only ids. A vocabulary gives each distinct word (or 
     vocab.get_word(2)                   # "c"
     vocab.one_hot_encode("b")           # [0.0, 1.0, 0.0]
 
-Read next: `backend.py`.
+Read next: `batching.py`.
 """
 
+import unicodedata
 from collections.abc import Iterable
 
 from scratch.backend import ScratchError
@@ -66,3 +67,13 @@ class Vocabulary:
 
     def __repr__(self) -> str:
         return f"Vocabulary(size={self.size})"
+
+
+def without_accents(text: str) -> str:
+    """`text` with its letters taken apart and the accents left out: "Ślusàrski" becomes "Slusarski".
+
+    Source: Unicode Standard Annex 15, normalisation form D; the marks are what has category Mn. A letter that is not
+    composed of a plain one and a mark (ß, ł, 王) stays as it is.
+    """
+    parts = unicodedata.normalize("NFD", text)
+    return "".join(part for part in parts if unicodedata.category(part) != "Mn")

@@ -10,7 +10,7 @@ inputs meet `w` in one product before the loop over time, and all steps' gradien
 after it; inside the loop there is only the product with `u` and the elementwise function f. That f, and its way
 back, is all that a layer of `recurrent.py` adds.
 
-Read next: `text.py`.
+Read next: `bidirectional.py`.
 """
 
 import math

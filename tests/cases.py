@@ -10,8 +10,10 @@ import pytest
 
 from scratch.activations import LogSoftmax, Relu, Sigmoid, Softmax, Tanh
 from scratch.backend import to_device
+from scratch.bidirectional import Bidirectional
 from scratch.dense import Embedding, Flatten, Linear
 from scratch.layer import Layer, Sequential
+from scratch.pooling import LastStep, MaxOverTime
 from scratch.recurrent import GRU, LSTM, SimpleRnn
 from scratch.regular import Dropout
 
@@ -87,6 +89,18 @@ for kind in (SimpleRnn, GRU, LSTM):
             f"{kind.__name__}, stateful", lambda k=kind: k(D, H, stateful=True), lambda n: floats(n, T, D),
             before=reset,
         ),
+    ]
+    both = lambda k=kind: Bidirectional(k(D, H), k(D, 3))  # noqa: E731
+    CASES += [
+        Case(f"Bidirectional {kind.__name__}", both, lambda n: floats(n, T, D)),
+        Case(f"Bidirectional {kind.__name__}, ids", both, lambda n: ids(n, T)),
+        Case(f"Bidirectional {kind.__name__}, masked", both, lambda n: floats(n, T, D), mask=MASK),
+    ]
+for pool in (LastStep, MaxOverTime):
+    CASES += [
+        Case(pool.__name__, pool, lambda n: floats(n, T, D)),
+        Case(f"{pool.__name__}, masked", pool, lambda n: floats(n, T, D), mask=MASK),
+        Case(f"{pool.__name__}, a row of padding", pool, lambda n: floats(n, T, D), mask=MASK[1:] & [[True], [False]]),
     ]
 
 

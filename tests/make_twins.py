@@ -41,6 +41,24 @@ def twins():
     recurrent("GRU", nn.GRU)
     recurrent("LSTM", nn.LSTM)
 
+    # Rows of 3 and of 1 step, packed: PyTorch's way of reading each from its own end.
+    layer, lengths = nn.LSTM(D, H, batch_first=True, bidirectional=True), torch.tensor([3, 1])
+    with torch.no_grad():
+        layer.bias_hh_l0.zero_()
+        layer.bias_hh_l0_reverse.zero_()
+    x, g = torch.randn(N, T, D, requires_grad=True), torch.randn(N, T, 2 * H)
+    packed, _ = layer(nn.utils.rnn.pack_padded_sequence(x, lengths, batch_first=True))
+    output, _ = nn.utils.rnn.pad_packed_sequence(packed, batch_first=True)
+    output.backward(g)
+    named = {
+        f"directions.{direction}.{letter}": getattr(layer, f"{weight}_l0{suffix}")
+        for direction, suffix in (("forward", ""), ("backward", "_reverse"))
+        for letter, weight in (("w", "weight_ih"), ("u", "weight_hh"), ("b", "bias_ih"))
+    }
+    grads = {f"{name}_grad": weight.grad for name, weight in named.items()}
+    mask = torch.arange(T) < lengths[:, None]
+    keep("Bidirectional", input=x, gradient=g, output=output, input_grad=x.grad, mask=mask, **named, **grads)
+
     def simple(case, layer, x, **weights):
         x.requires_grad_(x.is_floating_point())
         output = layer(x)
@@ -68,6 +86,9 @@ def twins():
 
     ids = torch.randint(0, V, (N,))
     loss("SoftmaxCrossEntropy", nn.CrossEntropyLoss(), torch.randn(N, V), ids)
+    weights = torch.rand(V)
+    keep("SoftmaxCrossEntropy, weighted", weights=weights)
+    loss("SoftmaxCrossEntropy, weighted", nn.CrossEntropyLoss(weight=weights), torch.randn(N, V), ids)
     loss("NegativeLogLikelihood", nn.NLLLoss(), torch.randn(N, V).log_softmax(-1), ids)
     loss("MSE", nn.MSELoss(), torch.randn(N, D), torch.randn(N, D))
     loss("SSE", nn.MSELoss(reduction="sum"), torch.randn(N, D), torch.randn(N, D))

@@ -112,8 +112,10 @@ def test_masked_softmax(device):
 
 def test_one_hot(device):
     assert to_host(one_hot([[2], [0]], 3)).tolist() == [[[0, 0, 1]], [[1, 0, 0]]]
-    with pytest.raises(ScratchError, match="ids from 0 to 2"):
-        one_hot([3], 3)
+    assert to_host(one_hot([-1, 1], 3)).tolist() == [[0, 0, 0], [0, 1, 0]]
+    for wrong in (3, -2):
+        with pytest.raises(ScratchError, match="ids from -1 to 2"):
+            one_hot([wrong], 3)
 
 
 def test_sampling_follows_the_weights():

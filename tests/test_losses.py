@@ -12,6 +12,7 @@ rng = np.random.default_rng(8)
 N, T, K = 2, 3, 5
 MASK = np.array([[True, True, False], [True, False, False]])
 IDS = rng.integers(0, K, (N, T))
+WEIGHTS = [0.5, 3.0, 1.0, 0.0, 2.0]
 ROWS = rng.dirichlet(np.ones(K), (N, T)) * 1.5  # need not sum to one
 
 
@@ -24,6 +25,9 @@ def cases():
         for actual in (IDS, ROWS, np.eye(K)[IDS]):
             yield loss, actual, None
             yield loss, actual, MASK
+    for kind in (SoftmaxCrossEntropy, NegativeLogLikelihood):
+        yield kind(WEIGHTS), IDS, None
+        yield kind(WEIGHTS), IDS, MASK
 
 
 @pytest.mark.parametrize(("loss", "actual", "mask"), list(cases()), ids=str)

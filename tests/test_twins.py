@@ -6,6 +6,7 @@ from make_twins import FILE, twins
 
 from scratch import activations, losses, recurrent
 from scratch.backend import precision, to_device, to_host
+from scratch.bidirectional import Bidirectional
 from scratch.dense import Embedding, Linear
 from scratch.gradient_check import relative_error
 from scratch.layer import Layer, Parameter
@@ -24,7 +25,7 @@ def test_the_fixtures_are_what_pytorch_says():
     fresh = twins()
     assert fresh.keys() == FIXTURES.keys()
     for name, value in fresh.items():
-        assert relative_error(value, FIXTURES[name]) < TOLERANCE, name
+        assert relative_error(1.0 * value, 1.0 * FIXTURES[name]) < TOLERANCE, name
 
 
 def compare(layer, twin, reorder=None):
@@ -32,7 +33,8 @@ def compare(layer, twin, reorder=None):
     reorder = reorder or {}
     for p in layer.parameters():
         p.data[...] = to_device(reorder.get(p.name, lambda array: array)(twin[p.name]))
-    output = layer.forward(to_device(twin["input"]))
+    options = {"mask": to_device(twin["mask"])} if "mask" in twin else {}
+    output = layer.forward(to_device(twin["input"]), **options)
     assert relative_error(output, twin["output"]) < TOLERANCE
     input_grad = layer.backward(to_device(twin["gradient"]))
     if "input_grad" in twin:
@@ -60,6 +62,12 @@ def test_recurrent(name, reorder, device):
         compare(getattr(recurrent, name)(5, 4), of(name), reorder)
 
 
+def test_bidirectional(device):
+    with precision("float64"):
+        layer, order = Bidirectional(recurrent.LSTM(5, 4), recurrent.LSTM(5, 4)), gates(0, 1, 3, 2)
+        compare(layer, of("Bidirectional"), {p.name: order for p in layer.parameters()})
+
+
 def test_dense_layers_and_activations(device):
     with precision("float64"):
         compare(Linear(5, 4), of("Linear"))
@@ -68,10 +76,13 @@ def test_dense_layers_and_activations(device):
             compare(getattr(activations, name)(), of(name))
 
 
-@pytest.mark.parametrize("name", ["SoftmaxCrossEntropy", "NegativeLogLikelihood", "MSE", "SSE"])
+@pytest.mark.parametrize(
+    "name", ["SoftmaxCrossEntropy", "SoftmaxCrossEntropy, weighted", "NegativeLogLikelihood", "MSE", "SSE"]
+)
 def test_losses(name, device):
     with precision("float64"):
-        twin, loss = of(name), getattr(losses, name)()
+        twin, kind = of(name), getattr(losses, name.split(",")[0])
+        loss = kind(twin["weights"].tolist()) if "weights" in twin else kind()
         predicted, actual = to_device(twin["predicted"]), to_device(twin["actual"])
         assert loss.loss(predicted, actual) == pytest.approx(float(twin["loss"]), rel=TOLERANCE)
         assert relative_error(loss.gradient(predicted, actual), twin["gradient"]) < TOLERANCE

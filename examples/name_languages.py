@@ -1,0 +1,264 @@
+"""Names to languages: a recurrent network reads a surname, letter by letter, and says what language it is from.
+
+  python examples/name_languages.py predict Hinton Schmidhuber     three guesses each, by trained weights
+  python examples/name_languages.py serve                          a page and a JSON service on port 5533
+  python examples/name_languages.py train                          the best recipe, a few minutes
+  python examples/name_languages.py train --recipe tutorial        the tutorial's own network and training
+  python examples/name_languages.py evaluate                       accuracy, recalls and confusions on held-out names
+
+After Sean Robertson, "Classifying names with a character-level RNN", a PyTorch tutorial. Each command has a --help of
+its own; the networks, the training loops and the service are in the folder `names` beside this file. Losses are in
+nats: a blind guess among 18 languages costs log(18) = 2.890 of them.
+"""
+
+import hashlib
+import math
+import random
+import sys
+import time
+from argparse import Namespace
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy
+from names.letters import ALPHABET, Example, by_language, check, log_probabilities, predict, split
+from names.networks import LAYERS, NameReader, build
+from names.training import as_in_the_tutorial, in_batches
+
+from scratch import program
+from scratch.backend import ScratchError
+from scratch.checkpoint import begin_run, save_checkpoint
+from scratch.datasets import find, read_labelled_lines
+from scratch.files import read_shapes
+from scratch.history import History, stop_unless_finite
+from scratch.optimizers import AdamW, GradientDescent, Optimizer
+from scratch.plots import confusion_matrix, curve
+from scratch.scores import accuracy, count_confusions, mean_recall, per_class, shares, table
+from scratch.weights import load_weights, metadata_of, save_weights
+
+FILES = ("checkpoint.npz", "history.jsonl", "weights.npz", "confusion.png", "loss.png")
+WEIGHTS = Path(__file__).resolve().parent.parent / "weights" / "name_languages.npz"
+RECIPES: dict[str, dict[str, Any]] = {
+    "best": {"epochs": 30, "lr": 0.004, "hidden": 128, "patience": 6},
+    "tutorial": {"epochs": 100, "lr": 0.005, "hidden": 128, "patience": 1},  # an epoch is 1,000 names
+}
+SETTINGS = ("recipe", "layer", "hidden", "lr", "epochs", "batch_size", "balance", "patience", "alphabet", "seed")
+SAMPLE = {  # of --smoke
+    "Czech": "Blazek Cermak Dvorak Fiala Hajek Horak Jelinek Kolar Kovar Krejci Kucera Marek Novak Svoboda Vesely",
+    "Italian": "Abate Bianchi Bruno Colombo Conti Costa Esposito Ferrari Gallo Greco Marino Ricci Rossi Russo Vitale",
+    "Japanese": "Abe Endo Fujita Hayashi Inoue Ishii Ito Kato Kimura Maeda Mori Nakamura Ogawa Sato Yamada",
+}
+
+
+def main() -> None:
+    commands: dict[str, Callable[[list[str]], None]] = {
+        "train": command_train, "predict": command_predict, "evaluate": command_evaluate, "serve": command_serve,
+    }
+    parser = program.Parser(__doc__, usage="name_languages.py {train,predict,evaluate,serve} [flags]")
+    parser.add_argument("command", choices=commands, help="what to do; name_languages.py COMMAND --help tells more")
+    commands[parser.parse_args(sys.argv[1:2]).command](sys.argv[2:])
+
+
+# Training -------------------------------------------------------------------------------------------------------
+
+
+def command_train(arguments: list[str]) -> None:
+    flags = train_flags(arguments)
+    program.begin(flags)
+    data = {label: names.split() for label, names in SAMPLE.items()}
+    if not flags.smoke:
+        data = read_labelled_lines(find("names", flags.data))
+    program.writable(flags.out)
+    files = [flags.out / name for name in FILES]
+    flags.plot = flags.plot or files[-1]
+    program.writable_file(flags.plot, *files[:-1])
+    program.writable_file(flags.report, flags.plot, *files)
+
+    learn, choose, held_out = split(data)
+    if unread := [label for label, names in data.items() if not any(map(flags.alphabet.__contains__, "".join(names)))]:
+        raise ScratchError(f"{unread[0]}: none of its letters is in the alphabet; give --alphabet")
+    model = build(flags.recipe, flags.alphabet, list(data), flags.hidden, flags.layer)
+    optimizer: Optimizer = GradientDescent(flags.lr)
+    if flags.recipe == "best":
+        optimizer = AdamW(flags.lr, clip_norm=1.0)
+    settings = {name: getattr(flags, name) for name in SETTINGS}
+    settings["examples"] = hashlib.sha256(repr(data).encode()).hexdigest()
+    done: dict[str, Any] = {"epoch": 0, "rows": [], "seconds": 0.0}
+    done = begin_run(files, flags.resume, model, optimizer, settings, done)
+    checkpoint, history_file, weights, _, _ = files
+    history = History(history_file, done["rows"])
+    print(
+        f"{len(learn)} names of {len(data)} languages to learn from, {len(choose)} to choose by, {len(held_out)} held "
+        f"out; a blind guess costs {math.log(len(data)):.3f} nats"
+    )
+
+    epochs = range(done["epoch"] + 1, flags.epochs + 1)
+    if flags.recipe == "tutorial":
+        loop = as_in_the_tutorial(model, optimizer, learn, epochs)
+    else:
+        loop = in_batches(model, optimizer, learn, choose, epochs, flags.lr, flags.batch_size, flags.balance)
+    started = time.perf_counter() - done["seconds"]
+    try:
+        for epoch in epochs:
+            if epoch - best_epoch(history) > flags.patience:
+                print(f"{flags.patience} epochs in a row were not the best: stopped")
+                break
+            row = next(loop)
+            stop_unless_finite(row["loss"], model, f"epoch {epoch}")
+            history.add(epoch=epoch, **row)
+            if best_epoch(history) == epoch:
+                save_weights(model, weights)
+            done |= {"epoch": epoch, "rows": history.rows, "seconds": time.perf_counter() - started}
+            save_checkpoint(checkpoint, model, optimizer, settings, done)
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(f"--resume goes on after epoch {done['epoch']}") from None
+
+    load_weights(model, weights)  # of the best epoch, which need not be the last
+    confusion = confusions(model, held_out)
+    figures = {
+        "accuracy": accuracy(confusion), "mean_recall": mean_recall(confusion), "recipe": flags.recipe,
+        "layer": flags.layer, "hidden": flags.hidden, "loss": history.column("loss")[-1], "epochs": done["epoch"],
+        "best_epoch": best_epoch(history), "seed": flags.seed, "num_learned": len(learn),
+        "num_held_out": len(held_out), "seconds": done["seconds"],
+        "command": program.command_line("examples/name_languages.py", arguments),
+    }
+    known = {"program": "name_languages", "labels": list(model.labels), "alphabet": model.alphabet}
+    save_weights(model, weights, known | figures)
+    program.write_report(flags.report, figures)
+    draw(model, learn, confusion, history, flags)
+    print(f"\nHeld out: accuracy {figures['accuracy']:.3f}, mean recall {figures['mean_recall']:.3f}")
+    print(f"Pictures: {flags.plot}, {flags.out / 'confusion.png'}")
+    print(f"Weights:  {weights}")
+    print(f"More:     {program.command_line('examples/name_languages.py', ['predict', '--weights', str(weights), 'Abe'])}")
+
+
+def best_epoch(history: History) -> int:
+    """The epoch of the least validation loss; in the tutorial, which has none, the last."""
+    losses = history.column("validation")
+    return losses.index(min(losses)) + 1 if losses else len(history.rows)
+
+
+def confusions(model: NameReader, examples: Sequence[Example]) -> numpy.ndarray:
+    """How often each language (row) is taken for each other (column)."""
+    guesses = log_probabilities(model, [name for name, _ in examples]).argmax(axis=1)
+    return count_confusions([language for _, language in examples], guesses, len(model.labels))
+
+
+def draw(
+    model: NameReader, learn: list[Example], confusion: numpy.ndarray, history: History, flags: Namespace
+) -> None:
+    """The two pictures of a run: the loss, and what is taken for what."""
+    lines = {name: history.column(column) for name, column in (("training", "loss"), ("validation", "validation"))
+             if history.column(column)}
+    chance, title, xlabel, every = {"chance": math.log(len(model.labels))}, "Held-out names", "epoch", 1
+    if flags.recipe == "tutorial":  # 10,000 of the names learned from, each language as often as the others
+        names_of = by_language(learn, len(model.labels))
+        drawn = [random.choice(random.choice(names_of)) for _ in range(10_000)]
+        confusion, title, xlabel, every = confusions(model, drawn), "10,000 names, drawn as in training", "names", 1000
+    curve(flags.plot, lines, xlabel, "loss (nats)", "Names to languages", chance, every)
+    confusion_matrix(flags.out / "confusion.png", shares(confusion), model.labels, title)
+
+
+def train_flags(arguments: list[str]) -> Namespace:
+    parser = program.Parser("Train a network on names.", prog="name_languages.py train")
+    parser.add_argument("--recipe", choices=RECIPES, default="best", help="best (the default), or the tutorial's own")
+    parser.add_argument("--layer", choices=LAYERS, default="gru", help="best: the recurrent layers (default: gru)")
+    parser.add_argument("--hidden", type=program.positive, metavar="N", help="their size (default: 128)")
+    parser.add_argument(
+        "--balance", type=program.rate, default=0.35, metavar="B",
+        help="best: how much a rare language's names weigh; 0: all names alike, 1: all languages (default: 0.35)",
+    )
+    parser.add_argument("--alphabet", default=ALPHABET, help="the letters to know (default: %(default)r)")
+    parser.common(
+        data=None, out=Path("runs/name_languages"), epochs=None, lr=None, batch_size=64, patience=None, seed=0,
+        device=None, resume=False, report=None, plot=None, smoke=False,
+    )
+    flags = parser.parse_args(arguments)
+    for name, value in RECIPES[flags.recipe].items():
+        if getattr(flags, name) is None:
+            setattr(flags, name, value)
+    if flags.smoke:
+        flags.epochs, flags.hidden = min(flags.epochs, 10), 16
+    if len(set(flags.alphabet)) < max(len(flags.alphabet), 1):
+        raise ScratchError("--alphabet: expected letters, each of them once")
+    return flags
+
+
+# Trained weights ------------------------------------------------------------------------------------------------
+
+
+def load(path: Path) -> NameReader:
+    """The network in a file of weights, with its languages and its alphabet as they stand there."""
+    metadata = metadata_of(path, "name_languages", recipe=str, layer=str, hidden=int, labels=list, alphabet=str)
+    recipe, layer, hidden, labels, alphabet = (
+        metadata[name] for name in ("recipe", "layer", "hidden", "labels", "alphabet")
+    )
+    # A network of a size that the file only claims is not even made.
+    largest = max((max(shape, default=0) for shape in read_shapes(path).values()), default=0)
+    sizes = hidden, len(labels), len(alphabet)
+    right = recipe in RECIPES and layer in LAYERS and min(sizes) > 0 and max(sizes) <= largest
+    if not right or not all(isinstance(label, str) for label in labels):
+        raise ScratchError(f"{path}: its metadata do not fit its network")
+    model = build(recipe, alphabet, labels, hidden, layer)
+    load_weights(model, path)
+    return model
+
+
+def command_predict(arguments: list[str]) -> None:
+    parser = program.Parser("Say what languages names are from.", prog="name_languages.py predict")
+    parser.add_argument("names", nargs="*", metavar="NAME", help="names; without any, one a line on standard input")
+    parser.add_argument("--top", type=program.positive, default=3, metavar="K", help="how many guesses (default: 3)")
+    parser.common(weights=WEIGHTS, device=None)
+    flags = parser.parse_args(arguments)
+    program.begin(flags)
+    model = load(flags.weights)
+    names = flags.names or [line.rstrip("\r\n") for line in sys.stdin]
+    names = [check(name, model.alphabet) for name in names if flags.names or name.strip()]
+    for name, guesses in zip(names, predict(model, names, flags.top), strict=True):
+        print(f"\n> {program.one_line(name)}")
+        for log_p, label in guesses:
+            print(f"({log_p:.2f}) {label}")
+
+
+def command_evaluate(arguments: list[str]) -> None:
+    parser = program.Parser("Try weights on the names held out from training.", prog="name_languages.py evaluate")
+    parser.common(data=None, weights=WEIGHTS, device=None, report=None, plot=None)
+    flags = parser.parse_args(arguments)
+    program.begin(flags)
+    program.writable_file(flags.plot, flags.weights)
+    program.writable_file(flags.report, flags.weights, flags.plot)
+    model = load(flags.weights)
+    data = read_labelled_lines(find("names", flags.data))
+    if tuple(data) != model.labels:
+        raise ScratchError(f"{flags.weights}: knows {', '.join(model.labels)}; the data are of {', '.join(data)}")
+    *_, held_out = split(data)
+    confusion = confusions(model, held_out)
+    _, recall, _ = per_class(confusion)
+    print(table(confusion, model.labels))
+    print("\nWhat was taken for what: rows are the truth, columns the guess, in the same order")
+    for label, row in zip(model.labels, confusion, strict=True):
+        print(f"{label:12}" + "".join(f"{count or '.':>5}" for count in row))
+    figures = f"accuracy {accuracy(confusion):.4f}, mean recall {mean_recall(confusion):.4f}"
+    print(f"\n{len(held_out)} held-out names: {figures}")
+    if flags.plot:
+        confusion_matrix(flags.plot, shares(confusion), model.labels, "Held-out names")
+    program.write_report(flags.report, {
+        "accuracy": accuracy(confusion), "mean_recall": mean_recall(confusion), "num_names": len(held_out),
+        "recall": dict(zip(model.labels, recall.tolist(), strict=True)), "confusion": confusion.tolist(),
+    })
+
+
+def command_serve(arguments: list[str]) -> None:
+    parser = program.Parser("Answer on http://localhost:5533/NAME, with a page at /.", prog="name_languages.py serve")
+    parser.add_argument("--port", type=program.positive, default=5533, help="the port on this machine (default: 5533)")
+    parser.common(weights=WEIGHTS, device=None)
+    flags = parser.parse_args(arguments)
+    program.begin(flags)
+    from names.service import serve
+
+    serve(load(flags.weights), flags.port)
+
+
+if __name__ == "__main__":
+    program.run(main)

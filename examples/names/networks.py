@@ -1,0 +1,113 @@
+"""Two networks that read names: the tutorial's, and one that reads them from both ends."""
+
+import math
+from collections.abc import Sequence
+
+from scratch.activations import LogSoftmax
+from scratch.backend import Array, to_device, xp
+from scratch.bidirectional import Bidirectional
+from scratch.dense import Linear
+from scratch.initial import generator, random_tensor
+from scratch.layer import Layer, in_one_vector
+from scratch.pooling import LastStep
+from scratch.recurrent import GRU, LSTM
+from scratch.regular import Dropout
+from scratch.through_time import Recurrent
+
+LAYERS = {"gru": GRU, "lstm": LSTM}
+
+
+class LinearRnn(Recurrent):
+    """hidden = w input + u previous + b: a recurrent layer that squashes nothing."""
+
+    def gates(self, blocks: Array, recurrent: Array, previous: Array, state: Array) -> None:
+        xp.add(blocks, recurrent, out=state[0])
+
+    def gates_backward(self, state_grad: Array, blocks: Array, previous: Array, state: Array, grad: Array) -> None:
+        grad[...] = state_grad[0]
+
+
+class NameReader(Layer):
+    """What both networks are: a layer that knows what its letters and its languages are.
+
+    Shapes: one-hot letters (N, T, len(alphabet)), with a mask (N, T) where the names are of different lengths
+        -> log-probabilities (N, len(labels)).
+    """
+
+    def __init__(self, alphabet: str, labels: Sequence[str]) -> None:
+        self.alphabet, self.labels = alphabet, tuple(labels)
+
+
+class TutorialNetwork(NameReader):
+    """The tutorial's network: two linear maps of [letter; hidden], one to the next hidden, one to the languages.
+
+        hidden = i2h [letter; hidden]                   for every letter but the last
+        output = log_softmax(i2o [last letter; hidden])
+    """
+
+    def __init__(self, alphabet: str, labels: Sequence[str], hidden_dim: int) -> None:
+        super().__init__(alphabet, labels)
+        self.i2h = LinearRnn(len(alphabet), hidden_dim)
+        self.i2o = Linear(len(alphabet) + hidden_dim, len(labels))
+        self.last_letter, self.last_hidden, self.log_softmax = LastStep(), LastStep(), LogSoftmax()
+        for p in self.parameters():  # all numbers start as in PyTorch, which takes one width for all of them
+            p.data[...] = (2 * random_tensor(*p.data.shape, init="uniform") - 1) / math.sqrt(self.i2o.input_dim)
+        in_one_vector(self.parameters())
+
+    def forward(self, letters: Array, mask: Array | None = None) -> Array:
+        past_mask = None if mask is None else mask[:, 1:]  # a letter is past when another comes after it
+        hidden = self.last_hidden.forward(self.i2h.forward(letters[:, :-1], mask=past_mask), mask=past_mask)
+        combined = xp.concatenate([self.last_letter.forward(letters, mask=mask), hidden], axis=1)
+        output = self.log_softmax.forward(self.i2o.forward(combined))
+        self.remember(output.shape)
+        return output
+
+    def backward(self, gradient: Array) -> None:
+        self.recall(gradient)
+        combined_grad = self.i2o.backward(self.log_softmax.backward(gradient))
+        hidden_grad = combined_grad[:, len(self.alphabet) :]  # the rest is of the letters, which do not learn
+        self.i2h.backward(self.last_hidden.backward(hidden_grad))
+
+
+class BothEnds(NameReader):
+    """A recurrent layer from each end of the name; what each has when it is through says the language.
+
+    While training, `letter_dropout` of all letters are made unknown, and `dropout` of what the layers say is left out.
+    """
+
+    def __init__(
+        self, alphabet: str, labels: Sequence[str], hidden_dim: int, layer: str = "gru", dropout: float = 0.3,
+        letter_dropout: float = 0.2,
+    ) -> None:
+        super().__init__(alphabet, labels)
+        self.hidden_dim, self.letter_dropout = hidden_dim, letter_dropout
+        ahead, back = (LAYERS[layer](len(alphabet), hidden_dim) for _ in range(2))
+        self.both, self.last, self.dropout = Bidirectional(ahead, back), LastStep(), Dropout(dropout)
+        self.linear, self.log_softmax = Linear(2 * hidden_dim, len(labels)), LogSoftmax()
+        in_one_vector(self.parameters())
+
+    def forward(self, letters: Array, mask: Array | None = None) -> Array:
+        H = self.hidden_dim
+        if self.train:
+            letters = letters * to_device(generator().random((*letters.shape[:2], 1)) >= self.letter_dropout)
+        hidden = self.both.forward(letters, mask=mask)  # (N, T, 2H)
+        # One layer is through at the last letter, the other at the first.
+        ends = xp.concatenate([self.last.forward(hidden[:, :, :H], mask=mask), hidden[:, 0, H:]], axis=1)
+        output = self.log_softmax.forward(self.linear.forward(self.dropout.forward(ends)))
+        self.remember(output.shape, hidden.shape)
+        return output
+
+    def backward(self, gradient: Array) -> None:
+        H, (shape,) = self.hidden_dim, self.recall(gradient)
+        ends_grad = self.dropout.backward(self.linear.backward(self.log_softmax.backward(gradient)))
+        hidden_grad = xp.zeros(shape, dtype=gradient.dtype)
+        hidden_grad[:, :, :H] = self.last.backward(ends_grad[:, :H])
+        hidden_grad[:, 0, H:] = ends_grad[:, H:]
+        self.both.backward(hidden_grad)
+
+
+def build(recipe: str, alphabet: str, labels: Sequence[str], hidden_dim: int, layer: str) -> NameReader:
+    """The network of a recipe: "tutorial", or "best"."""
+    if recipe == "tutorial":
+        return TutorialNetwork(alphabet, labels, hidden_dim)
+    return BothEnds(alphabet, labels, hidden_dim, layer)

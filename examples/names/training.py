@@ -1,0 +1,81 @@
+"""Two ways to learn names: the tutorial's, and a better one. Each is a loop that yields the figures of its epochs."""
+
+import random
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+
+from names.letters import Example, as_batch, by_language, log_probabilities, predict
+from names.networks import NameReader
+
+from scratch.backend import to_device
+from scratch.batching import batches
+from scratch.history import progress
+from scratch.losses import Loss, NegativeLogLikelihood
+from scratch.optimizers import Optimizer, cosine_decay
+from scratch.program import one_line
+from scratch.scores import accuracy, count_confusions, mean_recall
+
+
+def learn_from(model: NameReader, loss: Loss, optimizer: Optimizer, batch: Sequence[Example]) -> float:
+    """One step of learning. Returns the loss, in nats."""
+    letters, mask = as_batch([name for name, _ in batch], model.alphabet)
+    languages = to_device([language for _, language in batch])
+    predicted = model.forward(letters, mask=mask)
+    value = loss.loss(predicted, languages)
+    gradient = loss.gradient(predicted, languages)
+    model.backward(gradient)
+    optimizer.step(model)
+    return value
+
+
+def as_in_the_tutorial(
+    model: NameReader, optimizer: Optimizer, learn: Sequence[Example], epochs: range
+) -> Iterator[dict[str, float]]:
+    """A thousand names an epoch, one at a time: a language, each as often as the others, and then one of its names."""
+    loss, started = NegativeLogLikelihood(), time.perf_counter()
+    names_of = by_language(learn, len(model.labels))
+    for epoch in epochs:
+        total = 0.0
+        for _ in progress(range(1000), f"epoch {epoch}"):
+            name, language = random.choice(random.choice(names_of))
+            error = learn_from(model, loss, optimizer, [(name, language)])
+            total += error
+        if epoch % 5 == 0:
+            minutes, seconds = divmod(int(time.perf_counter() - started), 60)
+            ((_, guess),) = predict(model, [name], 1)[0]
+            verdict = "✓" if guess == model.labels[language] else f"✗ ({model.labels[language]})"
+            share = 100 * epoch // (epochs.stop - 1)
+            print(
+                f"{1000 * epoch} {share}% ({minutes}m {seconds}s) {error:.4f} {one_line(name)} / {guess} {verdict}",
+                flush=True,
+            )
+        yield {"loss": total / 1000}
+
+
+def in_batches(
+    model: NameReader, optimizer: Optimizer, learn: Sequence[Example], choose: Sequence[Example], epochs: range,
+    lr: float, batch_size: int, balance: float,
+) -> Iterator[dict[str, float]]:
+    """Every name once an epoch, in batches of like length; then the names to choose by are tried.
+
+    A name counts as its language's share of all names, to the power of -`balance`: at 0 all names count alike, at 1
+    all languages do.
+    """
+    counts = Counter(language for _, language in learn)
+    loss = NegativeLogLikelihood([(len(learn) / counts[k]) ** balance for k in range(len(model.labels))])
+    names, truth = [name for name, _ in choose], [language for _, language in choose]
+    for epoch in epochs:
+        optimizer.lr = lr * cosine_decay(epoch - 1, epochs.stop - 1)
+        total, steps = 0.0, list(batches(learn, batch_size, length=lambda example: len(example[0])))
+        for batch in progress(steps, f"epoch {epoch}"):
+            total += learn_from(model, loss, optimizer, batch)
+        said = log_probabilities(model, names)
+        confusion = count_confusions(truth, said.argmax(axis=1), len(model.labels))
+        row = {
+            "loss": total / len(steps), "validation": loss.loss(to_device(said), truth),
+            "accuracy": accuracy(confusion), "mean_recall": mean_recall(confusion),
+        }
+        figures = "  ".join(f"{name.replace('_', ' ')} {value:.3f}" for name, value in row.items())
+        print(f"epoch {epoch:3}  {figures}", flush=True)
+        yield row

@@ -1,0 +1,113 @@
+"""Where each data set comes from, how it is fetched and checked, and how it is read.
+
+A program looks for its data in this order: the path given with `--data`; the folder in the environment variable
+SCRATCH_DATA, which has a folder for each set; the user's cache; and at last the set's own address, from where it is
+fetched into the cache.
+
+    folder = find("names", flags.data)
+    lines = read_labelled_lines(folder)      # {"Arabic": ["Khoury", ...], ...}
+
+Whatever is fetched is compared with the SHA-256 that stands here, and is in its place whole or not at all.
+
+Read next: `weights.py`.
+"""
+
+import importlib
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from scratch.backend import ScratchError
+
+
+class Source(NamedTuple):
+    """A data set's address, its files with their SHA-256, and how to get it by hand."""
+
+    address: str
+    files: Mapping[str, str]
+    by_hand: str
+
+
+SOURCES = {
+    # The PyTorch tutorial's names, as its first author published them. (The tutorial's own data.zip has no published
+    # checksum; a later state of the same files has 24 names less.)
+    "names": Source(
+        "https://raw.githubusercontent.com/spro/practical-pytorch/5e79b652c199421f54e11534b6bdf6257637a49b/data/names/",
+        {
+            "Arabic.txt": "6f424a8dbe51cbbbabab7a57d38b617210125e4e3991f3c657cb79b8f104bafc",
+            "Chinese.txt": "49263ef55a8cb1740e841d65cad8214b2f9b5b869bc534c811746422496fa91e",
+            "Czech.txt": "145bbbd6d0816578f03388e92c264d39ef1c60df920b081d371fa5c5cc055a8e",
+            "Dutch.txt": "924f32b635170eae561f84538632138fc07d4c8bbd70ba3fb980de1ecc4d2af3",
+            "English.txt": "9cca037066d3d5989e24bc01801416162de506b5e28e15b7c092a47905d29bf2",
+            "French.txt": "81e65b36c60ed5b89a17422f6edcadbb89546f38ad69e960e64e7ba682012a95",
+            "German.txt": "7449cd590b97a733e18d613a4155decd77ec35dc5f8aadd7a82204dce4f051db",
+            "Greek.txt": "3555b5186de7f401e6d991b088e9e644ca3099116477818c25ab5793801389e6",
+            "Irish.txt": "cf8c7013256252a88d2503127b87282a11f21b2ff6db1bded68834c19a1ec058",
+            "Italian.txt": "f88414c27d0606a11a678b4859277828c2565d6cc4d9ee932deef6e94f3b35e4",
+            "Japanese.txt": "e0e717e114fec3e7eade4d9dabe0067c475f43147e36a22b47902ee76ad9e67f",
+            "Korean.txt": "cd54221ccb362a6cba4c78828838cf3268a0e59744767a37cf6ec4b74036b136",
+            "Polish.txt": "45bab898af2f60ed3a728bbf6980e28821011a7caa53227553b5785903a40826",
+            "Portuguese.txt": "50a8735f41f4f73757c8ce5b16cb0275cd86b2b214bcbc8c9805f508cb131c53",
+            "Russian.txt": "43b3e64ce351f77f1ac9e0cdf7566012d127f4371875fd25208845b5c9d6f7c3",
+            "Scottish.txt": "78d0252711d87d948ea86fe34826c51d2d794a8e52d15b5d6f7b6244d45d62dd",
+            "Spanish.txt": "1bcb462ed3316756a85781d68232bddae04498fdddd5d9219c53fd1fbdeba7a7",
+            "Vietnamese.txt": "f3f9e4164ab47601178a6e45b216464a64122f49d05541f24bf18a757253281d",
+        },
+        "download https://download.pytorch.org/tutorial/data.zip, unpack it and give its folder names as --data",
+    ),
+}
+
+
+def find(name: str, given: str | Path | None = None) -> Path:
+    """The folder of the data set `name`: `given` if there is one, else in SCRATCH_DATA, the cache, or fetched.
+
+    Raises: ScratchError, with the way to get it by hand, when it is nowhere and cannot be fetched.
+    """
+    source = SOURCES[name]
+    if given is not None:
+        if not Path(given).exists():
+            raise ScratchError(f"{given}: no such folder; to get the data, {source.by_hand}")
+        return Path(given)
+    if os.environ.get("SCRATCH_DATA"):
+        folder = Path(os.environ["SCRATCH_DATA"]) / name
+        if folder.is_dir():
+            return folder
+    try:
+        pooch: Any = importlib.import_module("pooch")
+    except ImportError:
+        raise ScratchError(
+            f"the data set {name} is not here, and to fetch it takes pip install '.[data]'; or {source.by_hand}"
+        ) from None
+    folder = Path(pooch.os_cache("scratch")) / name
+    registry = {file: f"sha256:{digest}" for file, digest in source.files.items()}
+    try:
+        fetcher = pooch.create(folder, source.address, registry=registry, retry_if_failed=1)
+        for file in registry:  # those that are in the cache, and right, are not fetched again
+            fetcher.fetch(file, progressbar=True)
+    except (OSError, ValueError) as error:  # no network, a full disk; or what came has another checksum
+        raise ScratchError(f"{name} could not be fetched from {source.address} ({error}); {source.by_hand}") from error
+    return folder
+
+
+def read_labelled_lines(folder: Path) -> dict[str, list[str]]:
+    """The distinct lines of each LABEL.txt in `folder`, by label, labels in alphabetical order.
+
+    The order is that of the names, not of the file system, so that it is the same on every machine.
+    Raises: ScratchError for a folder without two such files, or a file that is empty or not UTF-8.
+    """
+    if not folder.is_dir():
+        raise ScratchError(f"{folder}: expected a folder of files LABEL.txt, one example a line")
+    files = sorted((path for path in folder.glob("*.txt") if path.is_file()), key=lambda path: path.stem)
+    if len(files) < 2:
+        raise ScratchError(f"{folder}: has {len(files)} files LABEL.txt; to tell labels apart takes two or more")
+    lines = {}
+    for path in files:
+        try:
+            text = path.read_text(encoding="utf-8-sig")
+        except UnicodeDecodeError as error:
+            raise ScratchError(f"{path}: not UTF-8 (byte {error.start}); save it as UTF-8") from None
+        lines[path.stem] = list(dict.fromkeys(line for line in text.split("\n") if line.strip()))
+        if not lines[path.stem]:
+            raise ScratchError(f"{path}: is empty; expected one example a line, or no file for a label without any")
+    return lines
