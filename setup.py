@@ -12,9 +12,12 @@ extras = {
     "gpu": ["cupy-cuda12x>=13"],  # the same as cuda12
     "cuda12": ["cupy-cuda12x>=13"],
     "cuda13": ["cupy-cuda13x>=13.6"],
-    "test": ["pytest>=8", "hypothesis>=6", "ruff==0.17.6", "mypy==2.4.1"],
+    "data": ["pooch[progress]>=1.8"],
+    "serve": ["fastapi>=0.110", "fastapi-offline>=1.7", "uvicorn[standard]>=0.30"],
     "bench": ["torch>=2.6", "threadpoolctl>=3"],
 }
+tools = ["pytest>=8", "hypothesis>=6", "ruff==0.17.6", "mypy==2.4.1"]
+extras["test"] = tools + extras["data"] + extras["serve"]
 
 setup(
     name="scratch",

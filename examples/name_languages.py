@@ -12,6 +12,7 @@ nats: a blind guess among 18 languages costs log(18) = 2.890 of them.
 """
 
 import hashlib
+import io
 import math
 import random
 import sys
@@ -130,7 +131,8 @@ def command_train(arguments: list[str]) -> None:
     print(f"\nHeld out: accuracy {figures['accuracy']:.3f}, mean recall {figures['mean_recall']:.3f}")
     print(f"Pictures: {flags.plot}, {flags.out / 'confusion.png'}")
     print(f"Weights:  {weights}")
-    print(f"More:     {program.command_line('examples/name_languages.py', ['predict', '--weights', str(weights), 'Abe'])}")
+    more = ["predict", "--weights", str(weights), "Satoshi"]
+    print(f"More:     {program.command_line('examples/name_languages.py', more)}")
 
 
 def best_epoch(history: History) -> int:
@@ -166,8 +168,8 @@ def train_flags(arguments: list[str]) -> Namespace:
     parser.add_argument("--layer", choices=LAYERS, default="gru", help="best: the recurrent layers (default: gru)")
     parser.add_argument("--hidden", type=program.positive, metavar="N", help="their size (default: 128)")
     parser.add_argument(
-        "--balance", type=program.rate, default=0.35, metavar="B",
-        help="best: how much a rare language's names weigh; 0: all names alike, 1: all languages (default: 0.35)",
+        "--balance", type=program.rate, default=0.4, metavar="B",
+        help="best: how much a rare language's names weigh; 0: all names alike, 1: all languages (default: 0.4)",
     )
     parser.add_argument("--alphabet", default=ALPHABET, help="the letters to know (default: %(default)r)")
     parser.common(
@@ -179,7 +181,7 @@ def train_flags(arguments: list[str]) -> Namespace:
         if getattr(flags, name) is None:
             setattr(flags, name, value)
     if flags.smoke:
-        flags.epochs, flags.hidden = min(flags.epochs, 10), 16
+        flags.epochs, flags.patience, flags.hidden, flags.batch_size = min(flags.epochs, 10), 10, 16, 4
     if len(set(flags.alphabet)) < max(len(flags.alphabet), 1):
         raise ScratchError("--alphabet: expected letters, each of them once")
     return flags
@@ -213,12 +215,22 @@ def command_predict(arguments: list[str]) -> None:
     flags = parser.parse_args(arguments)
     program.begin(flags)
     model = load(flags.weights)
-    names = flags.names or [line.rstrip("\r\n") for line in sys.stdin]
-    names = [check(name, model.alphabet) for name in names if flags.names or name.strip()]
+    names = [check(name, model.alphabet) for name in flags.names or lines_of_stdin()]
     for name, guesses in zip(names, predict(model, names, flags.top), strict=True):
         print(f"\n> {program.one_line(name)}")
         for log_p, label in guesses:
             print(f"({log_p:.2f}) {label}")
+
+
+def lines_of_stdin() -> list[str]:
+    try:
+        lines = io.TextIOWrapper(sys.stdin.buffer, encoding="utf-8-sig").read().splitlines()
+    except UnicodeDecodeError as error:
+        raise ScratchError(f"standard input: not UTF-8 (byte {error.start})") from None
+    names = [line for line in lines if line.strip()]
+    if not names:
+        raise ScratchError("no names; give some, or one a line on standard input")
+    return names
 
 
 def command_evaluate(arguments: list[str]) -> None:
@@ -255,7 +267,10 @@ def command_serve(arguments: list[str]) -> None:
     parser.common(weights=WEIGHTS, device=None)
     flags = parser.parse_args(arguments)
     program.begin(flags)
-    from names.service import serve
+    try:
+        from names.service import serve
+    except ImportError as error:
+        raise ScratchError(f"to serve takes pip install '.[serve]' ({error})") from None
 
     serve(load(flags.weights), flags.port)
 

@@ -30,11 +30,14 @@ class LastStep(Layer):
 
     def forward(self, input: Any, mask: Array | None = None) -> Array:
         input, mask = _sequences(self, input, mask)
-        N, T, D = input.shape
-        lengths = xp.full(N, T) if mask is None else mask.sum(axis=1)
+        if mask is None:
+            output = input[:, -1:].sum(axis=1)  # of one step, or of none where T is 0
+            self.remember(output.shape, input.shape, None, None)
+            return output
+        lengths = mask.sum(axis=1)
         rows = xp.flatnonzero(lengths)  # those that have a real step
         places = rows, lengths[rows] - 1
-        output = xp.zeros((N, D), dtype=input.dtype)
+        output = xp.zeros((len(input), input.shape[2]), dtype=input.dtype)
         output[rows] = input[places]
         self.remember(output.shape, input.shape, rows, places)
         return output
@@ -43,7 +46,10 @@ class LastStep(Layer):
         shape, rows, places = self.recall(gradient)
         input_grad = xp.zeros(shape, dtype=gradient.dtype)
         # output[n] is a copy of input[n, last], and no other step has a part in it.
-        input_grad[places] = gradient[rows]
+        if rows is None:
+            input_grad[:, -1:] = gradient[:, None]
+        else:
+            input_grad[places] = gradient[rows]
         return input_grad
 
 

@@ -1,11 +1,8 @@
 import os
 import random
 import sys
-from pathlib import Path
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent))
 from fake_device import FakeCupy
 
 from scratch import backend

@@ -1,6 +1,5 @@
 """The program as a user meets it: what it prints and keeps, what it refuses, and that no kill loses anything."""
 
-import importlib.util
 import json
 import os
 import signal
@@ -9,40 +8,25 @@ import sys
 import time
 from pathlib import Path
 
+import company_names as PROGRAM
 import numpy as np
+import programs
 import pytest
+from programs import ROOT, weights
 
-ROOT = Path(__file__).resolve().parent.parent
 FILE = ROOT / "examples" / "company_names.py"
-SPEC = importlib.util.spec_from_file_location("company_names", FILE)
-PROGRAM = importlib.util.module_from_spec(SPEC)
-SPEC.loader.exec_module(PROGRAM)
 
 
-def start(*arguments, cwd, **options):
-    command = [sys.executable, str(FILE), *map(str, arguments)]
-    env = os.environ | {"PYTHONPATH": str(ROOT)}
-    return subprocess.Popen(
-        command, cwd=cwd, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options
-    )
+def start(*arguments, cwd):
+    return programs.start("company_names.py", *arguments, cwd=cwd)
 
 
 def run(*arguments, cwd):
-    process = start(*arguments, cwd=cwd)
-    out, err = process.communicate(timeout=120)
-    return process.returncode, out, err
+    return programs.run("company_names.py", *arguments, cwd=cwd)
 
 
 def refused(*arguments, cwd):
-    code, _, err = run(*arguments, cwd=cwd)
-    assert code == 2, err
-    assert err.count("\n") == 1 and "Traceback" not in err, err
-    return err
-
-
-def weights(path):
-    with np.load(path) as file:
-        return {name: file[name] for name in file.files if name != "metadata"}
+    return programs.refused("company_names.py", *arguments, cwd=cwd)
 
 
 def test_a_run(tmp_path):

@@ -1,13 +1,12 @@
 """The weights that come with the company names, and what the README says of them."""
 
-import os
 import subprocess
 import sys
-from pathlib import Path
 
+import company_names as PROGRAM
 import numpy as np
 import pytest
-from test_company_names import PROGRAM, ROOT
+from programs import DATA, ROOT
 
 
 @pytest.mark.parametrize(("name", "loss"), [("8", 2.2), ("32", 0.75), ("64", 0.6), ("lstm", 0.7)])
@@ -41,7 +40,7 @@ def test_the_readmes_four_lines(tmp_path):
 
 
 def test_the_embedded_list_is_the_real_one():
-    data = Path(os.environ.get("SCRATCH_DATA") or ROOT.parent / "shared" / "data") / "companies" / "companies.txt"
+    data = DATA / "companies" / "companies.txt"
     if not data.exists():
         pytest.skip("the data set is not here")
     assert PROGRAM.read_names(data) == [name.strip() for name in PROGRAM.COMPANIES.split(",")]

@@ -25,16 +25,18 @@ from scratch.backend import ScratchError
 PAGE = Path(__file__).with_name("page.html")
 MAX_BATCH = 64
 HOST = "127.0.0.1"
+# tuple[float, str] would say it better, but not every reader of OpenAPI understands the prefixItems that it becomes.
+Guess = Annotated[list[float | str], Field(min_length=2, max_length=2)]
 
 
 class Guesses(BaseModel):
-    """Languages, the likeliest first, each with its log-probability (nats)."""
+    """Pairs of log-probability (nats) and language, the likeliest first."""
 
-    result: list[tuple[float, str]] = Field(examples=[[(-0.47, "Scottish"), (-1.52, "English"), (-3.57, "Irish")]])
+    result: list[Guess] = Field(examples=[[[-0.47, "Scottish"], [-1.52, "English"], [-3.57, "Irish"]]])
 
 
 class Refusal(BaseModel):
-    """What was wrong with the name or the path."""
+    """Why there is no answer: the name has no letter that the network knows, or a slash."""
 
     detail: str
 
@@ -91,7 +93,7 @@ def make_app(model: NameReader) -> FastAPI:
     async def index() -> HTMLResponse:
         return HTMLResponse(page)
 
-    @app.get("/{name}", response_model=Guesses, responses={400: {"model": Refusal}, 404: {"model": Refusal}})
+    @app.get("/{name}", response_model=Guesses, responses={404: {"model": Refusal}})
     async def languages(
         name: Annotated[str, PathParameter(max_length=MAX_LENGTH, description="a name, percent-encoded")],
         top: Annotated[int, Query(ge=1, le=1000, description="how many languages to give")] = 10,
@@ -100,7 +102,7 @@ def make_app(model: NameReader) -> FastAPI:
         try:
             check(name, model.alphabet)
         except ScratchError as error:
-            return JSONResponse({"detail": str(error)}, status_code=400)
+            return JSONResponse({"detail": str(error)}, status_code=404)
         guesses = await batcher.ask(name)
         return JSONResponse({"result": guesses[:top]})
 

@@ -34,6 +34,7 @@ HERE = Path(__file__).resolve().parent
 WORKLOADS = {
     "characters": "company names, one character a step (2 SimpleRnn of 32, Momentum)",
     "names": "company names, a whole name a step, full BPTT",
+    "tutorial": "names to languages, the tutorial's network, one name of 7 letters a step",
 }
 BUSY = 0.7  # a peak below this part of the best one seen means that something else was running
 

@@ -1,0 +1,119 @@
+"""The network of the names tutorial: one name of seven letters a step, plain gradient descent."""
+
+import random
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[3] / "examples"))
+from names.letters import ALPHABET, as_batch
+from names.networks import TutorialNetwork
+from names.training import learn_from
+
+from scratch.backend import to_device
+from scratch.gradient_check import relative_error
+from scratch.losses import NegativeLogLikelihood
+from scratch.optimizers import GradientDescent
+
+SIDES = ("ours", "eager", "tuned")
+HIDDEN, LR = 128, 0.005
+LANGUAGES = [f"language {k}" for k in range(18)]
+EXAMPLES = [(name, k) for k, name in enumerate(["Abandon", "Kovacek", "Schmidt", "Nakamur", "Ferrari", "O'Brien"])]
+
+
+def ours():
+    random.seed(0)
+    return TutorialNetwork(ALPHABET, LANGUAGES, HIDDEN), NegativeLogLikelihood(), GradientDescent(LR)
+
+
+def steps(side):
+    """A function that learns each name ten times, and returns in how many steps."""
+    if side == "ours":
+        model, loss, optimizer = ours()
+        learn = lambda example: learn_from(model, loss, optimizer, [example])  # noqa: E731
+    else:
+        learn = in_pytorch(side)
+
+    def sweep():
+        for _ in range(10):
+            for example in EXAMPLES:
+                learn(example)
+        return 10 * len(EXAMPLES)
+
+    return sweep
+
+
+def make_torch_network():
+    import torch
+
+    class Network(torch.nn.Module):
+        """As in the tutorial, with its [letter; hidden] put together at every letter."""
+
+        def __init__(self):
+            super().__init__()
+            self.i2h = torch.nn.Linear(len(ALPHABET) + HIDDEN, HIDDEN)
+            self.i2o = torch.nn.Linear(len(ALPHABET) + HIDDEN, len(LANGUAGES))
+
+        def forward(self, letter, hidden):
+            combined = torch.cat((letter, hidden), 1)
+            return torch.log_softmax(self.i2o(combined), dim=1), self.i2h(combined)
+
+    return Network()
+
+
+def as_tensor(name):
+    """(T, 1, letters), as the tutorial makes it."""
+    import torch
+
+    tensor = torch.zeros(len(name), 1, len(ALPHABET))
+    for t, letter in enumerate(name):
+        tensor[t][0][ALPHABET.find(letter)] = 1
+    return tensor
+
+
+def in_pytorch(side):
+    import torch
+
+    if side == "tuned":
+        torch.set_num_threads(1)
+    network, loss = make_torch_network(), torch.nn.NLLLoss()
+    optimizer = torch.optim.SGD(network.parameters(), lr=LR, fused=side == "tuned")
+    # Made once, which spares PyTorch what our side does anew at every step.
+    tensors = {name: (as_tensor(name), torch.tensor([language])) for name, language in EXAMPLES}
+
+    def learn(example):
+        letters, language = tensors[example[0]]
+        hidden = torch.zeros(1, HIDDEN)
+        for letter in letters:
+            output, hidden = network(letter, hidden)
+        error = loss(output, language)
+        value = error.item()
+        optimizer.zero_grad()
+        error.backward()
+        optimizer.step()
+        return value
+
+    return learn
+
+
+def gradient_error():
+    """The largest relative difference between the two sides' gradients of one name."""
+    import torch
+
+    model, loss, _ = ours()
+    network, L = make_torch_network(), len(ALPHABET)
+    with torch.no_grad():
+        for theirs, mine in (
+            (network.i2h.weight[:, :L], model.i2h.w), (network.i2h.weight[:, L:], model.i2h.u),
+            (network.i2h.bias, model.i2h.b), (network.i2o.weight, model.i2o.w), (network.i2o.bias, model.i2o.b),
+        ):
+            theirs.copy_(torch.from_numpy(mine.data))
+    name, language = EXAMPLES[1]
+    letters, mask = as_batch([name], ALPHABET)
+    model.backward(loss.gradient(model.forward(letters, mask=mask), to_device([language])))
+    hidden = torch.zeros(1, HIDDEN)
+    for letter in as_tensor(name):
+        output, hidden = network(letter, hidden)
+    torch.nn.functional.nll_loss(output, torch.tensor([language])).backward()
+    i2h = network.i2h.weight.grad
+    expected = [i2h[:, :L], i2h[:, L:], network.i2h.bias.grad, network.i2o.weight.grad, network.i2o.bias.grad]
+    return max(relative_error(p.grad, g.numpy()) for p, g in zip(model.parameters(), expected, strict=True))

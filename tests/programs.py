@@ -1,0 +1,37 @@
+"""Starting an example program as a user does, and reading what it left."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+
+ROOT = Path(__file__).resolve().parent.parent
+DATA = Path(os.environ.get("SCRATCH_DATA") or ROOT.parent / "shared" / "data")  # real data sets, where they are
+
+
+def start(name, *arguments, cwd, env=None, **options):
+    command = [sys.executable, str(ROOT / "examples" / name), *map(str, arguments)]
+    env = os.environ | {"PYTHONPATH": str(ROOT)} | (env or {})
+    options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "encoding": "utf-8"} | options
+    return subprocess.Popen(command, cwd=cwd, env=env, **options)
+
+
+def run(name, *arguments, cwd, input=None, **options):
+    process = start(name, *arguments, cwd=cwd, stdin=subprocess.PIPE, **options)
+    out, err = process.communicate(input, timeout=120)
+    return process.returncode, out, err
+
+
+def refused(name, *arguments, cwd, **options):
+    """The one line on stderr of a program that must not run."""
+    code, _, err = run(name, *arguments, cwd=cwd, **options)
+    assert code == 2, err
+    assert err.count("\n") == 1 and "Traceback" not in err, err
+    return err
+
+
+def weights(path):
+    with np.load(path) as file:
+        return {name: file[name] for name in file.files if name != "metadata"}

@@ -1,0 +1,282 @@
+"""Names to languages: the letters, the networks, the training, and the commands."""
+
+import hashlib
+import json
+import random
+import signal
+import subprocess
+
+import numpy as np
+import programs
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from name_languages import RECIPES
+from names.letters import ALPHABET, as_batch, check, encode, log_probabilities, predict, split
+from names.networks import BothEnds, TutorialNetwork, build
+from names.training import in_batches, learn_from
+from programs import DATA, ROOT, weights
+
+from scratch.backend import ScratchError, precision, to_device, to_host
+from scratch.functions import log_softmax
+from scratch.gradient_check import numerical_gradient, relative_error
+from scratch.losses import NegativeLogLikelihood
+from scratch.optimizers import AdamW, GradientDescent
+
+LABELS = ["Czech", "Greek", "Irish"]
+NAMES = ["Ábc", "Zoë-Lu", "O'Neàl", "q"]
+
+
+def start(*arguments, **options):
+    return programs.start("name_languages.py", *arguments, **options)
+
+
+def run(*arguments, **options):
+    return programs.run("name_languages.py", *arguments, **options)
+
+
+def refused(*arguments, **options):
+    return programs.refused("name_languages.py", *arguments, **options)
+
+
+# Letters --------------------------------------------------------------------------------------------------------
+
+
+def test_letters_lose_their_accents_and_unknown_ones_are_zero(device):
+    letters, mask = as_batch(["Śa", "ß'?"], ALPHABET)
+    letters, mask = to_host(letters), to_host(mask)
+    assert letters.shape == (2, 3, 57) and mask.tolist() == [[True, True, False], [True, True, True]]
+    assert letters[0, 0].argmax() == ALPHABET.index("S") and letters[0, 1].argmax() == ALPHABET.index("a")
+    assert letters.sum(axis=2).tolist() == [[1, 1, 0], [0, 1, 0]]  # the last letter, which is ', is not lit by ß or ?
+    assert letters[1, 1].argmax() == 56
+    assert as_batch(["ab", "cd"], ALPHABET)[1] is None
+
+
+@given(st.lists(st.text(max_size=9), min_size=1, max_size=5))
+def test_any_text_can_be_a_batch(names):
+    letters, mask = as_batch(names, ALPHABET)
+    assert to_host(letters).sum() == sum(k >= 0 for name in names for k in encode(name, ALPHABET))
+    assert mask is None or to_host(mask).sum() == sum(len(encode(name, ALPHABET)) for name in names)
+
+
+@pytest.mark.parametrize("name", ["", " ", "12345", "😀", "王", "../", "\x00\n", "x" * 201])
+def test_names_that_say_nothing_are_refused(name):
+    with pytest.raises(ScratchError, match=r"no letter that the network knows|201 characters"):
+        check(name, ALPHABET)
+
+
+def test_the_split_is_the_stated_one():
+    data = {label: [f"{label[0]}ame{k}ß" for k in range(200)] for label in LABELS}
+    learn, choose, held_out = split(data)
+    assert len(learn) + len(choose) + len(held_out) == 600
+    stated = [(name, k) for k, (label, names) in enumerate(data.items()) for name in names
+              if int(hashlib.sha256(f"{label}/{name}".encode()).hexdigest(), 16) % 5 == 0]
+    assert held_out == stated
+    assert 0.1 < len(held_out) / 600 < 0.3 and 0.02 < len(choose) / 600 < 0.1
+    with pytest.raises(ScratchError, match="Irish: of its 0 names"):
+        split(data | {"Irish": []})
+
+
+# Networks -------------------------------------------------------------------------------------------------------
+
+
+def networks():
+    return [TutorialNetwork(ALPHABET, LABELS, 5), BothEnds(ALPHABET, LABELS, 4, "gru", 0, 0),
+            BothEnds(ALPHABET, LABELS, 4, "lstm", 0, 0)]
+
+
+def test_gradients(device):
+    with precision("float64"):
+        for model in networks():
+            loss, languages = NegativeLogLikelihood([1, 2, 0.5]), to_device([0, 1, 2, 1])
+            letters, mask = as_batch(NAMES, ALPHABET)
+            value = lambda m=model, x=letters, y=mask, z=languages, c=loss: c.loss(m.forward(x, mask=y), z)  # noqa: E731
+            model.backward(loss.gradient(model.forward(letters, mask=mask), languages))
+            for p in model.parameters():
+                assert to_host(p.grad).any(), p.name
+                assert relative_error(p.grad, numerical_gradient(value, p.data)) < 1e-7, p.name
+
+
+def test_a_name_is_read_alike_alone_and_in_company():
+    with precision("float64"):
+        for model in networks():
+            together = log_probabilities(model, NAMES)
+            alone = np.concatenate([log_probabilities(model, [name]) for name in NAMES])
+            assert relative_error(together, alone) < 1e-6  # float32 rows
+            assert np.allclose(np.exp(together).sum(axis=1), 1)
+
+
+def test_the_tutorial_s_network_is_two_linear_maps_of_letter_and_hidden():
+    with precision("float64"):
+        model = TutorialNetwork(ALPHABET, LABELS, 5)
+        letters, _ = as_batch(["Kovač"], ALPHABET)
+        i2h = np.concatenate([model.i2h.w.data, model.i2h.u.data], axis=1)
+        hidden = np.zeros(5)
+        for letter in letters[0]:
+            combined = np.concatenate([letter, hidden])
+            output = log_softmax(model.i2o.w.data @ combined + model.i2o.b.data)
+            hidden = i2h @ combined + model.i2h.b.data
+        assert relative_error(model.forward(letters)[0], output) < 1e-12
+
+
+@pytest.mark.parametrize("recipe", ["best", "tutorial"])
+def test_a_handful_of_names_is_learned_by_heart(recipe):
+    model = build(recipe, ALPHABET, LABELS, 24, "gru")
+    examples = [("Novak", 0), ("Kolar", 0), ("Galanis", 1), ("Kouros", 1), ("O'Neal", 2), ("Kelly", 2)]
+    optimizer, loss = (AdamW(0.01) if recipe == "best" else GradientDescent(0.1)), NegativeLogLikelihood()
+    for _ in range(600):
+        learn_from(model, loss, optimizer, examples)
+    said = log_probabilities(model, [name for name, _ in examples])
+    assert loss.loss(to_device(said), [k for _, k in examples]) < 0.02
+    ((_, first), *_), *_ = predict(model, ["Novák"], 3)
+    assert first == "Czech"
+
+
+def test_rare_languages_weigh_more(capsys):
+    examples = [("Aaa", 0)] * 30 + [("Aaa", 1)] * 10  # nothing tells them apart but how often they come
+    shares = []
+    for balance in (0.0, 1.0):
+        random.seed(1)
+        model = BothEnds(ALPHABET, LABELS[:2], 4, dropout=0, letter_dropout=0)
+        loop = in_batches(model, AdamW(0.02), examples, examples[:1], range(1, 41), 0.02, 40, balance)
+        assert len(list(loop)) == 40
+        shares.append(float(np.exp(log_probabilities(model, ["Aaa"]))[0, 1]))
+    assert shares == [pytest.approx(0.25, abs=0.04), pytest.approx(0.5, abs=0.04)]
+
+
+# Commands -------------------------------------------------------------------------------------------------------
+
+
+def test_a_run_of_each_recipe(tmp_path):
+    for recipe, rows in (("best", 10), ("tutorial", 10)):
+        out = tmp_path / recipe
+        flags = ["--recipe", recipe, "--smoke", "--out", out, "--report", out / "report.json"]
+        code, printed, err = run("train", *flags, cwd=tmp_path)
+        assert (code, err) == (0, ""), err
+        assert "3 languages" in printed and "a blind guess costs 1.099 nats" in printed
+        report = json.loads((out / "report.json").read_text())
+        assert 0.3 < report["accuracy"] <= 1 and 0.3 < report["mean_recall"] <= 1 and report["epochs"] == rows
+        assert len((out / "history.jsonl").read_text().splitlines()) == rows
+        for picture in ("loss.png", "confusion.png"):
+            assert (out / picture).read_bytes().startswith(b"\x89PNG")
+        code, printed, _ = run("predict", "--weights", out / "weights.npz", "--top", 2, "Sato", cwd=tmp_path)
+        assert code == 0 and printed.startswith("\n> Sato\n(-")
+    assert "10000 100% (0m " in run("train", *flags[:-2], "--out", "x", cwd=tmp_path)[1]
+
+
+def test_predicting(tmp_path):
+    code, out, _ = run("predict", "Satoshi", "Ślusàrski", cwd=tmp_path)
+    assert code == 0
+    names, firsts = out.split("\n")[1::5], out.split("\n")[2::5]
+    assert names == ["> Satoshi", "> Ślusàrski"]
+    assert [line.split()[1] for line in firsts] == ["Japanese", "Polish"]
+    assert run("predict", cwd=tmp_path, input="Satoshi\r\n\nŚlusàrski")[1] == out
+    assert run("predict", "--top", 99, "Satoshi", cwd=tmp_path)[1].count("(") == 18
+    code, out, _ = run("predict", "A\x1b[31m<b>", cwd=tmp_path)
+    assert code == 0 and "> A\\x1b[31m<b>" in out
+    assert "no letter that the network knows" in refused("predict", "12345", cwd=tmp_path)
+    assert "no letter that the network knows" in refused("predict", "", cwd=tmp_path)
+    assert "10000 characters" in refused("predict", "x" * 10_000, cwd=tmp_path)
+    assert "no names" in refused("predict", cwd=tmp_path, input="\n")
+    run_bytes = start("predict", cwd=tmp_path, stdin=subprocess.PIPE, encoding=None)
+    assert b"standard input: not UTF-8 (byte 3)" in run_bytes.communicate(b"Abe\xe9\n")[1]
+    assert "invalid choice" in refused("guess", cwd=tmp_path)
+
+
+def folder_of(tmp_path, **files):
+    folder = tmp_path / "data"
+    folder.mkdir(exist_ok=True)
+    for label, text in files.items():
+        (folder / f"{label}.txt").write_bytes(text if isinstance(text, bytes) else text.encode())
+    return folder
+
+
+def test_ones_own_data(tmp_path):
+    greek, upper = "αβγδεζηθικλμ", "abcdefghijkl"
+    names = {label: "\n".join(a + b for a in letters for b in letters) for label, letters in
+             (("zeta", greek), ("alpha", upper))}
+    folder = folder_of(tmp_path, **names)
+    flags = ["--data", folder, "--out", "run", "--epochs", 12, "--hidden", 8, "--batch-size", 16]
+    assert "zeta: none of its letters is in the alphabet" in refused("train", *flags, cwd=tmp_path)
+    assert run("train", *flags, "--alphabet", greek + upper, cwd=tmp_path)[0] == 0
+    flags = ["--weights", "run/weights.npz", "--data", folder, "--report", "e.json"]
+    code, out, _ = run("evaluate", *flags, cwd=tmp_path)
+    assert code == 0 and out.index("alpha") < out.index("zeta")
+    report = json.loads((tmp_path / "e.json").read_text())
+    assert report["accuracy"] == report["mean_recall"] == 1
+    folder_of(tmp_path, beta="bb\n")
+    assert "knows alpha, zeta; the data are of alpha, beta, zeta" in refused("evaluate", *flags, cwd=tmp_path)
+
+
+def test_bad_data(tmp_path, monkeypatch):
+    flags = ["train", "--out", "run", "--data"]
+    assert "download.pytorch.org/tutorial/data.zip" in refused(*flags, "nowhere", cwd=tmp_path)
+    assert "two or more" in refused(*flags, folder_of(tmp_path, Czech="Novak\n"), cwd=tmp_path)
+    assert "Greek.txt: is empty" in refused(*flags, folder_of(tmp_path, Greek=b"\n \n"), cwd=tmp_path)
+    assert "Greek.txt: not UTF-8 (byte 1)" in refused(*flags, folder_of(tmp_path, Greek=b"A\xe9"), cwd=tmp_path)
+    assert "expected a folder" in refused(*flags, tmp_path / "data" / "Greek.txt", cwd=tmp_path)
+    assert "each of them once" in refused("train", "--alphabet", "aa", cwd=tmp_path)
+
+
+def test_bad_weights(tmp_path):
+    from scratch.files import read_arrays, write_arrays
+
+    arrays, metadata = read_arrays(ROOT / "weights" / "name_languages.npz")
+    for change in (
+        {"hidden": 9}, {"hidden": -1}, {"hidden": 10**9}, {"labels": ["a"]}, {"labels": [3] * 18}, {"alphabet": "abc"},
+        {"alphabet": 3}, {"layer": "rnn"}, {"recipe": "x"}, {"recipe": "tutorial"}, {"program": "company_names"},
+    ):
+        write_arrays(tmp_path / "changed.npz", arrays, metadata | change)
+        assert "changed.npz" in refused("predict", "--weights", "changed.npz", "Abe", cwd=tmp_path)
+
+
+@pytest.mark.parametrize("recipe", ["best", "tutorial"])
+def test_a_killed_run_goes_on_to_the_bit(recipe, tmp_path):
+    flags = ["train", "--smoke", "--recipe", recipe, "--seed", 4, "--epochs", 10]
+    whole = run(*flags, "--out", "whole", cwd=tmp_path)
+    assert whole[0] == 0, whole[2]
+    process = start(*flags, "--out", "killed", cwd=tmp_path)
+    for line in process.stdout:
+        if line.startswith(("epoch   3", "5000 ")):
+            break
+    process.send_signal(signal.SIGKILL)
+    process.communicate(timeout=60)
+    code, _, err = run(*flags, "--out", "killed", "--resume", cwd=tmp_path)
+    assert code == 0, err
+    killed, expected = (weights(tmp_path / name / "weights.npz") for name in ("killed", "whole"))
+    assert all(np.array_equal(killed[name], expected[name]) for name in expected)
+    message = refused(*flags, "--out", "killed", "--resume", "--lr", 0.1, cwd=tmp_path)
+    assert f"lr = {RECIPES[recipe]['lr']}, not 0.1" in message
+
+
+# The weights that come with it ----------------------------------------------------------------------------------
+
+
+def test_the_order_of_the_labels_is_in_the_weights():
+    from scratch.files import read_metadata
+
+    labels = read_metadata(ROOT / "weights" / "name_languages.npz")["labels"]
+    assert len(labels) == 18 and labels == sorted(labels)
+
+
+def test_the_order_of_the_labels_is_not_the_file_system_s(tmp_path, monkeypatch):
+    from pathlib import Path
+
+    from scratch.datasets import read_labelled_lines
+
+    folder = folder_of(tmp_path, b="x\n", a="y\nx\ny\n", c="z\n")
+    glob = Path.glob
+    monkeypatch.setattr(Path, "glob", lambda self, pattern: sorted(glob(self, pattern), reverse=True))
+    assert read_labelled_lines(folder) == {"a": ["y", "x"], "b": ["x"], "c": ["z"]}
+    assert list(read_labelled_lines(folder)) == ["a", "b", "c"]
+
+
+def test_the_scores_hold(tmp_path):
+    if not (DATA / "names").is_dir():
+        pytest.skip("the data set is not here")
+    flags = ["--report", "out.json", "--plot", "c.png"]
+    code, _, err = run("evaluate", *flags, cwd=tmp_path, env={"SCRATCH_DATA": str(DATA)})
+    assert code == 0, err
+    report = json.loads((tmp_path / "out.json").read_text())
+    assert report["accuracy"] >= 0.79 and report["mean_recall"] >= 0.55 and report["num_names"] == 3622
+    assert (tmp_path / "c.png").read_bytes().startswith(b"\x89PNG")
