@@ -41,10 +41,10 @@ from scratch.weights import load_weights, metadata_of, save_weights
 FILES = ("checkpoint.npz", "history.jsonl", "weights.npz", "confusion.png", "loss.png")
 WEIGHTS = Path(__file__).resolve().parent.parent / "weights" / "name_languages.npz"
 RECIPES: dict[str, dict[str, Any]] = {
-    "best": {"epochs": 30, "lr": 0.004, "hidden": 128, "patience": 6},
+    "best": {"epochs": 30, "lr": 0.004, "hidden": 128, "patience": 10},
     "tutorial": {"epochs": 100, "lr": 0.005, "hidden": 128, "patience": 1},  # an epoch is 1,000 names
 }
-SETTINGS = ("recipe", "layer", "hidden", "lr", "epochs", "batch_size", "balance", "patience", "alphabet", "seed")
+SETTINGS = ("recipe", "layer", "hidden", "members", "lr", "epochs", "batch_size", "balance", "patience", "alphabet", "seed")
 SAMPLE = {  # of --smoke
     "Czech": "Blazek Cermak Dvorak Fiala Hajek Horak Jelinek Kolar Kovar Krejci Kucera Marek Novak Svoboda Vesely",
     "Italian": "Abate Bianchi Bruno Colombo Conti Costa Esposito Ferrari Gallo Greco Marino Ricci Rossi Russo Vitale",
@@ -77,10 +77,12 @@ def command_train(arguments: list[str]) -> None:
     program.writable_file(flags.report, flags.plot, *files)
 
     learn, choose, held_out = split(data)
+    if flags.recipe == "tutorial":  # which chooses nothing
+        learn, choose = learn + choose, []
     if unread := [label for label, names in data.items() if not any(map(flags.alphabet.__contains__, "".join(names)))]:
         raise ScratchError(f"{unread[0]}: none of its letters is in the alphabet; give --alphabet")
-    model = build(flags.recipe, flags.alphabet, list(data), flags.hidden, flags.layer)
-    optimizer: Optimizer = GradientDescent(flags.lr)
+    model = build(flags.recipe, flags.alphabet, list(data), flags.hidden, flags.layer, flags.members)
+    optimizer: Optimizer = GradientDescent(flags.lr, clip_norm=30.0)
     if flags.recipe == "best":
         optimizer = AdamW(flags.lr, clip_norm=1.0)
     settings = {name: getattr(flags, name) for name in SETTINGS}
@@ -119,7 +121,7 @@ def command_train(arguments: list[str]) -> None:
     confusion = confusions(model, held_out)
     figures = {
         "accuracy": accuracy(confusion), "mean_recall": mean_recall(confusion), "recipe": flags.recipe,
-        "layer": flags.layer, "hidden": flags.hidden, "loss": history.column("loss")[-1], "epochs": done["epoch"],
+        "layer": flags.layer, "hidden": flags.hidden, "members": flags.members, "loss": history.column("loss")[-1], "epochs": done["epoch"],
         "best_epoch": best_epoch(history), "seed": flags.seed, "num_learned": len(learn),
         "num_held_out": len(held_out), "seconds": done["seconds"],
         "command": program.command_line("examples/name_languages.py", arguments),
@@ -168,8 +170,12 @@ def train_flags(arguments: list[str]) -> Namespace:
     parser.add_argument("--layer", choices=LAYERS, default="gru", help="best: the recurrent layers (default: gru)")
     parser.add_argument("--hidden", type=program.positive, metavar="N", help="their size (default: 128)")
     parser.add_argument(
-        "--balance", type=program.rate, default=0.4, metavar="B",
-        help="best: how much a rare language's names weigh; 0: all names alike, 1: all languages (default: 0.4)",
+        "--members", type=program.positive, default=3, metavar="N",
+        help="best: how many networks are averaged (default: 3)",
+    )
+    parser.add_argument(
+        "--balance", type=program.rate, default=0.65, metavar="B",
+        help="best: 0: languages as often as in the data; 1: all alike, however rare (default: 0.65)",
     )
     parser.add_argument("--alphabet", default=ALPHABET, help="the letters to know (default: %(default)r)")
     parser.common(
@@ -192,17 +198,18 @@ def train_flags(arguments: list[str]) -> Namespace:
 
 def load(path: Path) -> NameReader:
     """The network in a file of weights, with its languages and its alphabet as they stand there."""
-    metadata = metadata_of(path, "name_languages", recipe=str, layer=str, hidden=int, labels=list, alphabet=str)
-    recipe, layer, hidden, labels, alphabet = (
-        metadata[name] for name in ("recipe", "layer", "hidden", "labels", "alphabet")
+    metadata = metadata_of(path, "name_languages", recipe=str, layer=str, hidden=int, members=int, labels=list, alphabet=str)
+    recipe, layer, hidden, members, labels, alphabet = (
+        metadata[name] for name in ("recipe", "layer", "hidden", "members", "labels", "alphabet")
     )
     # A network of a size that the file only claims is not even made.
-    largest = max((max(shape, default=0) for shape in read_shapes(path).values()), default=0)
-    sizes = hidden, len(labels), len(alphabet)
+    shapes = read_shapes(path).values()
+    largest = max([len(shapes), *(size for shape in shapes for size in shape)])
+    sizes = hidden, members, len(labels), len(alphabet)
     right = recipe in RECIPES and layer in LAYERS and min(sizes) > 0 and max(sizes) <= largest
     if not right or not all(isinstance(label, str) for label in labels):
         raise ScratchError(f"{path}: its metadata do not fit its network")
-    model = build(recipe, alphabet, labels, hidden, layer)
+    model = build(recipe, alphabet, labels, hidden, layer, members)
     load_weights(model, path)
     return model
 

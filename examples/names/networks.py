@@ -7,7 +7,7 @@ from scratch.activations import LogSoftmax
 from scratch.backend import Array, to_device, xp
 from scratch.bidirectional import Bidirectional
 from scratch.dense import Linear
-from scratch.initial import generator, random_tensor
+from scratch.initial import generator, random_tensor, zeros
 from scratch.layer import Layer, in_one_vector
 from scratch.pooling import LastStep
 from scratch.recurrent import GRU, LSTM
@@ -72,7 +72,11 @@ class TutorialNetwork(NameReader):
 class BothEnds(NameReader):
     """A recurrent layer from each end of the name; what each has when it is through says the language.
 
-    While training, `letter_dropout` of all letters are made unknown, and `dropout` of what the layers say is left out.
+    Three things happen while it trains, and only then. Of the letters, `letter_dropout` are made unknown, and of what
+    the layers say, `dropout` is left out, so that no name is known by heart. And the scores are handicapped: a common
+    language gets a head start of `handicap` nats on a rare one, so that it need not be favoured by the weights; when
+    the network predicts, the head start is gone.
+    Source: of the handicap, Menon et al. 2020, https://arxiv.org/abs/2007.07314, equation 10.
     """
 
     def __init__(
@@ -84,6 +88,7 @@ class BothEnds(NameReader):
         ahead, back = (LAYERS[layer](len(alphabet), hidden_dim) for _ in range(2))
         self.both, self.last, self.dropout = Bidirectional(ahead, back), LastStep(), Dropout(dropout)
         self.linear, self.log_softmax = Linear(2 * hidden_dim, len(labels)), LogSoftmax()
+        self.handicap = zeros(len(labels))
         in_one_vector(self.parameters())
 
     def forward(self, letters: Array, mask: Array | None = None) -> Array:
@@ -93,7 +98,8 @@ class BothEnds(NameReader):
         hidden = self.both.forward(letters, mask=mask)  # (N, T, 2H)
         # One layer is through at the last letter, the other at the first.
         ends = xp.concatenate([self.last.forward(hidden[:, :, :H], mask=mask), hidden[:, 0, H:]], axis=1)
-        output = self.log_softmax.forward(self.linear.forward(self.dropout.forward(ends)))
+        scores = self.linear.forward(self.dropout.forward(ends))
+        output = self.log_softmax.forward(scores + self.handicap if self.train else scores)
         self.remember(output.shape, hidden.shape)
         return output
 
@@ -106,8 +112,39 @@ class BothEnds(NameReader):
         self.both.backward(hidden_grad)
 
 
-def build(recipe: str, alphabet: str, labels: Sequence[str], hidden_dim: int, layer: str) -> NameReader:
+class Committee(NameReader):
+    """Several networks that start differently, and so err differently: what they say is averaged.
+
+    Shapes: letters (N, T, L) -> log of the mean of the members' probabilities (N, K); while training, each member's
+        own log-probabilities (members * N, K), one member after the other, since each learns by itself.
+    Source: Hansen and Salamon 1990, Neural network ensembles, https://doi.org/10.1109/34.58871
+    """
+
+    def __init__(self, members: Sequence[BothEnds]) -> None:
+        super().__init__(members[0].alphabet, members[0].labels)
+        self.members = list(members)
+        in_one_vector(self.parameters())
+
+    def forward(self, letters: Array, mask: Array | None = None) -> Array:
+        said = xp.stack([member.forward(letters, mask=mask) for member in self.members])
+        if self.train:
+            output = said.reshape(-1, len(self.labels))
+        else:  # with the largest taken out, so that not all can underflow
+            largest = said.max(axis=0)
+            output = largest + xp.log(xp.exp(said - largest).mean(axis=0))
+        self.remember(output.shape, said.shape)
+        return output
+
+    def backward(self, gradient: Array) -> None:
+        (shape,) = self.recall(gradient)
+        for member, its_gradient in zip(self.members, gradient.reshape(shape), strict=True):
+            member.backward(its_gradient)
+
+
+def build(
+    recipe: str, alphabet: str, labels: Sequence[str], hidden_dim: int, layer: str, num_members: int = 1
+) -> NameReader:
     """The network of a recipe: "tutorial", or "best"."""
     if recipe == "tutorial":
         return TutorialNetwork(alphabet, labels, hidden_dim)
-    return BothEnds(alphabet, labels, hidden_dim, layer)
+    return Committee([BothEnds(alphabet, labels, hidden_dim, layer) for _ in range(num_members)])

@@ -1,12 +1,13 @@
 """Two ways to learn names: the tutorial's, and a better one. Each is a loop that yields the figures of its epochs."""
 
+import math
 import random
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from names.letters import Example, as_batch, by_language, log_probabilities, predict
-from names.networks import NameReader
+from names.networks import Committee, NameReader
 
 from scratch.backend import to_device
 from scratch.batching import batches
@@ -20,8 +21,8 @@ from scratch.scores import accuracy, count_confusions, mean_recall
 def learn_from(model: NameReader, loss: Loss, optimizer: Optimizer, batch: Sequence[Example]) -> float:
     """One step of learning. Returns the loss, in nats."""
     letters, mask = as_batch([name for name, _ in batch], model.alphabet)
-    languages = to_device([language for _, language in batch])
     predicted = model.forward(letters, mask=mask)
+    languages = to_device([language for _, language in batch] * (len(predicted) // len(batch)))  # for each member
     value = loss.loss(predicted, languages)
     gradient = loss.gradient(predicted, languages)
     model.backward(gradient)
@@ -54,16 +55,17 @@ def as_in_the_tutorial(
 
 
 def in_batches(
-    model: NameReader, optimizer: Optimizer, learn: Sequence[Example], choose: Sequence[Example], epochs: range,
+    model: Committee, optimizer: Optimizer, learn: Sequence[Example], choose: Sequence[Example], epochs: range,
     lr: float, batch_size: int, balance: float,
 ) -> Iterator[dict[str, float]]:
     """Every name once an epoch, in batches of like length; then the names to choose by are tried.
 
-    A name counts as its language's share of all names, to the power of -`balance`: at 0 all names count alike, at 1
-    all languages do.
+    The head start of a language is `balance` times the logarithm of its share of the names: at 0 a network says how
+    likely a language is among names as they are here, at 1 among names that are as often of one language as of another.
     """
-    counts = Counter(language for _, language in learn)
-    loss = NegativeLogLikelihood([(len(learn) / counts[k]) ** balance for k in range(len(model.labels))])
+    loss, counts = NegativeLogLikelihood(), Counter(language for _, language in learn)
+    for member in model.members:
+        member.handicap = to_device([balance * math.log(counts[k] / len(learn)) for k in range(len(model.labels))])
     names, truth = [name for name, _ in choose], [language for _, language in choose]
     for epoch in epochs:
         optimizer.lr = lr * cosine_decay(epoch - 1, epochs.stop - 1)
