@@ -44,7 +44,9 @@ RECIPES: dict[str, dict[str, Any]] = {
     "best": {"epochs": 30, "lr": 0.004, "hidden": 128, "patience": 10},
     "tutorial": {"epochs": 100, "lr": 0.005, "hidden": 128, "patience": 1},  # an epoch is 1,000 names
 }
-SETTINGS = ("recipe", "layer", "hidden", "members", "lr", "epochs", "batch_size", "balance", "patience", "alphabet", "seed")
+SETTINGS = (
+    "recipe", "layer", "hidden", "members", "lr", "epochs", "batch_size", "balance", "patience", "alphabet", "seed",
+)
 SAMPLE = {  # of --smoke
     "Czech": "Blazek Cermak Dvorak Fiala Hajek Horak Jelinek Kolar Kovar Krejci Kucera Marek Novak Svoboda Vesely",
     "Italian": "Abate Bianchi Bruno Colombo Conti Costa Esposito Ferrari Gallo Greco Marino Ricci Rossi Russo Vitale",
@@ -121,10 +123,10 @@ def command_train(arguments: list[str]) -> None:
     confusion = confusions(model, held_out)
     figures = {
         "accuracy": accuracy(confusion), "mean_recall": mean_recall(confusion), "recipe": flags.recipe,
-        "layer": flags.layer, "hidden": flags.hidden, "members": flags.members, "loss": history.column("loss")[-1], "epochs": done["epoch"],
-        "best_epoch": best_epoch(history), "seed": flags.seed, "num_learned": len(learn),
-        "num_held_out": len(held_out), "seconds": done["seconds"],
-        "command": program.command_line("examples/name_languages.py", arguments),
+        "layer": flags.layer, "hidden": flags.hidden, "members": flags.members, "epochs": done["epoch"],
+        "loss": history.column("loss")[-1], "best_epoch": best_epoch(history), "seed": flags.seed,
+        "num_learned": len(learn), "num_held_out": len(held_out), "seconds": done["seconds"],
+        "command": program.command_line("examples/name_languages.py", ["train", *arguments]),
     }
     known = {"program": "name_languages", "labels": list(model.labels), "alphabet": model.alphabet}
     save_weights(model, weights, known | figures)
@@ -198,10 +200,9 @@ def train_flags(arguments: list[str]) -> Namespace:
 
 def load(path: Path) -> NameReader:
     """The network in a file of weights, with its languages and its alphabet as they stand there."""
-    metadata = metadata_of(path, "name_languages", recipe=str, layer=str, hidden=int, members=int, labels=list, alphabet=str)
-    recipe, layer, hidden, members, labels, alphabet = (
-        metadata[name] for name in ("recipe", "layer", "hidden", "members", "labels", "alphabet")
-    )
+    kinds = {"recipe": str, "layer": str, "hidden": int, "members": int, "labels": list, "alphabet": str}
+    metadata = metadata_of(path, "name_languages", **kinds)
+    recipe, layer, hidden, members, labels, alphabet = (metadata[name] for name in kinds)
     # A network of a size that the file only claims is not even made.
     shapes = read_shapes(path).values()
     largest = max([len(shapes), *(size for shape in shapes for size in shape)])

@@ -12,7 +12,7 @@ The rows of a batch are of different lengths, and each must be read from its own
 behind it. That needs no bookkeeping: turned around, a padded row begins with masked steps, and a masked step keeps the
 state, so the second layer is still at its zero state when it comes to the row's last real step.
 
-Read next: `pooling.py`.
+Read next: `text.py`.
 """
 
 from typing import Any
@@ -26,16 +26,18 @@ class Bidirectional(Layer):
     """Two recurrent layers side by side; the second reads each row from its last real step to its first.
 
     Shapes: sequences (N, T, input_dim) or ids (N, T), with an optional mask (N, T), True where a step is real
-        -> (N, T, output_dim), the first layer's hidden_dim numbers and then the second's. A masked step outputs zero.
+        -> (N, T, output_dim), the first layer's hidden_dim numbers and then the second's; a masked step outputs zero.
+        Of layers with `return_sequences=False`, the state of each when it is through -> (N, output_dim).
     Parameters: those of the two layers, "directions.forward.w" and so on.
     Source: Schuster and Paliwal 1997, https://doi.org/10.1109/78.650093, section II.C.
-    Raises: ScratchError for layers that are one and the same, or of different input_dim, or stateful (of a stream
-        that goes on, nobody has the end to begin with); and for a single step.
+    Raises: ScratchError for layers that are one and the same, or differ in input_dim or return_sequences, or are
+        stateful (of a stream that goes on, nobody has the end to begin with); and for a single step.
     """
 
     def __init__(self, forward: Recurrent, backward: Recurrent) -> None:
-        if forward is backward or forward.input_dim != backward.input_dim or forward.stateful or backward.stateful:
-            what = "two layers of one input_dim, not stateful"
+        alike = forward.input_dim == backward.input_dim and forward.return_sequences == backward.return_sequences
+        if forward is backward or not alike or forward.stateful or backward.stateful:
+            what = "two layers with the same input_dim and return_sequences, not stateful"
             raise ScratchError(f"Bidirectional: expected {what}; got {forward} and {backward}")
         self.input_dim, self.output_dim = forward.input_dim, forward.hidden_dim + backward.hidden_dim
         self.directions = {"forward": forward, "backward": backward}
@@ -44,19 +46,21 @@ class Bidirectional(Layer):
         input = to_device(input)
         if input.ndim < 2:
             raise ScratchError(f"{self}: expected sequences (N, T, {self.input_dim}) or ids (N, T), got {input.shape}")
-        mask = None if mask is None else to_device(mask)
         ahead, back = self.directions.values()
-        turned_mask = None if mask is None else mask[:, ::-1]
-        halves = ahead.forward(input, mask=mask), back.forward(input[:, ::-1], mask=turned_mask)[:, ::-1]
-        output = xp.concatenate(halves, axis=2)
+        turned_mask = None if mask is None else to_device(mask)[:, ::-1]
+        ahead_output = ahead.forward(input, mask=mask)
+        back_output = back.forward(input[:, ::-1], mask=turned_mask)
+        if back.return_sequences:
+            back_output = back_output[:, ::-1]
+        output = xp.concatenate([ahead_output, back_output], axis=-1)
         self.remember(output.shape)
         return output
 
     def backward(self, gradient: Array) -> Array | None:
         self.recall(gradient)
         ahead, back = self.directions.values()
-        H = ahead.hidden_dim
+        ahead_grad, back_grad = gradient[..., : ahead.hidden_dim], gradient[..., ahead.hidden_dim :]
         # The input was read twice, so its gradient has two parts; what was turned around is turned back.
-        input_grad = ahead.backward(gradient[:, :, :H])
-        back_grad = back.backward(gradient[:, ::-1, H:])
-        return None if input_grad is None or back_grad is None else input_grad + back_grad[:, ::-1]
+        input_grad = ahead.backward(ahead_grad)
+        turned_grad = back.backward(back_grad[:, ::-1] if back.return_sequences else back_grad)
+        return None if input_grad is None or turned_grad is None else input_grad + turned_grad[:, ::-1]

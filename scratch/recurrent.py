@@ -66,8 +66,11 @@ class LSTM(Recurrent):
     num_states = 2
     num_blocks = 4
 
-    def __init__(self, input_dim: int, hidden_dim: int, init: str = "xavier", stateful: bool = False) -> None:
-        super().__init__(input_dim, hidden_dim, init, stateful)
+    def __init__(
+        self, input_dim: int, hidden_dim: int, init: str = "xavier", stateful: bool = False,
+        return_sequences: bool = True, input_gradient: bool = True,
+    ) -> None:
+        super().__init__(input_dim, hidden_dim, init, stateful, return_sequences, input_gradient)
         self.b.data[hidden_dim : 2 * hidden_dim] = 1
 
     def gates(self, blocks: Array, recurrent: Array, previous: Array, state: Array) -> None:

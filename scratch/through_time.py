@@ -33,6 +33,8 @@ class Recurrent(Layer):
     Shapes: one step (input_dim,) or one id -> (hidden_dim,); or sequences (N, T, input_dim) or ids (N, T)
         -> (N, T, hidden_dim), with an optional mask (N, T), True where a step is real, padding to the right.
         A masked step keeps the state and outputs zero. Padding may hold any finite number, or any id there is.
+        With `return_sequences=False` sequences -> (N, hidden_dim), the state after each row's last real step.
+        With `input_gradient=False`, for a first layer, whose input is data, `backward` of sequences returns None.
     Parameters: w (num_gates * hidden_dim, input_dim), u (num_gates * hidden_dim, hidden_dim),
         b (num_gates * hidden_dim,).
     State: `hidden`, carried from step to step until `reset_hidden_state()`. Sequences start from zeros, or with
@@ -50,8 +52,12 @@ class Recurrent(Layer):
     _buffer: Array | None = None
     _workspaces: dict[tuple[int, int], SimpleNamespace] | None = None
 
-    def __init__(self, input_dim: int, hidden_dim: int, init: str = "xavier", stateful: bool = False) -> None:
+    def __init__(
+        self, input_dim: int, hidden_dim: int, init: str = "xavier", stateful: bool = False,
+        return_sequences: bool = True, input_gradient: bool = True,
+    ) -> None:
         self.input_dim, self.hidden_dim, self.stateful = input_dim, hidden_dim, stateful
+        self.return_sequences, self.input_gradient = return_sequences, input_gradient
         gates = range(self.num_gates)
         self.w = Parameter(xp.concatenate([random_tensor(hidden_dim, input_dim, init=init) for _ in gates]))
         self.u = Parameter(xp.concatenate([random_tensor(hidden_dim, hidden_dim, init=init) for _ in gates]))
@@ -163,6 +169,9 @@ class Recurrent(Layer):
                 state[t + 1][...] = xp.where(real[t], state[t + 1], state[t])
         if self.stateful:
             self.state = state[T].copy()
+        if not self.return_sequences:  # masked steps have kept the state, so it is that of the last real one
+            self.remember((N, H), self._backward_sequences, rows, work, real)
+            return hidden[T].copy()
         self.remember((N, T, H), self._backward_sequences, rows, work, real)
         output = work.states[0, 1:].copy() if real is None else work.states[0, 1:] * real
         return output.swapaxes(0, 1)
@@ -170,19 +179,20 @@ class Recurrent(Layer):
     def _backward_sequences(
         self, gradient: Array, rows: Array, work: SimpleNamespace, real: Array | None
     ) -> Array | None:
-        gradient = gradient.swapaxes(0, 1)
-        T, N, H = gradient.shape
+        H, (T, N) = self.hidden_dim, work.shape
         grad, state_grad, state, u = work.grad, work.state_grad, work.state, self.u.data
         block, block_grad, u_side, gates_backward = work.block, work.block_grad, work.u_side, self.gates_backward
         self.gates_slope(work.blocks, work.states[:, 1:].reshape(self.num_states, T * N, H), grad)
         state_grad.fill(0)
         hidden_grad = state_grad[0]
+        each_step = self.return_sequences
+        if not each_step:
+            hidden_grad += gradient
         for t in reversed(range(T)):
             # hidden[t] is used twice: it is an output of the layer, and the next step starts from it.
-            if real is None:
-                hidden_grad += gradient[t]
-            else:
-                hidden_grad += gradient[t] * real[t]
+            if each_step:
+                hidden_grad += gradient[:, t] if real is None else gradient[:, t] * real[t]
+            if real is not None:
                 # A masked step copied the state, so all of its gradient goes past the gates to the step before.
                 past_gates = xp.where(real[t], 0, state_grad)
                 state_grad -= past_gates
@@ -201,6 +211,8 @@ class Recurrent(Layer):
             add_at(self.w.grad.T, rows, w_side)
             return None
         self.w.grad += w_side.T.dot(rows)
+        if not self.input_gradient:
+            return None
         return w_side.dot(self.w.data).reshape(T, N, self.input_dim).swapaxes(0, 1)
 
     def _project(self, input: Array, out: Array) -> Array:
@@ -248,7 +260,7 @@ class Recurrent(Layer):
             )
             block_grad = list(grad.reshape(T, N, B * H))
             self._workspaces[T, N] = SimpleNamespace(
-                blocks=blocks, states=states, recurrent=recurrent, grad=grad, state_grad=state_grad,
+                shape=(T, N), blocks=blocks, states=states, recurrent=recurrent, grad=grad, state_grad=state_grad,
                 block=list(blocks.reshape(T, N, B * H)), hidden=list(states[0]),
                 state=[states[:, t] for t in range(T + 1)],
                 block_grad=block_grad, u_side=[step[:, -G * H :] for step in block_grad],

@@ -13,7 +13,6 @@ from scratch.backend import to_device
 from scratch.bidirectional import Bidirectional
 from scratch.dense import Embedding, Flatten, Linear
 from scratch.layer import Layer, Sequential
-from scratch.pooling import LastStep, MaxOverTime
 from scratch.recurrent import GRU, LSTM, SimpleRnn
 from scratch.regular import Dropout
 
@@ -84,6 +83,14 @@ for kind in (SimpleRnn, GRU, LSTM):
         Case(f"{kind.__name__}, sequences", lambda k=kind: k(D, H), lambda n: floats(n, T, D)),
         Case(f"{kind.__name__}, ids", lambda k=kind: k(D, H), lambda n: ids(n, T)),
         Case(f"{kind.__name__}, masked", lambda k=kind: k(D, H), lambda n: floats(n, T, D), mask=MASK),
+        Case(
+            f"{kind.__name__}, the last state", lambda k=kind: k(D, H, return_sequences=False),
+            lambda n: floats(n, T, D),
+        ),
+        Case(
+            f"{kind.__name__}, the last state, masked", lambda k=kind: k(D, H, return_sequences=False),
+            lambda n: floats(n, T, D), mask=MASK,
+        ),
         Case(f"{kind.__name__}, masked with a gap", lambda k=kind: k(D, H), lambda n: floats(n, T, D), mask=GAP),
         Case(
             f"{kind.__name__}, stateful", lambda k=kind: k(D, H, stateful=True), lambda n: floats(n, T, D),
@@ -91,16 +98,14 @@ for kind in (SimpleRnn, GRU, LSTM):
         ),
     ]
     both = lambda k=kind: Bidirectional(k(D, H), k(D, 3))  # noqa: E731
+    ends = lambda k=kind: Bidirectional(  # noqa: E731
+        k(D, H, return_sequences=False), k(D, 3, return_sequences=False)
+    )
     CASES += [
         Case(f"Bidirectional {kind.__name__}", both, lambda n: floats(n, T, D)),
         Case(f"Bidirectional {kind.__name__}, ids", both, lambda n: ids(n, T)),
         Case(f"Bidirectional {kind.__name__}, masked", both, lambda n: floats(n, T, D), mask=MASK),
-    ]
-for pool in (LastStep, MaxOverTime):
-    CASES += [
-        Case(pool.__name__, pool, lambda n: floats(n, T, D)),
-        Case(f"{pool.__name__}, masked", pool, lambda n: floats(n, T, D), mask=MASK),
-        Case(f"{pool.__name__}, a row of padding", pool, lambda n: floats(n, T, D), mask=MASK[1:] & [[True], [False]]),
+        Case(f"Bidirectional {kind.__name__}, both ends", ends, lambda n: floats(n, T, D), mask=MASK),
     ]
 
 

@@ -14,7 +14,7 @@ FLOORS = [
     ["__init__", "backend"],
     ["initial", "functions", "files", "scores"],
     ["layer"],
-    ["dense", "activations", "regular", "through_time", "pooling", "losses", "optimizers", "text"],
+    ["dense", "activations", "regular", "through_time", "losses", "optimizers", "text"],
     [
         "recurrent", "bidirectional", "batching", "datasets", "weights", "checkpoint", "history", "plots",
         "gradient_check", "program",

@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from name_languages import RECIPES
 from names.letters import ALPHABET, as_batch, check, encode, log_probabilities, predict, split
-from names.networks import BothEnds, TutorialNetwork, build
-from names.training import in_batches, learn_from
+from names.networks import BothEnds, Committee, TutorialNetwork, build
+from names.training import in_batches, learn_batch, learn_name
 from programs import DATA, ROOT, weights
 
 from scratch.backend import ScratchError, precision, to_device, to_host
@@ -81,15 +81,18 @@ def test_the_split_is_the_stated_one():
 
 
 def networks():
-    return [TutorialNetwork(ALPHABET, LABELS, 5), BothEnds(ALPHABET, LABELS, 4, "gru", 0, 0),
-            BothEnds(ALPHABET, LABELS, 4, "lstm", 0, 0)]
+    ends = [BothEnds(ALPHABET, LABELS, hidden, layer, 0, 0) for hidden, layer in ((4, "gru"), (3, "lstm"))]
+    for member in ends:
+        member.handicap = to_device([0.0, -1.0, 0.5])
+    return [TutorialNetwork(ALPHABET, LABELS, 5), Committee(ends)]
 
 
 def test_gradients(device):
     with precision("float64"):
         for model in networks():
-            loss, languages = NegativeLogLikelihood([1, 2, 0.5]), to_device([0, 1, 2, 1])
             letters, mask = as_batch(NAMES, ALPHABET)
+            loss, times = NegativeLogLikelihood(), len(getattr(model, "members", "1"))
+            languages = to_device([0, 1, 2, 1] * times)
             value = lambda m=model, x=letters, y=mask, z=languages, c=loss: c.loss(m.forward(x, mask=y), z)  # noqa: E731
             model.backward(loss.gradient(model.forward(letters, mask=mask), languages))
             for p in model.parameters():
@@ -104,6 +107,15 @@ def test_a_name_is_read_alike_alone_and_in_company():
             alone = np.concatenate([log_probabilities(model, [name]) for name in NAMES])
             assert relative_error(together, alone) < 1e-6  # float32 rows
             assert np.allclose(np.exp(together).sum(axis=1), 1)
+
+
+def test_a_committee_says_the_mean_of_its_members_without_their_handicap():
+    *_, committee = networks()
+    members = [np.exp(log_probabilities(member, NAMES)) for member in committee.members]
+    assert relative_error(np.exp(log_probabilities(committee, NAMES)), (members[0] + members[1]) / 2) < 1e-6
+    for member in committee.members:
+        member.handicap = to_device([9.0, 9.0, 0.0])
+    assert np.allclose(np.exp(log_probabilities(committee, NAMES)), (members[0] + members[1]) / 2, atol=1e-6)
 
 
 def test_the_tutorial_s_network_is_two_linear_maps_of_letter_and_hidden():
@@ -121,23 +133,27 @@ def test_the_tutorial_s_network_is_two_linear_maps_of_letter_and_hidden():
 
 @pytest.mark.parametrize("recipe", ["best", "tutorial"])
 def test_a_handful_of_names_is_learned_by_heart(recipe):
-    model = build(recipe, ALPHABET, LABELS, 24, "gru")
+    model = build(recipe, ALPHABET, LABELS, 24, "gru", num_members=2)
     examples = [("Novak", 0), ("Kolar", 0), ("Galanis", 1), ("Kouros", 1), ("O'Neal", 2), ("Kelly", 2)]
-    optimizer, loss = (AdamW(0.01) if recipe == "best" else GradientDescent(0.1)), NegativeLogLikelihood()
-    for _ in range(600):
-        learn_from(model, loss, optimizer, examples)
+    loss, optimizer = NegativeLogLikelihood(), AdamW(0.01) if recipe == "best" else GradientDescent(0.03)
+    for _ in range(150):
+        if recipe == "best":
+            learn_batch(model, loss, optimizer, examples)
+        else:
+            for name, language in examples:
+                learn_name(model, loss, optimizer, as_batch([name], ALPHABET)[0], language)
     said = log_probabilities(model, [name for name, _ in examples])
     assert loss.loss(to_device(said), [k for _, k in examples]) < 0.02
     ((_, first), *_), *_ = predict(model, ["Novák"], 3)
     assert first == "Czech"
 
 
-def test_rare_languages_weigh_more(capsys):
+def test_rare_languages_can_be_taken_for_as_frequent():
     examples = [("Aaa", 0)] * 30 + [("Aaa", 1)] * 10  # nothing tells them apart but how often they come
     shares = []
     for balance in (0.0, 1.0):
         random.seed(1)
-        model = BothEnds(ALPHABET, LABELS[:2], 4, dropout=0, letter_dropout=0)
+        model = Committee([BothEnds(ALPHABET, LABELS[:2], 4, dropout=0, letter_dropout=0)])
         loop = in_batches(model, AdamW(0.02), examples, examples[:1], range(1, 41), 0.02, 40, balance)
         assert len(list(loop)) == 40
         shares.append(float(np.exp(log_probabilities(model, ["Aaa"]))[0, 1]))

@@ -180,3 +180,16 @@ def test_many_shapes_do_not_pile_up(kind):
     for T in range(1, 200):
         layer.forward(to_device(np.zeros((1, T, D))))
     assert len(layer._workspaces) <= 64
+
+
+@KINDS
+def test_without_the_input_s_gradient_the_rest_is_the_same(kind, device):
+    layer, first = kind(D, H), kind(D, H, input_gradient=False)
+    x, gradient = to_device(rng.normal(size=(2, 3, D))), to_device(rng.normal(size=(2, 3, H)))
+    for mine, its in zip(first.parameters(), layer.parameters(), strict=True):
+        mine.data[...] = its.data
+    layer.forward(x)
+    first.forward(x)
+    assert layer.backward(gradient).shape == x.shape
+    assert first.backward(gradient) is None
+    assert all(np.array_equal(to_host(a), to_host(b)) for a, b in zip(layer.grads(), first.grads(), strict=True))

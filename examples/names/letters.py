@@ -44,7 +44,7 @@ def split(data: dict[str, list[str]]) -> tuple[list[Example], list[Example], lis
         if not parts[0] or parts[0][-1][1] != k:
             raise ScratchError(f"{label}: of its {len(names)} names none is left to learn from, with some held out")
     if not all(parts):
-        raise ScratchError("too few names: a fifth is held out, and a twentieth is there to choose by")
+        raise ScratchError("too few names: one in five is held out, and one in fifteen is there to choose by")
     return parts
 
 

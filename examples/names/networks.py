@@ -9,12 +9,12 @@ from scratch.bidirectional import Bidirectional
 from scratch.dense import Linear
 from scratch.initial import generator, random_tensor, zeros
 from scratch.layer import Layer, in_one_vector
-from scratch.pooling import LastStep
 from scratch.recurrent import GRU, LSTM
 from scratch.regular import Dropout
 from scratch.through_time import Recurrent
 
 LAYERS = {"gru": GRU, "lstm": LSTM}
+LAST_STATE = {"return_sequences": False, "input_gradient": False}  # of a layer that reads letters, and sums them up
 
 
 class LinearRnn(Recurrent):
@@ -47,26 +47,26 @@ class TutorialNetwork(NameReader):
 
     def __init__(self, alphabet: str, labels: Sequence[str], hidden_dim: int) -> None:
         super().__init__(alphabet, labels)
-        self.i2h = LinearRnn(len(alphabet), hidden_dim)
-        self.i2o = Linear(len(alphabet) + hidden_dim, len(labels))
-        self.last_letter, self.last_hidden, self.log_softmax = LastStep(), LastStep(), LogSoftmax()
+        self.i2h = LinearRnn(len(alphabet), hidden_dim, **LAST_STATE)
+        self.i2o, self.log_softmax = Linear(len(alphabet) + hidden_dim, len(labels)), LogSoftmax()
         for p in self.parameters():  # all numbers start as in PyTorch, which takes one width for all of them
             p.data[...] = (2 * random_tensor(*p.data.shape, init="uniform") - 1) / math.sqrt(self.i2o.input_dim)
         in_one_vector(self.parameters())
 
     def forward(self, letters: Array, mask: Array | None = None) -> Array:
-        past_mask = None if mask is None else mask[:, 1:]  # a letter is past when another comes after it
-        hidden = self.last_hidden.forward(self.i2h.forward(letters[:, :-1], mask=past_mask), mask=past_mask)
-        combined = xp.concatenate([self.last_letter.forward(letters, mask=mask), hidden], axis=1)
-        output = self.log_softmax.forward(self.i2o.forward(combined))
+        if mask is None:
+            last, past_mask = letters[:, -1], None
+        else:  # a letter is past when another comes after it
+            last, past_mask = letters[xp.arange(len(letters)), mask.sum(axis=1) - 1], mask[:, 1:]
+        hidden = self.i2h.forward(letters[:, :-1], mask=past_mask)
+        output = self.log_softmax.forward(self.i2o.forward(xp.concatenate([last, hidden], axis=1)))
         self.remember(output.shape)
         return output
 
     def backward(self, gradient: Array) -> None:
         self.recall(gradient)
         combined_grad = self.i2o.backward(self.log_softmax.backward(gradient))
-        hidden_grad = combined_grad[:, len(self.alphabet) :]  # the rest is of the letters, which do not learn
-        self.i2h.backward(self.last_hidden.backward(hidden_grad))
+        self.i2h.backward(combined_grad[:, len(self.alphabet) :])  # the rest is of the letter, which does not learn
 
 
 class BothEnds(NameReader):
@@ -84,32 +84,26 @@ class BothEnds(NameReader):
         letter_dropout: float = 0.2,
     ) -> None:
         super().__init__(alphabet, labels)
-        self.hidden_dim, self.letter_dropout = hidden_dim, letter_dropout
-        ahead, back = (LAYERS[layer](len(alphabet), hidden_dim) for _ in range(2))
-        self.both, self.last, self.dropout = Bidirectional(ahead, back), LastStep(), Dropout(dropout)
+        self.letter_dropout = letter_dropout
+        ahead, back = (LAYERS[layer](len(alphabet), hidden_dim, **LAST_STATE) for _ in range(2))
+        self.both, self.dropout = Bidirectional(ahead, back), Dropout(dropout)
         self.linear, self.log_softmax = Linear(2 * hidden_dim, len(labels)), LogSoftmax()
         self.handicap = zeros(len(labels))
         in_one_vector(self.parameters())
 
     def forward(self, letters: Array, mask: Array | None = None) -> Array:
-        H = self.hidden_dim
         if self.train:
             letters = letters * to_device(generator().random((*letters.shape[:2], 1)) >= self.letter_dropout)
-        hidden = self.both.forward(letters, mask=mask)  # (N, T, 2H)
-        # One layer is through at the last letter, the other at the first.
-        ends = xp.concatenate([self.last.forward(hidden[:, :, :H], mask=mask), hidden[:, 0, H:]], axis=1)
-        scores = self.linear.forward(self.dropout.forward(ends))
+        ends = self.dropout.forward(self.both.forward(letters, mask=mask))  # (N, 2 * hidden_dim)
+        scores = self.linear.forward(ends)
         output = self.log_softmax.forward(scores + self.handicap if self.train else scores)
-        self.remember(output.shape, hidden.shape)
+        self.remember(output.shape)
         return output
 
     def backward(self, gradient: Array) -> None:
-        H, (shape,) = self.hidden_dim, self.recall(gradient)
-        ends_grad = self.dropout.backward(self.linear.backward(self.log_softmax.backward(gradient)))
-        hidden_grad = xp.zeros(shape, dtype=gradient.dtype)
-        hidden_grad[:, :, :H] = self.last.backward(ends_grad[:, :H])
-        hidden_grad[:, 0, H:] = ends_grad[:, H:]
-        self.both.backward(hidden_grad)
+        self.recall(gradient)
+        ends_grad = self.linear.backward(self.log_softmax.backward(gradient))
+        self.both.backward(self.dropout.backward(ends_grad))
 
 
 class Committee(NameReader):

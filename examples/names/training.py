@@ -7,9 +7,9 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from names.letters import Example, as_batch, by_language, log_probabilities, predict
-from names.networks import Committee, NameReader
+from names.networks import Committee, TutorialNetwork
 
-from scratch.backend import to_device
+from scratch.backend import Array, to_device
 from scratch.batching import batches
 from scratch.history import progress
 from scratch.losses import Loss, NegativeLogLikelihood
@@ -18,11 +18,21 @@ from scratch.program import one_line
 from scratch.scores import accuracy, count_confusions, mean_recall
 
 
-def learn_from(model: NameReader, loss: Loss, optimizer: Optimizer, batch: Sequence[Example]) -> float:
-    """One step of learning. Returns the loss, in nats."""
+def learn_name(model: TutorialNetwork, loss: Loss, optimizer: Optimizer, letters: Array, language: int) -> float:
+    """One step of learning, from one name: its letters (1, T, letters). Returns the loss, in nats."""
+    predicted = model.forward(letters)[0]
+    value = loss.loss(predicted, language)
+    gradient = loss.gradient(predicted, language)
+    model.backward(gradient[None])
+    optimizer.step(model)
+    return value
+
+
+def learn_batch(model: Committee, loss: Loss, optimizer: Optimizer, batch: Sequence[Example]) -> float:
+    """One step of learning, from many names. Returns the loss, in nats."""
     letters, mask = as_batch([name for name, _ in batch], model.alphabet)
-    predicted = model.forward(letters, mask=mask)
-    languages = to_device([language for _, language in batch] * (len(predicted) // len(batch)))  # for each member
+    languages = to_device([language for _, language in batch] * len(model.members))
+    predicted = model.forward(letters, mask=mask)  # (members * N, languages)
     value = loss.loss(predicted, languages)
     gradient = loss.gradient(predicted, languages)
     model.backward(gradient)
@@ -31,7 +41,7 @@ def learn_from(model: NameReader, loss: Loss, optimizer: Optimizer, batch: Seque
 
 
 def as_in_the_tutorial(
-    model: NameReader, optimizer: Optimizer, learn: Sequence[Example], epochs: range
+    model: TutorialNetwork, optimizer: Optimizer, learn: Sequence[Example], epochs: range
 ) -> Iterator[dict[str, float]]:
     """A thousand names an epoch, one at a time: a language, each as often as the others, and then one of its names."""
     loss, started = NegativeLogLikelihood(), time.perf_counter()
@@ -40,7 +50,8 @@ def as_in_the_tutorial(
         total = 0.0
         for _ in progress(range(1000), f"epoch {epoch}"):
             name, language = random.choice(random.choice(names_of))
-            error = learn_from(model, loss, optimizer, [(name, language)])
+            letters, _ = as_batch([name], model.alphabet)
+            error = learn_name(model, loss, optimizer, letters, language)
             total += error
         if epoch % 5 == 0:
             minutes, seconds = divmod(int(time.perf_counter() - started), 60)
@@ -71,7 +82,7 @@ def in_batches(
         optimizer.lr = lr * cosine_decay(epoch - 1, epochs.stop - 1)
         total, steps = 0.0, list(batches(learn, batch_size, length=lambda example: len(example[0])))
         for batch in progress(steps, f"epoch {epoch}"):
-            total += learn_from(model, loss, optimizer, batch)
+            total += learn_batch(model, loss, optimizer, batch)
         said = log_probabilities(model, names)
         confusion = count_confusions(truth, said.argmax(axis=1), len(model.labels))
         row = {

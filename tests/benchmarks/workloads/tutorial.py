@@ -7,7 +7,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[3] / "examples"))
 from names.letters import ALPHABET, as_batch
 from names.networks import TutorialNetwork
-from names.training import learn_from
+from names.training import learn_name
 
 from scratch.backend import to_device
 from scratch.gradient_check import relative_error
@@ -29,7 +29,8 @@ def steps(side):
     """A function that learns each name ten times, and returns in how many steps."""
     if side == "ours":
         model, loss, optimizer = ours()
-        learn = lambda example: learn_from(model, loss, optimizer, [example])  # noqa: E731
+        letters = {name: as_batch([name], ALPHABET)[0] for name, _ in EXAMPLES}
+        learn = lambda example: learn_name(model, loss, optimizer, letters[example[0]], example[1])  # noqa: E731
     else:
         learn = in_pytorch(side)
 
@@ -77,7 +78,6 @@ def in_pytorch(side):
         torch.set_num_threads(1)
     network, loss = make_torch_network(), torch.nn.NLLLoss()
     optimizer = torch.optim.SGD(network.parameters(), lr=LR, fused=side == "tuned")
-    # Made once, which spares PyTorch what our side does anew at every step.
     tensors = {name: (as_tensor(name), torch.tensor([language])) for name, language in EXAMPLES}
 
     def learn(example):
