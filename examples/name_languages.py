@@ -232,7 +232,7 @@ def command_predict(arguments: list[str]) -> None:
 
 def lines_of_stdin() -> list[str]:
     try:
-        lines = io.TextIOWrapper(sys.stdin.buffer, encoding="utf-8-sig").read().splitlines()
+        lines = io.TextIOWrapper(sys.stdin.buffer, encoding="utf-8-sig").read().splitlines() if sys.stdin else []
     except UnicodeDecodeError as error:
         raise ScratchError(f"standard input: not UTF-8 (byte {error.start})") from None
     names = [line for line in lines if line.strip()]

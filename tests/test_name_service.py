@@ -124,7 +124,7 @@ def test_names_that_wait_are_read_together(model, monkeypatch):
         gone.cancel()
         with pytest.raises(RuntimeError, match="broken"):
             await batcher.ask("Bad")
-        assert (await batcher.ask("Abe"))[0][1] == "Japanese"  # and it goes on
+        assert (await batcher.ask("Satoshi"))[0][1] == "Japanese"  # and it goes on
         task.cancel()
         return names, results
 
