@@ -22,7 +22,7 @@ _BATCHES_IN_A_POOL = 32  # enough for like lengths to find each other, and few e
 def batches(
     items: Sequence[Item], batch_size: int, length: Callable[[Item], int] | None = None
 ) -> Iterator[list[Item]]:
-    """Every item once, in random order, `batch_size` at a time; the last batch may be smaller.
+    """Every item once, in random order, `batch_size` at a time; one batch may be smaller.
 
     With `length`, items of like length come together: pools of some batches are drawn at random, and each is sorted
     and cut. Chance is Python's `random`.
@@ -41,7 +41,8 @@ def batches(
 def padded(rows: Sequence[Sequence[int]], fill: int = -1) -> tuple[numpy.ndarray, numpy.ndarray]:
     """Rows of ids as one array (N, T), filled up with `fill`; and the mask (N, T), True where an id is real.
 
-    Both are on the host. T is the length of the longest row.
+    Both are on the host. T is the length of the longest row. The -1 is for `one_hot`, to which it is a row of zeros;
+    a layer that takes ids wants one that there is, such as 0.
     """
     lengths = numpy.array([len(row) for row in rows], dtype=numpy.int64)
     mask = numpy.arange(lengths.max(initial=0)) < lengths[:, None]

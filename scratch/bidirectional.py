@@ -17,7 +17,7 @@ Read next: `text.py`.
 
 from typing import Any
 
-from scratch.backend import Array, ScratchError, to_device, xp
+from scratch.backend import Array, ScratchError, expect, to_device, xp
 from scratch.layer import Layer
 from scratch.through_time import Recurrent
 
@@ -30,15 +30,15 @@ class Bidirectional(Layer):
         Of layers with `return_sequences=False`, the state of each when it is through -> (N, output_dim).
     Parameters: those of the two layers, "directions.forward.w" and so on.
     Source: Schuster and Paliwal 1997, https://doi.org/10.1109/78.650093, section II.C.
-    Raises: ScratchError for layers that are one and the same, or differ in input_dim or return_sequences, or are
-        stateful (of a stream that goes on, nobody has the end to begin with); and for a single step.
+    Raises: ScratchError for layers that are one and the same, or differ in more than hidden_dim, or are stateful (of
+        a stream that goes on, nobody has the end to begin with); and for a single step.
     """
 
     def __init__(self, forward: Recurrent, backward: Recurrent) -> None:
-        alike = forward.input_dim == backward.input_dim and forward.return_sequences == backward.return_sequences
-        if forward is backward or not alike or forward.stateful or backward.stateful:
-            what = "two layers with the same input_dim and return_sequences, not stateful"
-            raise ScratchError(f"Bidirectional: expected {what}; got {forward} and {backward}")
+        for name in ("input_dim", "return_sequences", "input_gradient", "stateful"):
+            values = getattr(forward, name), getattr(backward, name)
+            expect(values[0] == values[1], "Bidirectional", f"two layers with the same {name}", values)
+        expect(forward is not backward and not forward.stateful, "Bidirectional", "two layers, not stateful", forward)
         self.input_dim, self.output_dim = forward.input_dim, forward.hidden_dim + backward.hidden_dim
         self.directions = {"forward": forward, "backward": backward}
 
@@ -47,9 +47,8 @@ class Bidirectional(Layer):
         if input.ndim < 2:
             raise ScratchError(f"{self}: expected sequences (N, T, {self.input_dim}) or ids (N, T), got {input.shape}")
         ahead, back = self.directions.values()
-        turned_mask = None if mask is None else to_device(mask)[:, ::-1]
         ahead_output = ahead.forward(input, mask=mask)
-        back_output = back.forward(input[:, ::-1], mask=turned_mask)
+        back_output = back.forward(input[:, ::-1], mask=None if mask is None else to_device(mask)[:, ::-1])
         if back.return_sequences:
             back_output = back_output[:, ::-1]
         output = xp.concatenate([ahead_output, back_output], axis=-1)

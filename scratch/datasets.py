@@ -2,12 +2,12 @@
 
 A program looks for its data in this order: the path given with `--data`; the folder in the environment variable
 SCRATCH_DATA, which has a folder for each set; the user's cache; and at last the set's own address, from where it is
-fetched into the cache.
+fetched into the cache. The last two are pooch's work (`pip install '.[data]'`).
 
     folder = find("names", flags.data)
     lines = read_labelled_lines(folder)      # {"Arabic": ["Khoury", ...], ...}
 
-Whatever is fetched is compared with the SHA-256 that stands here, and is in its place whole or not at all.
+Each file that is fetched is compared with the SHA-256 that stands here, and is in its place whole or not at all.
 
 Read next: `weights.py`.
 """
@@ -54,7 +54,8 @@ SOURCES = {
             "Spanish.txt": "1bcb462ed3316756a85781d68232bddae04498fdddd5d9219c53fd1fbdeba7a7",
             "Vietnamese.txt": "f3f9e4164ab47601178a6e45b216464a64122f49d05541f24bf18a757253281d",
         },
-        "download https://download.pytorch.org/tutorial/data.zip, unpack it and give its folder names as --data",
+        "download https://download.pytorch.org/tutorial/data.zip, unpack it, and give its folder data/names to --data "
+        "(it may have some names less)",
     ),
 }
 
@@ -69,15 +70,15 @@ def find(name: str, given: str | Path | None = None) -> Path:
         if not Path(given).exists():
             raise ScratchError(f"{given}: no such folder; to get the data, {source.by_hand}")
         return Path(given)
-    if os.environ.get("SCRATCH_DATA"):
-        folder = Path(os.environ["SCRATCH_DATA"]) / name
-        if folder.is_dir():
-            return folder
+    place = os.environ.get("SCRATCH_DATA")
+    if place and (Path(place) / name).is_dir():
+        return Path(place) / name
+    elsewhere = f"not in SCRATCH_DATA ({place})" if place else "not in SCRATCH_DATA, which is not set"
     try:
         pooch: Any = importlib.import_module("pooch")
     except ImportError:
         raise ScratchError(
-            f"the data set {name} is not here, and to fetch it takes pip install '.[data]'; or {source.by_hand}"
+            f"the data set {name} is {elsewhere}; to fetch it takes pip install '.[data]'; or {source.by_hand}"
         ) from None
     folder = Path(pooch.os_cache("scratch")) / name
     registry = {file: f"sha256:{digest}" for file, digest in source.files.items()}
@@ -86,19 +87,24 @@ def find(name: str, given: str | Path | None = None) -> Path:
         for file in registry:  # those that are in the cache, and right, are not fetched again
             fetcher.fetch(file, progressbar=True)
     except (OSError, ValueError) as error:  # no network, a full disk; or what came has another checksum
-        raise ScratchError(f"{name} could not be fetched from {source.address} ({error}); {source.by_hand}") from error
+        raise ScratchError(
+            f"the data set {name} is {elsewhere}, and could not be fetched from {source.address} ({error}); "
+            f"{source.by_hand}"
+        ) from error
     return folder
 
 
 def read_labelled_lines(folder: Path) -> dict[str, list[str]]:
-    """The distinct lines of each LABEL.txt in `folder`, by label, labels in alphabetical order.
+    """The distinct lines of each LABEL.txt in `folder`, by label, the labels sorted (capitals first).
 
-    The order is that of the names, not of the file system, so that it is the same on every machine.
+    So the order of the labels is not the file system's, and is the same on every machine. Lines are kept as they
+    stand, but those that are blank are left out; so are hidden files.
     Raises: ScratchError for a folder without two such files, or a file that is empty or not UTF-8.
     """
     if not folder.is_dir():
         raise ScratchError(f"{folder}: expected a folder of files LABEL.txt, one example a line")
-    files = sorted((path for path in folder.glob("*.txt") if path.is_file()), key=lambda path: path.stem)
+    files = [path for path in folder.glob("*.txt") if path.is_file() and not path.name.startswith(".")]
+    files.sort(key=lambda path: path.stem)
     if len(files) < 2:
         raise ScratchError(f"{folder}: has {len(files)} files LABEL.txt; to tell labels apart takes two or more")
     lines = {}

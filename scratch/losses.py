@@ -7,7 +7,7 @@ A loss turns a prediction and the truth into one number to make small, and its g
     model.backward(loss.gradient(scores, ids))
 
 Cross-entropy is the surprise at the truth: -log p(truth), in nats. A uniform guess among K costs log K, and every
-example prints that chance level beside its loss. Where there is a mask, only unmasked rows count.
+example prints that chance level beside its loss. A mask is True where a row counts, and False where it is padding.
 
 Read next: `optimizers.py`.
 """
@@ -40,7 +40,7 @@ class SSE(Loss):
 
         loss = sum of (predicted - actual)^2
 
-    Shapes: predicted and actual the same; mask (N, T) for (N, T, ...), the errors under it left out.
+    Shapes: predicted and actual the same; mask (N, T) for (N, T, ...), True where an error counts.
     """
 
     def loss(self, predicted: Any, actual: Any, mask: Array | None = None) -> float:
@@ -86,16 +86,18 @@ class NegativeLogLikelihood(Loss):
 
         loss = mean over rows of -predicted[row, truth of the row]     (nats)
 
-    With `class_weights`, K numbers, a row counts as much as its truth's number says, and the mean is the weighted
-    one: where some classes are rare, larger numbers for them keep the common ones from drowning them.
+    With `class_weights`, K numbers from 0 on, a row counts as much as its truth's number says, and the mean is the
+    weighted one: where some classes are rare, larger numbers for them keep the common ones from drowning them. (A
+    row alone, or rows of one class, are their own mean, whatever they weigh.)
 
     Shapes: predicted (..., K); actual ids (...), or (without class weights) one-hot rows or probabilities (..., K);
         mask (...).
-    Raises: ScratchError when the truth has another shape or an id outside 0 .. K - 1.
+    Raises: ScratchError when the truth has another shape or an id outside 0 .. K - 1, or there are not K weights.
     """
 
     def __init__(self, class_weights: Sequence[float] | None = None) -> None:
         self.class_weights = class_weights
+        expect(class_weights is None or min(class_weights) >= 0, self, "class weights from 0 on", class_weights)
 
     def loss(self, predicted: Any, actual: Any, mask: Array | None = None) -> float:
         log_p = self._log_p(as_floats(predicted))
@@ -140,7 +142,9 @@ class NegativeLogLikelihood(Loss):
             weights = xp.ones(predicted.size // predicted.shape[-1], dtype=predicted.dtype)
         else:
             expect(actual.ndim < predicted.ndim, self, "ids for the truth, where there are class weights", actual)
-            weights = as_floats(list(self.class_weights))[actual.reshape(-1)]
+            table = as_floats(list(self.class_weights))
+            expect(table.shape == predicted.shape[-1:], self, f"{predicted.shape[-1]} class weights", table)
+            weights = table[actual.reshape(-1)]
         if mask is not None:
             weights = weights * as_mask(self, mask, predicted.shape[:-1]).reshape(-1)
         return weights, float(weights.sum()) or 1.0

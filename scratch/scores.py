@@ -18,10 +18,19 @@ from typing import Any
 
 import numpy
 
+from scratch.backend import expect
+
 
 def count_confusions(actual: Any, guessed: Any, num_classes: int) -> numpy.ndarray:
-    """How many examples of each class (row) were taken for each class (column): (K, K) integers, on the host."""
-    places = numpy.asarray(actual, dtype=numpy.int64) * num_classes + numpy.asarray(guessed, dtype=numpy.int64)
+    """How many examples of each class (row) were taken for each class (column): (K, K) integers, on the host.
+
+    Raises: ScratchError unless both are ids from 0 to num_classes - 1, as many of one as of the other.
+    """
+    actual, guessed = numpy.array(actual, dtype=numpy.int64), numpy.array(guessed, dtype=numpy.int64)
+    both = numpy.concatenate([actual, guessed])
+    right = actual.shape == guessed.shape and bool(((both >= 0) & (both < num_classes)).all())
+    expect(right, "count_confusions", f"equally many ids, from 0 to {num_classes - 1}", f"{actual} and {guessed}")
+    places = actual * num_classes + guessed
     return numpy.bincount(places, minlength=num_classes**2).reshape(num_classes, num_classes)
 
 
@@ -45,8 +54,8 @@ def per_class(confusion: numpy.ndarray) -> tuple[numpy.ndarray, numpy.ndarray, n
     Where nothing is counted below the line the figure is 0.
     """
     right, guessed, actual = confusion.diagonal(), confusion.sum(axis=0), confusion.sum(axis=1)
-    # F1 written out: twice what is right, among all that were guessed and all that are.
-    below = guessed, actual, (guessed + actual) / 2
+    # F1 written out: what is right, among the mean of those guessed and those that are.
+    below = guessed, actual, (guessed + actual) / 2  # counts, so below a half is none at all
     precision, recall, f1 = (right / numpy.maximum(total, 0.5) for total in below)
     return precision, recall, f1
 

@@ -72,8 +72,9 @@ class Vocabulary:
 def without_accents(text: str) -> str:
     """`text` with its letters taken apart and the accents left out: "Ślusàrski" becomes "Slusarski".
 
-    Source: Unicode Standard Annex 15, normalisation form D; the marks are what has category Mn. A letter that is not
-    composed of a plain one and a mark (ß, ł, 王) stays as it is.
+    Source: Unicode Standard Annex 15, normalisation form D; what is left out has category Mn. A Latin letter that is
+    not composed of a plain one and a mark (ß, ł) stays as it is. In other scripts a mark can be part of the letter:
+    й becomes и, and a Korean syllable comes apart.
     """
     parts = unicodedata.normalize("NFD", text)
     return "".join(part for part in parts if unicodedata.category(part) != "Mn")

@@ -34,7 +34,8 @@ class Recurrent(Layer):
         -> (N, T, hidden_dim), with an optional mask (N, T), True where a step is real, padding to the right.
         A masked step keeps the state and outputs zero. Padding may hold any finite number, or any id there is.
         With `return_sequences=False` sequences -> (N, hidden_dim), the state after each row's last real step.
-        With `input_gradient=False`, for a first layer, whose input is data, `backward` of sequences returns None.
+        With `input_gradient=False`, for the first layer of a model, whose input is data, `backward` of sequences
+        returns None.
     Parameters: w (num_gates * hidden_dim, input_dim), u (num_gates * hidden_dim, hidden_dim),
         b (num_gates * hidden_dim,).
     State: `hidden`, carried from step to step until `reset_hidden_state()`. Sequences start from zeros, or with
@@ -159,7 +160,8 @@ class Recurrent(Layer):
         rows = self._project(input.swapaxes(0, 1), work.blocks[:, : len(self.b.data)])
         work.states[:, 0] = first_state
         real = None if mask is None else mask.T[:, :, None]
-        # Names of their own, since in a batch of one each look-up in the loop is felt.
+        # Names of their own, since in a batch of one each look-up in the loop is felt. hidden[t] and state[t] are
+        # from before step t, and so the formula's hidden[t-1]: place 0 holds the first state.
         hidden, state, block, recurrent, gates = work.hidden, work.state, work.block, work.recurrent, self.gates
         u_transposed = self.u.data.T
         for t in range(T):

@@ -84,7 +84,8 @@ def test_the_last_state_is_the_last_real_output(kind, device):
 
 def test_what_makes_no_sense_is_refused():
     one = LSTM(D, H)
-    others = LSTM(D + 1, H), LSTM(D, H, stateful=True), LSTM(D, H, return_sequences=False)
+    options = {"stateful": True}, {"return_sequences": False}, {"input_gradient": False}
+    others = [LSTM(D + 1, H), *(LSTM(D, H, **option) for option in options)]
     for pair in [(one, one), *((one, other) for other in others)]:
         with pytest.raises(ScratchError, match="Bidirectional: expected two layers"):
             Bidirectional(*pair)
@@ -92,3 +93,5 @@ def test_what_makes_no_sense_is_refused():
     for step in (np.zeros(D), 3):
         with pytest.raises(ScratchError, match="expected sequences"):
             layer.forward(to_device(step))
+    with pytest.raises(ScratchError, match="a mask"):
+        layer.forward(to_device(np.zeros((2, 3, D))), mask=to_device(np.array([True, False])))

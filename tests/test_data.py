@@ -67,6 +67,12 @@ def test_scores_are_their_definitions(pairs):
     assert shares(confusion).sum(axis=1) == pytest.approx(np.array([k in actual for k in range(4)], dtype=float))
 
 
+def test_ids_that_are_no_classes_are_refused():
+    for actual, guessed in (([0, 0, 1], [0, 2, 1]), ([0], [-1]), ([2], [0]), ([0, 1], [0])):
+        with pytest.raises(ScratchError, match="equally many ids, from 0 to 1"):
+            count_confusions(actual, guessed, 2)
+
+
 def test_the_table_says_what_was_taken_for_what():
     text = table(count_confusions([0, 0, 0, 1], [0, 1, 1, 1], 2), ["cat", "dog"])
     assert text.splitlines()[1].split() == ["cat", "3", "1.000", "0.333", "0.500", "dog", "(2)"]

@@ -90,3 +90,14 @@ def test_a_truth_that_does_not_fit_is_refused():
         SSE().loss(to_device(np.zeros((3, 1))), to_device(np.zeros(3)))
     with pytest.raises(ScratchError, match="a mask"):
         SSE().loss(to_device(np.zeros((3, 2))), to_device(np.zeros((3, 2))), to_device(np.ones((2, 2), dtype=bool)))
+
+
+def test_class_weights_that_do_not_fit_are_refused():
+    scores, ids = to_device(rng.normal(size=(4, K))), to_device([0, 1, 2, 1])
+    for weights in ([1.0, 2.0, 3.0], [1.0] * (K + 1)):
+        with pytest.raises(ScratchError, match="5 class weights"):
+            SoftmaxCrossEntropy(weights).loss(scores, ids)
+    with pytest.raises(ScratchError, match="class weights from 0 on"):
+        SoftmaxCrossEntropy([1.0, -1.0])
+    with pytest.raises(ScratchError, match="ids for the truth"):
+        SoftmaxCrossEntropy([1.0] * K).loss(scores, to_device(np.eye(K)[[0, 1, 2, 1]]))
