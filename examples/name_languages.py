@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy
-from names.letters import ALPHABET, Example, by_language, check, log_probabilities, predict, split
+from names.letters import ALPHABET, Example, by_language, check, encode, log_probabilities, predict, split
 from names.networks import LAYERS, NameReader, build
 from names.training import as_in_the_tutorial, in_batches
 
@@ -36,14 +36,16 @@ from scratch.history import History, stop_unless_finite
 from scratch.optimizers import AdamW, GradientDescent, Optimizer
 from scratch.plots import confusion_matrix, curve
 from scratch.scores import accuracy, count_confusions, mean_recall, per_class, shares, table
+from scratch.text import without_accents
 from scratch.weights import load_weights, metadata_of, save_weights
 
 FILES = ("checkpoint.npz", "history.jsonl", "weights.npz", "confusion.png", "loss.png")
 WEIGHTS = Path(__file__).resolve().parent.parent / "weights" / "name_languages.npz"
 RECIPES: dict[str, dict[str, Any]] = {
-    "best": {"epochs": 30, "lr": 0.004, "hidden": 128, "patience": 10},
-    "tutorial": {"epochs": 100, "lr": 0.005, "hidden": 128, "patience": 1},  # an epoch is 1,000 names
+    "best": {"epochs": 30, "lr": 0.004, "hidden": 128},
+    "tutorial": {"epochs": 100, "lr": 0.005, "hidden": 128},  # an epoch is 1,000 names
 }
+BEST_ONLY = {"layer": "gru", "members": 3, "balance": 0.65, "batch_size": 64, "patience": 10}
 SETTINGS = (
     "recipe", "layer", "hidden", "members", "lr", "epochs", "batch_size", "balance", "patience", "alphabet", "seed",
 )
@@ -69,30 +71,38 @@ def main() -> None:
 def command_train(arguments: list[str]) -> None:
     flags = train_flags(arguments)
     program.begin(flags)
-    data = {label: names.split() for label, names in SAMPLE.items()}
+    data, folder = {label: names.split() for label, names in SAMPLE.items()}, None
     if not flags.smoke:
-        data = read_labelled_lines(find("names", flags.data))
+        folder = find("names", flags.data)
+        data = read_labelled_lines(folder)
     program.writable(flags.out)
     files = [flags.out / name for name in FILES]
     flags.plot = flags.plot or files[-1]
-    program.writable_file(flags.plot, *files[:-1])
-    program.writable_file(flags.report, flags.plot, *files)
+    program.writable_file(flags.plot, folder, *files[:-1])
+    program.writable_file(flags.report, folder, flags.plot, *files)
 
     learn, choose, held_out = split(data)
     if flags.recipe == "tutorial":  # which chooses nothing
         learn, choose = learn + choose, []
-    if unread := [label for label, names in data.items() if not any(map(flags.alphabet.__contains__, "".join(names)))]:
-        raise ScratchError(f"{unread[0]}: none of its letters is in the alphabet; give --alphabet")
+    for label, names in data.items():
+        if max(encode("".join(names), flags.alphabet)) < 0:
+            raise ScratchError(f"{label}: none of its letters is in the alphabet; give --alphabet")
     model = build(flags.recipe, flags.alphabet, list(data), flags.hidden, flags.layer, flags.members)
     optimizer: Optimizer = GradientDescent(flags.lr, clip_norm=30.0)
     if flags.recipe == "best":
         optimizer = AdamW(flags.lr, clip_norm=1.0)
     settings = {name: getattr(flags, name) for name in SETTINGS}
     settings["examples"] = hashlib.sha256(repr(data).encode()).hexdigest()
+    known = {"program": "name_languages", "labels": list(model.labels), "settings": settings}
+    known |= {name: getattr(flags, name) for name in ("recipe", "alphabet", "layer", "hidden", "members", "seed")}
     done: dict[str, Any] = {"epoch": 0, "rows": [], "seconds": 0.0}
     done = begin_run(files, flags.resume, model, optimizer, settings, done)
     checkpoint, history_file, weights, _, _ = files
     history = History(history_file, done["rows"])
+    if history.rows:  # a kill may have come after the weights of an epoch were saved, and before the checkpoint was
+        saved = metadata_of(weights, "name_languages", settings=dict, best_epoch=int)
+        if saved["settings"] != settings or saved["best_epoch"] not in (best_epoch(history), done["epoch"] + 1):
+            raise ScratchError(f"{weights}: not of the run in {checkpoint}, which needs the weights of its best epoch")
     print(
         f"{len(learn)} names of {len(data)} languages to learn from, {len(choose)} to choose by, {len(held_out)} held "
         f"out; a blind guess costs {math.log(len(data)):.3f} nats"
@@ -113,7 +123,7 @@ def command_train(arguments: list[str]) -> None:
             stop_unless_finite(row["loss"], model, f"epoch {epoch}")
             history.add(epoch=epoch, **row)
             if best_epoch(history) == epoch:
-                save_weights(model, weights)
+                save_weights(model, weights, known | {"best_epoch": epoch})
             done |= {"epoch": epoch, "rows": history.rows, "seconds": time.perf_counter() - started}
             save_checkpoint(checkpoint, model, optimizer, settings, done)
     except KeyboardInterrupt:
@@ -123,12 +133,10 @@ def command_train(arguments: list[str]) -> None:
     confusion = confusions(model, held_out)
     figures = {
         "accuracy": accuracy(confusion), "mean_recall": mean_recall(confusion), "recipe": flags.recipe,
-        "layer": flags.layer, "hidden": flags.hidden, "members": flags.members, "epochs": done["epoch"],
-        "loss": history.column("loss")[-1], "best_epoch": best_epoch(history), "seed": flags.seed,
+        "epochs": done["epoch"], "loss": history.column("loss")[-1], "best_epoch": best_epoch(history),
         "num_learned": len(learn), "num_held_out": len(held_out), "seconds": done["seconds"],
         "command": program.command_line("examples/name_languages.py", ["train", *arguments]),
     }
-    known = {"program": "name_languages", "labels": list(model.labels), "alphabet": model.alphabet}
     save_weights(model, weights, known | figures)
     program.write_report(flags.report, figures)
     draw(model, learn, confusion, history, flags)
@@ -169,29 +177,38 @@ def draw(
 def train_flags(arguments: list[str]) -> Namespace:
     parser = program.Parser("Train a network on names.", prog="name_languages.py train")
     parser.add_argument("--recipe", choices=RECIPES, default="best", help="best (the default), or the tutorial's own")
-    parser.add_argument("--layer", choices=LAYERS, default="gru", help="best: the recurrent layers (default: gru)")
+    parser.add_argument("--layer", choices=LAYERS, help="best: the recurrent layers (default: gru)")
     parser.add_argument("--hidden", type=program.positive, metavar="N", help="their size (default: 128)")
     parser.add_argument(
-        "--members", type=program.positive, default=3, metavar="N",
+        "--members", type=program.positive, metavar="N",
         help="best: how many networks are averaged (default: 3)",
     )
     parser.add_argument(
-        "--balance", type=program.rate, default=0.65, metavar="B",
+        "--balance", type=program.rate, metavar="B",
         help="best: 0: languages as often as in the data; 1: all alike, however rare (default: 0.65)",
     )
     parser.add_argument("--alphabet", default=ALPHABET, help="the letters to know (default: %(default)r)")
     parser.common(
-        data=None, out=Path("runs/name_languages"), epochs=None, lr=None, batch_size=64, patience=None, seed=0,
+        data=None, out=Path("runs/name_languages"), epochs=None, lr=None, batch_size=None, patience=None, seed=0,
         device=None, resume=False, report=None, plot=None, smoke=False,
     )
     flags = parser.parse_args(arguments)
-    for name, value in RECIPES[flags.recipe].items():
+    defaults = RECIPES[flags.recipe] | BEST_ONLY
+    if flags.recipe == "tutorial":
+        if given := [name for name in BEST_ONLY if getattr(flags, name) is not None]:
+            raise ScratchError(f"--{given[0].replace('_', '-')} is not for the tutorial's recipe")
+        defaults |= {"layer": "linear", "members": 1, "balance": 0.0, "batch_size": 1, "patience": 1}
+    for name, value in defaults.items():
         if getattr(flags, name) is None:
             setattr(flags, name, value)
     if flags.smoke:
-        flags.epochs, flags.patience, flags.hidden, flags.batch_size = min(flags.epochs, 10), 10, 16, 4
-    if len(set(flags.alphabet)) < max(len(flags.alphabet), 1):
-        raise ScratchError("--alphabet: expected letters, each of them once")
+        flags.epochs, flags.patience, flags.hidden = min(flags.epochs, 10), 10, 16
+        flags.batch_size, flags.members = min(flags.batch_size, 4), min(flags.members, 3)
+    if flags.balance > 1:
+        raise ScratchError(f"--balance: expected a number from 0 to 1, got {flags.balance:g}")
+    flags.alphabet = "".join(dict.fromkeys(without_accents(flags.alphabet)))  # as the names will be
+    if not flags.alphabet:
+        raise ScratchError("--alphabet: expected letters")
     return flags
 
 
@@ -207,7 +224,8 @@ def load(path: Path) -> NameReader:
     shapes = read_shapes(path).values()
     largest = max([len(shapes), *(size for shape in shapes for size in shape)])
     sizes = hidden, members, len(labels), len(alphabet)
-    right = recipe in RECIPES and layer in LAYERS and min(sizes) > 0 and max(sizes) <= largest
+    right = recipe in RECIPES and (layer in LAYERS or recipe == "tutorial")
+    right = right and min(sizes) > 0 and max(sizes) <= largest
     if not right or not all(isinstance(label, str) for label in labels):
         raise ScratchError(f"{path}: its metadata do not fit its network")
     model = build(recipe, alphabet, labels, hidden, layer, members)
@@ -223,11 +241,18 @@ def command_predict(arguments: list[str]) -> None:
     flags = parser.parse_args(arguments)
     program.begin(flags)
     model = load(flags.weights)
-    names = [check(name, model.alphabet) for name in flags.names or lines_of_stdin()]
+    names, refused = [], []
+    for name in flags.names or lines_of_stdin():
+        try:
+            names.append(check(name, model.alphabet))
+        except ScratchError as error:
+            refused.append(str(error))
     for name, guesses in zip(names, predict(model, names, flags.top), strict=True):
         print(f"\n> {program.one_line(name)}")
         for log_p, label in guesses:
             print(f"({log_p:.2f}) {label}")
+    if refused:  # after the others have their answers
+        raise ScratchError("; ".join(refused))
 
 
 def lines_of_stdin() -> list[str]:
@@ -246,10 +271,10 @@ def command_evaluate(arguments: list[str]) -> None:
     parser.common(data=None, weights=WEIGHTS, device=None, report=None, plot=None)
     flags = parser.parse_args(arguments)
     program.begin(flags)
-    program.writable_file(flags.plot, flags.weights)
-    program.writable_file(flags.report, flags.weights, flags.plot)
-    model = load(flags.weights)
-    data = read_labelled_lines(find("names", flags.data))
+    model, folder = load(flags.weights), find("names", flags.data)
+    program.writable_file(flags.plot, flags.weights, folder)
+    program.writable_file(flags.report, flags.weights, flags.plot, folder)
+    data = read_labelled_lines(folder)
     if tuple(data) != model.labels:
         raise ScratchError(f"{flags.weights}: knows {', '.join(model.labels)}; the data are of {', '.join(data)}")
     *_, held_out = split(data)

@@ -134,10 +134,14 @@ def writable(folder: str | Path) -> Path:
 
 
 def writable_file(path: Path | None, *others: Path | None) -> None:
-    """Raise ScratchError unless `path`, if there is one, can be written later without loss of one of the `others`."""
+    """Raise ScratchError unless `path`, if there is one, can be written later without loss of one of the `others`.
+
+    Where one of those is a folder, of data, nothing may be written into it.
+    """
     if path is None:
         return
-    if path.resolve() in [other.resolve() for other in others if other is not None]:
+    taken = [other.resolve() for other in others if other is not None]
+    if path.resolve() in taken or path.resolve().parent in taken:
         raise ScratchError(f"{path}: is needed for something else; choose another name")
     if not path.name or (path.exists() and not path.is_file()):
         raise ScratchError(f"{str(path)!r}: not the name of a plain file to write to")

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import random
+import shutil
 import signal
 import subprocess
 
@@ -188,6 +189,9 @@ def test_predicting(tmp_path):
     assert [line.split()[1] for line in firsts] == ["Japanese", "Polish"]
     assert run("predict", cwd=tmp_path, input="Satoshi\r\n\nŚlusàrski")[1] == out
     assert run("predict", "--top", 99, "Satoshi", cwd=tmp_path)[1].count("(") == 18
+    assert run("predict", " Satoshi ", cwd=tmp_path)[1].splitlines()[2:] == out.splitlines()[2:5]
+    code, some, err = run("predict", "Satoshi", "王", "Ślusàrski", "12", cwd=tmp_path)
+    assert (code, some) == (2, out) and "'王' has no letter" in err and "'12' has no letter" in err
     code, out, _ = run("predict", "A\x1b[31m<b>", cwd=tmp_path)
     assert code == 0 and "> A\\x1b[31m<b>" in out
     assert "no letter that the network knows" in refused("predict", "12345", cwd=tmp_path)
@@ -208,7 +212,7 @@ def folder_of(tmp_path, **files):
 
 
 def test_ones_own_data(tmp_path):
-    greek, upper = "αβγδεζηθικλμ", "abcdefghijkl"
+    greek, upper = "άβγδεζηθικλμ", "abcdefghijkl"  # the first has an accent, in the names and in the alphabet
     names = {label: "\n".join(a + b for a in letters for b in letters) for label, letters in
              (("zeta", greek), ("alpha", upper))}
     folder = folder_of(tmp_path, **names)
@@ -231,7 +235,13 @@ def test_bad_data(tmp_path, monkeypatch):
     assert "Greek.txt: is empty" in refused(*flags, folder_of(tmp_path, Greek=b"\n \n"), cwd=tmp_path)
     assert "Greek.txt: not UTF-8 (byte 1)" in refused(*flags, folder_of(tmp_path, Greek=b"A\xe9"), cwd=tmp_path)
     assert "expected a folder" in refused(*flags, tmp_path / "data" / "Greek.txt", cwd=tmp_path)
-    assert "each of them once" in refused("train", "--alphabet", "aa", cwd=tmp_path)
+    assert "--alphabet: expected letters" in refused("train", "--alphabet", "", cwd=tmp_path)
+    assert "--balance: expected a number from 0 to 1" in refused("train", "--balance", 2, cwd=tmp_path)
+    assert "--members is not for" in refused("train", "--recipe", "tutorial", "--members", 2, cwd=tmp_path)
+    folder = folder_of(tmp_path, Czech="x" * 201, Greek="Kouros\n")
+    assert "has 201 characters" in refused(*flags, folder, cwd=tmp_path)
+    message = refused("evaluate", "--data", folder, "--report", folder / "Greek.txt", cwd=tmp_path)
+    assert "needed for something else" in message and (folder / "Greek.txt").read_text().startswith("Kouros")
 
 
 def test_bad_weights(tmp_path):
@@ -240,7 +250,8 @@ def test_bad_weights(tmp_path):
     arrays, metadata = read_arrays(ROOT / "weights" / "name_languages.npz")
     for change in (
         {"hidden": 9}, {"hidden": -1}, {"hidden": 10**9}, {"labels": ["a"]}, {"labels": [3] * 18}, {"alphabet": "abc"},
-        {"alphabet": 3}, {"layer": "rnn"}, {"recipe": "x"}, {"recipe": "tutorial"}, {"program": "company_names"},
+        {"alphabet": 3}, {"layer": "rnn"}, {"recipe": "x"}, {"recipe": "tutorial"}, {"members": 99}, {"members": 2},
+        {"program": "company_names"},
     ):
         write_arrays(tmp_path / "changed.npz", arrays, metadata | change)
         assert "changed.npz" in refused("predict", "--weights", "changed.npz", "Abe", cwd=tmp_path)
@@ -257,12 +268,16 @@ def test_a_killed_run_goes_on_to_the_bit(recipe, tmp_path):
             break
     process.send_signal(signal.SIGKILL)
     process.communicate(timeout=60)
+    assert run("predict", "--weights", tmp_path / "killed" / "weights.npz", "Sato", cwd=tmp_path)[0] == 0
     code, _, err = run(*flags, "--out", "killed", "--resume", cwd=tmp_path)
     assert code == 0, err
     killed, expected = (weights(tmp_path / name / "weights.npz") for name in ("killed", "whole"))
     assert all(np.array_equal(killed[name], expected[name]) for name in expected)
     message = refused(*flags, "--out", "killed", "--resume", "--lr", 0.1, cwd=tmp_path)
     assert f"lr = {RECIPES[recipe]['lr']}, not 0.1" in message
+    assert run("train", "--smoke", "--recipe", recipe, "--out", "other", cwd=tmp_path)[0] == 0
+    shutil.copy(tmp_path / "other" / "weights.npz", tmp_path / "killed")
+    assert "not of the run in" in refused(*flags, "--out", "killed", "--resume", cwd=tmp_path)
 
 
 # The weights that come with it ----------------------------------------------------------------------------------

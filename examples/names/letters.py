@@ -21,14 +21,14 @@ Example = tuple[str, int]  # a name, and the number of its language
 
 def encode(name: str, alphabet: str) -> list[int]:
     """The number of each letter, its accent left out; -1 for one that is not in the alphabet."""
-    return [alphabet.find(letter) for letter in without_accents(name)]
+    return [alphabet.find(letter) for letter in without_accents(name.strip())]
 
 
 def as_batch(names: Sequence[str], alphabet: str) -> tuple[Array, Array | None]:
     """One-hot rows (N, T, len(alphabet)), and their mask (N, T), or None where all names are of one length.
 
-    An unknown letter is a row of zeros. (The tutorial takes the -1 of `find` for an index, and so lights the last
-    letter of the alphabet.)
+    An unknown letter is a row of zeros. (In the tutorial, names to learn from lose such letters; and when it predicts,
+    it takes the -1 of `find` for an index, and so lights the last letter of the alphabet.)
     """
     ids, mask = padded([encode(name, alphabet) for name in names])
     return one_hot(ids, len(alphabet)), None if mask.all() else to_device(mask)
@@ -38,7 +38,9 @@ def split(data: dict[str, list[str]]) -> tuple[list[Example], list[Example], lis
     """Examples to learn from, to choose by, and held out (a fifth), by a hash of the line: the same everywhere."""
     parts: tuple[list[Example], list[Example], list[Example]] = ([], [], [])
     for k, (label, names) in enumerate(data.items()):
-        for name in filter(without_accents, names):  # a line of nothing but accents is no name
+        for name in names:
+            if not 0 < len(without_accents(name.strip())) <= MAX_LENGTH:
+                raise ScratchError(f"{label}: {name[:20]!r}... has {len(name)} characters; expected 1 to {MAX_LENGTH}")
             number = int(hashlib.sha256(f"{label}/{name}".encode()).hexdigest(), 16)
             parts[2 if number % 5 == 0 else 1 if number // 5 % 15 == 0 else 0].append((name, k))
         if not parts[0] or parts[0][-1][1] != k:

@@ -49,7 +49,7 @@ class Batcher:
         self.waiting: asyncio.Queue[tuple[str, asyncio.Future]] = asyncio.Queue()
 
     async def ask(self, name: str) -> list[tuple[float, str]]:
-        """All languages for `name`, the likeliest first."""
+        """Every language for `name`, the likeliest first."""
         answer: asyncio.Future = asyncio.get_running_loop().create_future()
         self.waiting.put_nowait((name, answer))
         return await answer
@@ -120,5 +120,5 @@ def serve(model: NameReader, port: int) -> None:
     except (OSError, OverflowError) as error:
         raise ScratchError(f"port {port} cannot be used ({error}); choose another with --port") from None
     print(f"http://localhost:{port}/ is the page, http://localhost:{port}/Satoshi an answer; Ctrl-C ends", flush=True)
-    config = uvicorn.Config(make_app(model), log_level="warning", access_log=False)
+    config = uvicorn.Config(make_app(model), log_config=None, access_log=False)
     uvicorn.Server(config).run(sockets=[listener])
