@@ -2,18 +2,24 @@
 
     for batch in batches(names, 64, length=len):     # 64 names of about the same length
         ids, mask = padded([vocab.encode(name) for name in batch])       # (64, T), (64, T)
+    for letters, next_letters in streams(text_ids, 64, 30):              # (64, 30), (64, 30)
 
 The rows of an array are of one length, so shorter sequences are filled up, and a mask says where they are real.
 Padding costs as much as what is real; so sequences of about one length are put into the same batch.
+
+A long text is cut otherwise: into as many streams as a batch has rows, which are read side by side, a piece at a time.
+Row n of each batch goes on where row n of the last one stopped, so that a stateful layer can carry its state over.
 
 Read next: `backend.py`.
 """
 
 import random
 from collections.abc import Callable, Iterator, Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy
+
+from scratch.backend import ScratchError
 
 Item = TypeVar("Item")
 _BATCHES_IN_A_POOL = 32  # enough for like lengths to find each other, and few enough to keep batches mixed
@@ -49,3 +55,18 @@ def padded(rows: Sequence[Sequence[int]], fill: int = -1) -> tuple[numpy.ndarray
     ids = numpy.full(mask.shape, fill, dtype=numpy.int64)
     ids[mask] = [k for row in rows for k in row]
     return ids, mask
+
+
+def streams(ids: Any, batch_size: int, num_steps: int) -> Iterator[tuple[Any, Any]]:
+    """A text, `batch_size` streams of it side by side, `num_steps` at a time: (ids, next ids), each (N, T).
+
+    Of each stream the last piece may be shorter; fewer than `batch_size` ids at the end of the text are left over.
+    Both arrays are views of `ids`, an array on the host or the device, or a memory map: nothing is copied.
+    Raises: ScratchError when there are not more ids than streams.
+    """
+    length = (len(ids) - 1) // batch_size
+    if length < 1:
+        raise ScratchError(f"streams: {len(ids)} ids are too few for {batch_size} streams; make the batch smaller")
+    now, following = (ids[start : start + batch_size * length].reshape(batch_size, length) for start in (0, 1))
+    for start in range(0, length, num_steps):
+        yield now[:, start : start + num_steps], following[:, start : start + num_steps]

@@ -30,6 +30,13 @@ class Source(NamedTuple):
 
 
 SOURCES = {
+    # "Tiny Shakespeare", as Karpathy's char-rnn has it.
+    "shakespeare": Source(
+        "https://raw.githubusercontent.com/karpathy/char-rnn/6f9487a6fe5b420b7ca9afb0d7c078e37c1d1b4e/data/"
+        "tinyshakespeare/",
+        {"input.txt": "86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed"},
+        "download input.txt from https://github.com/karpathy/char-rnn/tree/master/data/tinyshakespeare and give it",
+    ),
     # The PyTorch tutorial's names, as its first author published them. (The tutorial's own data.zip has no published
     # checksum; a later state of the same files has 24 names less.)
     "names": Source(

@@ -15,7 +15,7 @@ from programs import DATA
 
 from scratch import datasets
 from scratch.backend import ScratchError
-from scratch.batching import batches, padded
+from scratch.batching import batches, padded, streams
 from scratch.datasets import Source, find
 from scratch.scores import accuracy, count_confusions, mean_recall, per_class, shares, table
 from scratch.text import without_accents
@@ -40,6 +40,20 @@ def test_batches_are_of_like_lengths_in_random_order():
     once = list(batches(items, 20, len))
     random.seed(1)
     assert once == list(batches(items, 20, len)) != list(batches(items, 20, len))
+
+
+@given(length=st.integers(2, 90), size=st.integers(1, 7), steps=st.integers(1, 9))
+def test_the_text_can_be_read_back_from_its_streams(length, size, steps):
+    text = np.arange(length)
+    if length <= size:
+        with pytest.raises(ScratchError, match="make the batch smaller"):
+            list(streams(text, size, steps))
+        return
+    pieces = list(streams(text, size, steps))
+    assert all(np.array_equal(next_ids, ids + 1) and np.shares_memory(ids, text) for ids, next_ids in pieces)
+    assert all(ids.shape[1] == steps for ids, _ in pieces[:-1])
+    whole = np.concatenate([ids for ids, _ in pieces], axis=1)  # row n of each batch goes on with row n of the last
+    assert np.array_equal(whole.ravel(), text[: whole.size]) and length - 1 - size < whole.size <= length - 1
 
 
 @given(st.lists(st.lists(st.integers(0, 9), max_size=5), max_size=6))
