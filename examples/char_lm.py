@@ -171,7 +171,7 @@ def command_train(arguments: list[str]) -> None:
                 f"bits, perplexity {math.exp(validation):.2f} (chance {chance:.3f}, {vocab.size})", flush=True,
             )
             if validation == min(history.column("validation")):
-                save_weights(model, weights, known | {"epoch": epoch})
+                save_weights(model, weights, known | {"best_epoch": epoch})
             done |= {"epoch": epoch, "rows": history.rows, "seconds": time.perf_counter() - started}
             save_checkpoint(checkpoint, model, optimizer, settings, done)
     except KeyboardInterrupt:
@@ -180,10 +180,10 @@ def command_train(arguments: list[str]) -> None:
     metadata = load_weights(model, weights)  # of the best epoch, which need not be the last
     figures = {
         "nats_per_character": nats(model, held_out), "train_loss": history.column("loss")[-1], "chance": chance,
-        "epochs": done["epoch"], "best_epoch": metadata["epoch"], "seed": flags.seed, "seconds": done["seconds"],
+        "epochs": done["epoch"], "best_epoch": metadata["best_epoch"], "seed": flags.seed, "seconds": done["seconds"],
         "command": program.command_line("examples/char_lm.py", ["train", *arguments]),
     }
-    save_weights(model, weights, known | figures | {"epoch": metadata["epoch"]})
+    save_weights(model, weights, known | figures)
     program.write_report(flags.report, figures)
     lines = {"training": history.column("loss"), "validation": history.column("validation")}
     curve(flags.plot, lines, "epoch", "loss (nats per character)", "Learning a text", {"chance": chance})

@@ -42,10 +42,16 @@ from scratch.weights import load_weights, metadata_of, save_weights
 FILES = ("checkpoint.npz", "history.jsonl", "weights.npz", "confusion.png", "loss.png")
 WEIGHTS = Path(__file__).resolve().parent.parent / "weights" / "name_languages.npz"
 RECIPES: dict[str, dict[str, Any]] = {
-    "best": {"epochs": 30, "lr": 0.004, "hidden": 128},
-    "tutorial": {"epochs": 100, "lr": 0.005, "hidden": 128},  # an epoch is 1,000 names
+    "best": {
+        "epochs": 30, "lr": 0.004, "hidden": 128, "layer": "gru", "members": 3, "balance": 0.65, "batch_size": 64,
+        "patience": 10,
+    },
+    "tutorial": {  # an epoch is 1,000 names
+        "epochs": 100, "lr": 0.005, "hidden": 128, "layer": "linear", "members": 1, "balance": 0.0, "batch_size": 1,
+        "patience": 1,
+    },
 }
-BEST_ONLY = {"layer": "gru", "members": 3, "balance": 0.65, "batch_size": 64, "patience": 10}
+FIXED = ("layer", "members", "balance", "batch_size", "patience")  # in the tutorial's recipe
 SETTINGS = (
     "recipe", "layer", "hidden", "members", "lr", "epochs", "batch_size", "balance", "patience", "alphabet", "seed",
 )
@@ -193,12 +199,10 @@ def train_flags(arguments: list[str]) -> Namespace:
         device=None, resume=False, report=None, plot=None, smoke=False,
     )
     flags = parser.parse_args(arguments)
-    defaults = RECIPES[flags.recipe] | BEST_ONLY
-    if flags.recipe == "tutorial":
-        if given := [name for name in BEST_ONLY if getattr(flags, name) is not None]:
-            raise ScratchError(f"--{given[0].replace('_', '-')} is not for the tutorial's recipe")
-        defaults |= {"layer": "linear", "members": 1, "balance": 0.0, "batch_size": 1, "patience": 1}
-    for name, value in defaults.items():
+    given = [name for name in FIXED if getattr(flags, name) is not None]
+    if flags.recipe == "tutorial" and given:
+        raise ScratchError(f"--{given[0].replace('_', '-')} is not for the tutorial's recipe")
+    for name, value in RECIPES[flags.recipe].items():
         if getattr(flags, name) is None:
             setattr(flags, name, value)
     if flags.smoke:

@@ -1,10 +1,7 @@
 """The company names for both of their workloads: the data, and our network."""
 
 import random
-import sys
-from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[3] / "examples"))
 import company_names as program
 
 from scratch.losses import SoftmaxCrossEntropy

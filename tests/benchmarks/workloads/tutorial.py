@@ -1,10 +1,7 @@
 """The network of the names tutorial: one name of seven letters a step, plain gradient descent."""
 
 import random
-import sys
-from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[3] / "examples"))
 from names.letters import ALPHABET, as_batch
 from names.networks import TutorialNetwork
 from names.training import learn_name
