@@ -14,7 +14,7 @@ extras = {
     "cuda13": ["cupy-cuda13x>=13.6"],
     "data": ["pooch[progress]>=1.8"],
     "serve": ["fastapi>=0.110", "fastapi-offline>=1.7", "uvicorn[standard]>=0.30"],
-    "bench": ["torch>=2.6", "threadpoolctl>=3"],
+    "bench": ["torch>=2.6"],
 }
 tools = ["pytest>=8", "hypothesis>=6", "ruff==0.17.6", "mypy==2.4.1"]
 extras["test"] = tools + extras["data"] + extras["serve"]
@@ -29,7 +29,7 @@ setup(
     python_requires=">=3.10",
     packages=["scratch"],
     package_data={"scratch": ["py.typed"]},
-    install_requires=["numpy>=1.26", "tqdm>=4.60", "matplotlib>=3.7"],
+    install_requires=["numpy>=1.26", "tqdm>=4.60", "matplotlib>=3.7", "threadpoolctl>=3"],
     extras_require=extras,
     classifiers=[
         "Intended Audience :: Education",

@@ -30,9 +30,10 @@ from scratch.dense import Linear
 from scratch.files import read_shapes
 from scratch.functions import sample_from, softmax
 from scratch.history import History, progress, stop_unless_finite
-from scratch.layer import Sequential, evaluating
+from scratch.layer import Layer, Sequential, evaluating
 from scratch.losses import SoftmaxCrossEntropy
 from scratch.optimizers import Adam, cosine_decay
+from scratch.parallel import in_threads
 from scratch.plots import curve
 from scratch.recurrent import LSTM
 from scratch.regular import Dropout
@@ -65,8 +66,8 @@ def build(vocab_size: int, hidden_dim: int, num_layers: int, dropout: float = 0.
     return Sequential([*layers, Linear(hidden_dim, vocab_size)])
 
 
-def reset(model: Sequential) -> None:
-    for layer in model.layers:
+def reset(model: Layer) -> None:
+    for layer in model.all_layers():
         if isinstance(layer, LSTM):
             layer.reset_hidden_state()
 
@@ -136,7 +137,7 @@ def command_train(arguments: list[str]) -> None:
     vocab = Vocabulary(sorted(set(text)))
     learn, choose, held_out = (numpy.array(vocab.encode(part), dtype=numpy.int32) for part in split(text))
     model, loss = build(vocab.size, flags.hidden, flags.layers, flags.dropout), SoftmaxCrossEntropy()
-    optimizer = Adam(flags.lr, clip_norm=1.0)
+    optimizer, parallel = Adam(flags.lr, clip_norm=1.0), in_threads(model, flags.threads, flags.batch_size)
     settings = {name: getattr(flags, name) for name in SETTINGS}
     settings["text"] = hashlib.sha256(text.encode()).hexdigest()
     done: dict[str, Any] = {"epoch": 0, "rows": [], "seconds": 0.0}
@@ -154,14 +155,14 @@ def command_train(arguments: list[str]) -> None:
     try:
         for epoch in range(done["epoch"] + 1, flags.epochs + 1):
             total = 0.0
-            reset(model)
+            reset(parallel)
             for k, (letters, next_letters) in enumerate(progress(steps, f"epoch {epoch}")):
                 optimizer.lr = flags.lr * cosine_decay((epoch - 1) * len(steps) + k, flags.epochs * len(steps))
                 letters, next_letters = to_device(letters), to_device(next_letters)
-                predicted = model.forward(letters)
+                predicted = parallel.forward(letters)
                 total += loss.loss(predicted, next_letters)
                 gradient = loss.gradient(predicted, next_letters)
-                model.backward(gradient)
+                parallel.backward(gradient)
                 optimizer.step(model)
             mean = stop_unless_finite(total / len(steps), model, f"epoch {epoch}")
             validation = nats(model, choose, num_streams=min(16, len(choose) - 1))
@@ -201,8 +202,8 @@ def train_flags(arguments: list[str]) -> Namespace:
     parser.add_argument("--sequence", **size, default=50, help="how many steps a piece of text has (default: 50)")
     parser.add_argument("--dropout", type=program.rate, default=0.2, metavar="P", help="after each LSTM (default: 0.2)")
     parser.common(
-        data=None, out=Path("runs/char_lm"), epochs=10, batch_size=64, lr=0.004, seed=0, device=None, resume=False,
-        report=None, plot=None, smoke=False,
+        data=None, out=Path("runs/char_lm"), epochs=10, batch_size=64, lr=0.004, seed=0, device=None, threads=None,
+        resume=False, report=None, plot=None, smoke=False,
     )
     flags = parser.parse_args(arguments)
     if flags.smoke:

@@ -18,6 +18,8 @@ Read next: `functions.py`.
 
 import math
 import random
+from contextvars import ContextVar
+from typing import Any
 
 import numpy
 
@@ -26,9 +28,12 @@ from scratch.backend import Array, ScratchError, float_type, to_device, xp
 INITS = ("normal", "uniform", "xavier", "he", "orthogonal")
 
 
+chance: ContextVar[Any] = ContextVar("chance", default=random)  # a thread that shares a batch has its own
+
+
 def generator() -> numpy.random.Generator:
     """A generator of random arrays, seeded by the next 64 bits of Python's `random`."""
-    return numpy.random.Generator(numpy.random.SFC64(random.getrandbits(64)))
+    return numpy.random.Generator(numpy.random.SFC64(chance.get().getrandbits(64)))
 
 
 def random_tensor(*dims: int, init: str = "normal") -> Array:

@@ -166,13 +166,14 @@ class Layer:
         for parameter in self.parameters():
             parameter.grad.fill(0)
 
-    def sibling(self: AnyLayer) -> AnyLayer:
+    def sibling(self: AnyLayer, own_grad: bool = False) -> AnyLayer:
         """A layer with the same Parameter objects and a memory of its own: for a second place in a network.
 
         Both places add their gradients to the same `grad`, and an optimizer steps each Parameter once. torch7
-        called it a shared clone.
+        called it a shared clone. With `own_grad`, only the values are shared: for a second place in time, another
+        thread, whose gradients are added by whoever started it.
         """
-        shared = {id(parameter): parameter for parameter in self.parameters()}
+        shared = {id(p): Parameter(p.data, p.name) if own_grad else p for p in self.parameters()}
         twin = copy.deepcopy(self, shared)  # what is in the memo is not copied
         for layer in twin.all_layers():
             layer.forget()

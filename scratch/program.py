@@ -4,7 +4,7 @@
     parser.common(out="runs/names", epochs=300, seed=0)
     run(main)        # exit code 0; 2 with one line on stderr for bad input; 130 for Ctrl-C
 
-Read next: `examples/company_names.py`.
+Read next: `parallel.py`.
 """
 
 import argparse
@@ -53,6 +53,7 @@ _COMMON: dict[str, dict[str, Any]] = {
     "lr": {"type": rate, "metavar": "RATE", "help": "the learning rate"},
     "seed": {"type": int, "metavar": "N", "help": "the seed of all chance: the same seed, the same run"},
     "device": {"choices": DEVICES, "help": "where to compute (default: $SCRATCH_DEVICE, else cpu)"},
+    "threads": {"type": positive, "metavar": "N", "help": "how many threads share a batch (default: all cores)"},
     "resume": {"action": "store_true", "help": "go on from the checkpoint in --out"},
     "report": {"type": Path, "metavar": "FILE", "help": "write the run's figures to FILE as JSON"},
     "plot": {"type": Path, "metavar": "FILE", "help": "where the curve of the loss goes, as PNG"},

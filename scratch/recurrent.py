@@ -13,10 +13,10 @@ with a one-hot row is one of its columns, so it is looked up instead of computed
 
 The arguments of the methods below are, for one step of one row or of N (H is hidden_dim):
 
-    blocks            (..., num_blocks * H)  comes in as w x + b; what `gates` leaves there, `gates_backward` finds
-    recurrent         (..., num_gates * H)   u h
+    blocks            (num_blocks, ..., H)   comes in as w x + b; what `gates` leaves there, `gates_backward` finds
+    recurrent         (num_gates, ..., H)    u h
     previous, state   (num_states, ..., H)   the last state and the new one: hidden, and in an LSTM the cell
-    state_grad, grad                         the gradients of `state` and of `blocks`
+    state_grad, grad                         the gradients of `state` and of the blocks that w and u make
 
 Read next: `through_time.py`.
 """
@@ -24,6 +24,8 @@ Read next: `through_time.py`.
 from scratch.backend import Array, xp
 from scratch.functions import sigmoid
 from scratch.through_time import Recurrent
+
+_FLAT = 40.0  # e^40 is far from overflow, and 1 - 1 / (1 + e^40) is 1 in float64 too
 
 
 class SimpleRnn(Recurrent):
@@ -37,15 +39,15 @@ class SimpleRnn(Recurrent):
 
     def gates(self, blocks: Array, recurrent: Array, previous: Array, state: Array) -> None:
         blocks += recurrent
-        xp.tanh(blocks, out=state[0])
+        xp.tanh(blocks, out=state)
 
     def gates_slope(self, blocks: Array, state: Array, grad: Array) -> None:
         # tanh' is 1 - tanh^2.
-        xp.multiply(state[0], state[0], out=grad)
+        xp.multiply(state, state, out=grad)
         xp.subtract(1, grad, out=grad)
 
     def gates_backward(self, state_grad: Array, blocks: Array, previous: Array, state: Array, grad: Array) -> None:
-        grad *= state_grad[0]  # both products went into the same sum, so both get its gradient
+        grad *= state_grad  # both products went into the same sum, so both get its gradient
 
 
 class LSTM(Recurrent):
@@ -59,12 +61,12 @@ class LSTM(Recurrent):
     Source: Hochreiter and Schmidhuber 1997, https://doi.org/10.1162/neco.1997.9.8.1735; the forget gate is from
         Gers et al. 2000, and its bias starts at 1 (Jozefowicz et al. 2015), so that the cell at first remembers.
     Differs: the gates lie in the order i, f, o, g (PyTorch and Keras: i, f, g, o), so that one call squashes the
-        first three; one bias, where PyTorch has two.
+        first three; one bias, where PyTorch has two. Sums beyond 40 count as 40: there sigmoid and tanh are 1.
     """
 
     num_gates = 4
     num_states = 2
-    num_blocks = 4
+    num_blocks = 5  # the gates, and tanh(cell)
 
     def __init__(
         self, input_dim: int, hidden_dim: int, init: str = "xavier", stateful: bool = False,
@@ -74,35 +76,36 @@ class LSTM(Recurrent):
         self.b.data[hidden_dim : 2 * hidden_dim] = 1
 
     def gates(self, blocks: Array, recurrent: Array, previous: Array, state: Array) -> None:
-        H, (hidden, cell) = self.hidden_dim, state
-        blocks += recurrent
-        squashed = blocks[..., : 3 * H]
-        squashed *= 0.5  # sigmoid(z) = 0.5 tanh(0.5 z) + 0.5, so one tanh serves all four gates
-        xp.tanh(blocks, out=blocks)
-        squashed *= 0.5
-        squashed += 0.5
-        i, f, o, g = (blocks[..., k * H : (k + 1) * H] for k in range(4))
+        z, (i, f, o, g, tanh_cell), (hidden, cell) = blocks[:4], blocks, state
+        z += recurrent
+        # All four by one exp, which is faster than tanh: sigmoid(z) = 1 - 1 / (1 + e^z), tanh(z) = 2 sigmoid(2z) - 1.
+        g *= 2
+        xp.minimum(z, _FLAT, out=z)
+        xp.exp(z, out=z)
+        z += 1
+        xp.divide(-1, z, out=z)
+        g *= 2
+        z += 1
         xp.multiply(f, previous[1], out=cell)
-        cell += i * g
-        xp.tanh(cell, out=hidden)
-        hidden *= o
+        xp.multiply(i, g, out=tanh_cell)
+        cell += tanh_cell
+        xp.tanh(cell, out=tanh_cell)
+        xp.multiply(o, tanh_cell, out=hidden)
 
     def gates_backward(self, state_grad: Array, blocks: Array, previous: Array, state: Array, grad: Array) -> None:
-        H, (hidden_grad, cell_grad) = self.hidden_dim, state_grad
-        i, f, o, g = (blocks[..., k * H : (k + 1) * H] for k in range(4))
-        i_grad, f_grad, o_grad, g_grad = (grad[..., k * H : (k + 1) * H] for k in range(4))
-        tanh_cell = xp.tanh(state[1])
-        # hidden = o * tanh(cell): each factor's gradient is hidden's times the other factor.
+        (i, f, o, g, tanh_cell), (hidden_grad, cell_grad), (i_grad, f_grad, o_grad, g_grad) = blocks, state_grad, grad
+        # hidden = o * tanh(cell): each factor's gradient is hidden's times the other factor; tanh' is 1 - tanh^2.
         xp.multiply(hidden_grad, tanh_cell, out=o_grad)
+        hidden_grad *= o
         # The cell is used twice: here, and by the next step, whose share has come in already.
-        cell_grad += hidden_grad * o * (1 - tanh_cell * tanh_cell)
+        cell_grad += hidden_grad * (1 - tanh_cell * tanh_cell)
         # cell = f * previous cell + i * g: likewise.
         xp.multiply(cell_grad, g, out=i_grad)
         xp.multiply(cell_grad, previous[1], out=f_grad)
         xp.multiply(cell_grad, i, out=g_grad)
-        # Through the squashing: sigmoid' is s (1 - s), tanh' is 1 - g^2.
-        squashed = blocks[..., : 3 * H]
-        grad[..., : 3 * H] *= squashed * (1 - squashed)
+        # Through the squashing: sigmoid' is s (1 - s).
+        squashed = blocks[:3]
+        grad[:3] *= squashed * (1 - squashed)
         g_grad *= 1 - g * g
         cell_grad *= f  # what stayed of the previous cell
 
@@ -121,14 +124,15 @@ class GRU(Recurrent):
     """
 
     num_gates = 3
-    num_blocks = 4  # n, r, z, and u's part of n; w makes the first three, u adds to the last three
+    num_blocks = 4  # n, r, z, and u's part of n
+    first_u_block = 1  # w makes the first three, u adds to the last three
 
     def gates(self, blocks: Array, recurrent: Array, previous: Array, state: Array) -> None:
-        H = self.hidden_dim
-        blocks[..., H : 3 * H] += recurrent[..., : 2 * H]
-        blocks[..., 3 * H :] = recurrent[..., 2 * H :]
-        blocks[..., H : 3 * H] = sigmoid(blocks[..., H : 3 * H])
-        n, r, z, from_u = (blocks[..., k * H : (k + 1) * H] for k in range(4))
+        n, r, z, from_u = blocks
+        r_and_z = blocks[1:3]
+        r_and_z += recurrent[:2]
+        from_u[...] = recurrent[2]
+        r_and_z[...] = sigmoid(r_and_z)
         n += r * from_u
         xp.tanh(n, out=n)
         xp.subtract(previous[0], n, out=state[0])
@@ -136,9 +140,7 @@ class GRU(Recurrent):
         state[0] += n
 
     def gates_backward(self, state_grad: Array, blocks: Array, previous: Array, state: Array, grad: Array) -> Array:
-        H, hidden_grad = self.hidden_dim, state_grad[0]
-        n, r, z, from_u = (blocks[..., k * H : (k + 1) * H] for k in range(4))
-        n_grad, r_grad, z_grad, from_u_grad = (grad[..., k * H : (k + 1) * H] for k in range(4))
+        hidden_grad, (n, r, z, from_u), (n_grad, r_grad, z_grad, from_u_grad) = state_grad[0], blocks, grad
         # hidden = n + z * (previous - n): n reaches it with weight 1 - z, z with weight previous - n.
         n_grad[...] = hidden_grad * (1 - z) * (1 - n * n)
         z_grad[...] = hidden_grad * (previous[0] - n) * z * (1 - z)

@@ -10,6 +10,9 @@ inputs meet `w` in one product before the loop over time, and all steps' gradien
 after it; inside the loop there is only the product with `u` and the elementwise function f. That f, and its way
 back, is all that a layer of `recurrent.py` adds.
 
+A layer with several gates has the weights of each below those of the one before, and makes one product for each: so
+what belongs to a gate lies together, for all its steps and rows, and nothing has to be cut out of wider rows.
+
 Read next: `bidirectional.py`.
 """
 
@@ -49,6 +52,7 @@ class Recurrent(Layer):
     num_gates = 1
     num_states = 1  # hidden alone, or hidden and cell
     num_blocks = 1  # how many (..., hidden_dim) blocks `gates` keeps for `gates_backward`
+    first_u_block = 0  # w's products begin at block 0, u's at this one
     working = ("_memory", "_buffer", "_workspaces")
     _buffer: Array | None = None
     _workspaces: dict[tuple[int, int], SimpleNamespace] | None = None
@@ -84,6 +88,11 @@ class Recurrent(Layer):
 
     def gates_slope(self, blocks: Array, state: Array, grad: Array) -> None:
         """Begin `grad` with what needs no later step, for all steps at once; `gates_backward` goes on from it."""
+
+    def of_gates(self, weights: Array) -> list[Array]:
+        """The part of w, u or b, or of its gradient, that belongs to each gate."""
+        H = self.hidden_dim
+        return [weights[k * H : (k + 1) * H] for k in range(self.num_gates)]
 
     def gates_backward(
         self, state_grad: Array, blocks: Array, previous: Array, state: Array, grad: Array
@@ -123,26 +132,27 @@ class Recurrent(Layer):
     # One step, as in the book ----------------------------------------------------------------------------------
 
     def _forward_step(self, input: int | Array) -> Array:
-        H, w = self.hidden_dim, self.w.data
+        G, H, w = self.num_gates, self.hidden_dim, self.w.data
         previous = xp.zeros((self.num_states, H), dtype=w.dtype) if self.state is None else self.state
         expect(previous.ndim == 2, self, "the carried state of one row", previous, _RESET)
-        blocks = xp.empty(self.num_blocks * H, dtype=w.dtype)
+        blocks = xp.empty((self.num_blocks, H), dtype=w.dtype)
         projected = w[:, input] if isinstance(input, int) else w.dot(input)
-        xp.add(projected, self.b.data, out=blocks[: self.num_gates * H])
+        xp.add(projected, self.b.data, out=blocks[:G].reshape(G * H))
         self.state = xp.empty(previous.shape, dtype=w.dtype)
-        self.gates(blocks, self.u.data.dot(previous[0]), previous, self.state)
+        self.gates(blocks, self.u.data.dot(previous[0]).reshape(G, H), previous, self.state)
         self.remember((H,), self._backward_step, input, blocks, previous, self.state)
         return self.state[0].copy()
 
     def _backward_step(
         self, gradient: Array, input: int | Array, blocks: Array, previous: Array, state: Array
     ) -> Array | None:
+        G, H, first = self.num_gates, self.hidden_dim, self.first_u_block
         state_grad = xp.zeros(state.shape, dtype=state.dtype)
         state_grad[0] = gradient
-        grad = xp.empty(blocks.shape, dtype=blocks.dtype)
+        grad = xp.empty((first + G, H), dtype=blocks.dtype)
         self.gates_slope(blocks, state, grad)
         self.gates_backward(state_grad, blocks, previous, state, grad)
-        w_side, u_side = grad[: len(self.b.data)], grad[-len(self.b.data) :]
+        w_side, u_side = grad[:G].reshape(G * H), grad[first:].reshape(G * H)
         # Linear's backward, twice: w met the input, u met the previous hidden state.
         self.b.grad += w_side
         self.u.grad += u_side[:, None].dot(previous[:1])
@@ -157,15 +167,21 @@ class Recurrent(Layer):
     def _forward_sequences(self, input: Array, mask: Array | None) -> Array:
         (N, T), H = input.shape[:2], self.hidden_dim
         first_state, work = self._first_state(N), self._workspace(T, N)
-        rows = self._project(input.swapaxes(0, 1), work.blocks[:, : len(self.b.data)])
+        rows = self._project(input.swapaxes(0, 1), work.blocks.reshape(self.num_blocks, T * N, H))
         work.states[:, 0] = first_state
         real = None if mask is None else mask.T[:, :, None]
         # Names of their own, since in a batch of one each look-up in the loop is felt. hidden[t] and state[t] are
         # from before step t, and so the formula's hidden[t-1]: place 0 holds the first state.
         hidden, state, block, recurrent, gates = work.hidden, work.state, work.block, work.recurrent, self.gates
-        u_transposed = self.u.data.T
+        if one_gate := self.num_gates == 1:
+            u_transposed, recurrent = self.u.data.T, recurrent[0]
+        else:  # a copy, for it makes each of the many products faster
+            u_transposed = xp.ascontiguousarray(self.u.data.reshape(-1, H, H).swapaxes(1, 2))
         for t in range(T):
-            hidden[t].dot(u_transposed, recurrent)
+            if one_gate:  # the same, and less than half the time where there is little to do
+                hidden[t].dot(u_transposed, recurrent)
+            else:
+                xp.matmul(hidden[t], u_transposed, out=recurrent)
             gates(block[t], recurrent, state[t], state[t + 1])
             if real is not None:
                 state[t + 1][...] = xp.where(real[t], state[t + 1], state[t])
@@ -181,10 +197,13 @@ class Recurrent(Layer):
     def _backward_sequences(
         self, gradient: Array, rows: Array, work: SimpleNamespace, real: Array | None
     ) -> Array | None:
-        H, (T, N) = self.hidden_dim, work.shape
-        grad, state_grad, state, u = work.grad, work.state_grad, work.state, self.u.data
-        block, block_grad, u_side, gates_backward = work.block, work.block_grad, work.u_side, self.gates_backward
-        self.gates_slope(work.blocks, work.states[:, 1:].reshape(self.num_states, T * N, H), grad)
+        (G, H), (T, N) = (self.num_gates, self.hidden_dim), work.shape
+        grad, state_grad, state, gates_backward = work.grad, work.state_grad, work.state, self.gates_backward
+        block, block_grad, u_side = work.block, work.block_grad, work.u_side
+        u, one_gate, products = self.u.data.reshape(G, H, H), G == 1, work.recurrent
+        if one_gate:
+            u = u[0]
+        self.gates_slope(work.blocks, work.states[:, 1:], grad)
         state_grad.fill(0)
         hidden_grad = state_grad[0]
         each_step = self.return_sequences
@@ -199,36 +218,47 @@ class Recurrent(Layer):
                 past_gates = xp.where(real[t], 0, state_grad)
                 state_grad -= past_gates
             past_u = gates_backward(state_grad, block[t], state[t], state[t + 1], block_grad[t])
-            # recurrent[o] was the sum of hidden[t-1][h] * u[o, h]; so hidden[t-1][h] collects u_side[o] * u[o, h].
-            u_side[t].dot(u, hidden_grad)
+            # Each gate's product with u, at o, was the sum of hidden[t-1][h] * u[o, h]; so hidden[t-1][h] collects
+            # u_side[o] * u[o, h] over the o of all gates.
+            if one_gate:
+                u_side[t].dot(u, hidden_grad)
+            else:
+                xp.matmul(u_side[t], u, out=products)
+                products.sum(axis=0, out=hidden_grad)
             if past_u is not None:
                 hidden_grad += past_u
             if real is not None:
                 state_grad += past_gates
-        # Every step used the same weights, so each gradient is a sum over all T * N rows: one product.
-        w_side = grad[:, : len(u)]
-        self.b.grad += w_side.sum(axis=0)
-        self.u.grad += grad[:, -len(u) :].T.dot(work.states[0, :-1].reshape(T * N, H))
-        if rows.ndim == 1:
-            add_at(self.w.grad.T, rows, w_side)
+        # Every step used the same weights, so each gradient is a sum over all T * N rows: one product for each gate.
+        w_sides = grad[:G].reshape(G, T * N, H)
+        before = work.states[0, :-1].reshape(T * N, H)
+        for side, u_grad in zip(grad[-G:].reshape(G, T * N, H), self.of_gates(self.u.grad), strict=True):
+            u_grad += side.T.dot(before)
+        for side, w_grad, b_grad in zip(w_sides, self.of_gates(self.w.grad), self.of_gates(self.b.grad), strict=True):
+            b_grad += side.sum(axis=0)
+            if rows.ndim == 1:
+                add_at(w_grad.T, rows, side)
+            else:
+                w_grad += side.T.dot(rows)
+        if rows.ndim == 1 or not self.input_gradient:
             return None
-        self.w.grad += w_side.T.dot(rows)
-        if not self.input_gradient:
-            return None
-        return w_side.dot(self.w.data).reshape(T, N, self.input_dim).swapaxes(0, 1)
+        first_w, *other_w = self.of_gates(self.w.data)
+        input_grad = w_sides[0].dot(first_w)
+        for side, w in zip(w_sides[1:], other_w, strict=True):
+            input_grad += side.dot(w)
+        return input_grad.reshape(T, N, self.input_dim).swapaxes(0, 1)
 
-    def _project(self, input: Array, out: Array) -> Array:
-        """Write w x + b for all steps into `out`; return the inputs as rows, or the ids in a row."""
-        if input.ndim == 2:
-            ids = input.reshape(-1)
-            # With more ids than there are columns, each is read many times, and pays for being laid in a row first.
-            columns = self.w.data.T if len(ids) < self.input_dim else xp.ascontiguousarray(self.w.data.T)
-            out[...] = columns[ids]
-            out += self.b.data
-            return ids
-        rows = input.reshape(-1, self.input_dim)
-        xp.matmul(rows, self.w.data.T, out=out)
-        out += self.b.data
+    def _project(self, input: Array, blocks: Array) -> Array:
+        """Write each gate's w x + b for all steps into its block; return the inputs as rows, or the ids in a row."""
+        rows = input.reshape(-1) if input.ndim == 2 else input.reshape(-1, self.input_dim)
+        for w, b, block in zip(self.of_gates(self.w.data), self.of_gates(self.b.data), blocks, strict=False):
+            if rows.ndim == 2:
+                xp.matmul(rows, w.T, out=block)
+                block += b
+            elif len(rows) < self.input_dim:
+                xp.add(w.T[rows], b, out=block)
+            else:  # each column is read many times, and pays for being laid in a row first, with its bias
+                block[...] = (w.T + b)[rows]
         return rows
 
     def _first_state(self, N: int) -> Array | float:
@@ -250,7 +280,8 @@ class Recurrent(Layer):
             if len(self._workspaces) == _MAX_SHAPES:
                 self._workspaces.clear()
             H, S, G, B = self.hidden_dim, self.num_states, self.num_gates, self.num_blocks
-            shapes = [(T * N, B * H), (S, T + 1, N, H), (N, G * H), (T * N, B * H), (S, N, H)]
+            first = self.first_u_block
+            shapes = [(B, T, N, H), (S, T + 1, N, H), (G, N, H), (first + G, T, N, H), (S, N, H)]
             sizes = [math.prod(shape) for shape in shapes]
             if sum(sizes) > self._buffer.size:
                 self._workspaces.clear()  # else they would keep the old buffer alive
@@ -260,11 +291,10 @@ class Recurrent(Layer):
                 self._buffer[end - size : end].reshape(shape)
                 for end, size, shape in zip(ends, sizes, shapes, strict=True)
             )
-            block_grad = list(grad.reshape(T, N, B * H))
             self._workspaces[T, N] = SimpleNamespace(
                 shape=(T, N), blocks=blocks, states=states, recurrent=recurrent, grad=grad, state_grad=state_grad,
-                block=list(blocks.reshape(T, N, B * H)), hidden=list(states[0]),
-                state=[states[:, t] for t in range(T + 1)],
-                block_grad=block_grad, u_side=[step[:, -G * H :] for step in block_grad],
+                block=[blocks[:, t] for t in range(T)], hidden=list(states[0]),
+                state=[states[:, t] for t in range(T + 1)], block_grad=[grad[:, t] for t in range(T)],
+                u_side=[grad[0, t] if G == 1 else grad[first:, t] for t in range(T)],
             )
         return self._workspaces[T, N]

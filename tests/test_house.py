@@ -17,7 +17,7 @@ FLOORS = [
     ["dense", "activations", "regular", "through_time", "losses", "optimizers", "text"],
     [
         "recurrent", "bidirectional", "batching", "datasets", "weights", "checkpoint", "history", "plots",
-        "gradient_check", "program",
+        "gradient_check", "program", "parallel",
     ],
     ["deep_learning", "nlp"],
 ]

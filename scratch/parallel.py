@@ -1,0 +1,125 @@
+"""One batch on all cores: the model once for each thread, and the gradients added up.
+
+The rows of a batch do not know of each other, so each thread can take some of them all the way through the network
+and back. What the threads share is the parameters' values, which nobody changes meanwhile; what each needs for itself
+is a memory and a place for its gradients, and that is a `sibling` with a `grad` of its own:
+
+    model = InThreads(model, 2)
+    predicted = model.forward(x)         # rows 0 .. N/2 - 1 on one thread, the others on the second
+    model.backward(gradient)             # likewise; then the siblings' gradients are added to the model's
+
+It is faster than leaving the threads to the matrix product: the elementwise work uses all cores too, and nobody waits
+for the others at the end of each small product. The product itself is held to one thread meanwhile.
+
+Read next: `deep_learning.py`.
+"""
+
+import contextvars
+import os
+import random
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
+from typing import Any, TypeVar
+
+from threadpoolctl import ThreadpoolController
+
+from scratch.backend import Array, xp
+from scratch.initial import chance
+from scratch.layer import Layer
+
+Result = TypeVar("Result")
+
+
+class InThreads(Layer):
+    """A model whose batches are cut into parts, a thread for each.
+
+    Shapes: as the model's, whose input has the batch as its first axis; a batch of fewer rows than threads is not
+        cut. The parts are as equal as can be, and the same rows go the same way at each call: so stateful layers may
+        carry their state.
+    Parameters: the model's own, under their names there.
+    Differs: from the model alone by rounding, since sums are taken in another order; and Dropout draws other numbers
+        for another number of threads (the same for the same, from the one seed).
+    """
+
+    working = ("_memory", "_pool", "_blas")
+    _pool: ThreadPoolExecutor | None = None
+    _blas: ThreadpoolController | None = None
+
+    def __init__(self, model: Layer, num_threads: int) -> None:
+        self.model = model
+        self.others = [model.sibling(own_grad=True) for _ in range(num_threads - 1)]
+
+    def parameters(self) -> list[Any]:
+        return self.model.parameters()
+
+    def forward(self, input: Any, mask: Array | None = None) -> Array:
+        N, num_parts = len(input), 1 + len(self.others)
+        parts = [self.model, *self.others] if N >= num_parts else [self.model]
+        cuts = [k * N // len(parts) for k in range(len(parts) + 1)]
+        for other in parts[1:]:  # an optimizer may have moved the values into one vector since the last call
+            for parameter, twin in zip(self.parameters(), other.parameters(), strict=True):
+                twin.data = parameter.data
+
+        def go(k: int) -> Array:
+            rows = slice(cuts[k], cuts[k + 1])
+            return parts[k].forward(input[rows], **({} if mask is None else {"mask": mask[rows]}))
+
+        output = xp.concatenate(self._each(go, len(parts)))
+        self.remember(output.shape, parts, cuts)
+        return output
+
+    def backward(self, gradient: Array) -> Array | None:
+        parts, cuts = self.recall(gradient)
+        grads = self._each(lambda k: parts[k].backward(gradient[cuts[k] : cuts[k + 1]]), len(parts))
+        for other in parts[1:]:
+            # Each part met the same parameters, so each parameter's gradient is the sum over the parts.
+            for parameter, twin in zip(self.parameters(), other.parameters(), strict=True):
+                parameter.grad += twin.grad
+                twin.grad.fill(0)
+        return None if grads[0] is None else xp.concatenate(grads)
+
+    def _each(self, function: Callable[[int], Result], num_parts: int) -> Sequence[Result]:
+        """`function(k)` for each part, part 0 on this thread; all have ended when it returns or raises."""
+        if num_parts == 1:
+            return [function(0)]
+        if self._pool is None or self._blas is None:
+            self._pool, self._blas = ThreadPoolExecutor(num_parts - 1), ThreadpoolController()
+            self._each(_warm_up, num_parts)
+        # A part has chance of its own, since nobody knows which thread would draw first; and this thread's context,
+        # in which NumPy keeps what to do about an overflow.
+        seeds = [random.getrandbits(64) for _ in range(num_parts)] if self.train else [0] * num_parts
+
+        def with_chance(k: int) -> Result:
+            chance.set(random.Random(seeds[k]))
+            return function(k)
+
+        with self._blas.limit(limits=1, user_api="blas"):
+            tasks = [self._pool.submit(contextvars.copy_context().run, with_chance, k) for k in range(1, num_parts)]
+            try:
+                first = contextvars.copy_context().run(with_chance, 0)
+            finally:
+                wait(tasks)
+        return [first, *(task.result() for task in tasks)]
+
+
+def _warm_up(k: int) -> None:
+    """Large products. Small ones run at a quarter of their speed in a thread that has not made one before.
+
+    (OpenBLAS has working memory for each thread and fetches ahead in it, and fetching from pages that were never
+    written is slow.)
+    """
+    a = xp.ones((1024, 1024), dtype=xp.float32)
+    for _ in range(4):  # so that all threads are at it at the same time, each in memory of its own
+        a.dot(a)
+
+
+def in_threads(model: Layer, num_threads: int | None, batch_size: int) -> Layer:
+    """`model` for batches of this size on so many threads (None: every core that has 8 rows to work on)."""
+    if num_threads is None:
+        num_threads = min(num_cores(), batch_size // 8)
+    return model if num_threads <= 1 or xp.device != "cpu" else InThreads(model, num_threads)
+
+
+def num_cores() -> int:
+    """How many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
