@@ -29,7 +29,7 @@ from names.training import as_in_the_tutorial, in_batches
 
 from scratch import program
 from scratch.backend import ScratchError
-from scratch.checkpoint import begin_run, save_checkpoint
+from scratch.checkpoint import begin_run, check_weights, save_checkpoint
 from scratch.datasets import find, read_labelled_lines
 from scratch.files import read_shapes
 from scratch.history import History, stop_unless_finite
@@ -105,10 +105,8 @@ def command_train(arguments: list[str]) -> None:
     done = begin_run(files, flags.resume, model, optimizer, settings, done)
     checkpoint, history_file, weights, _, _ = files
     history = History(history_file, done["rows"])
-    if history.rows:  # a kill may have come after the weights of an epoch were saved, and before the checkpoint was
-        saved = metadata_of(weights, "name_languages", settings=dict, best_epoch=int)
-        if saved["settings"] != settings or saved["best_epoch"] not in (best_epoch(history), done["epoch"] + 1):
-            raise ScratchError(f"{weights}: not of the run in {checkpoint}, which needs the weights of its best epoch")
+    if history.rows:
+        check_weights(weights, "name_languages", settings, (best_epoch(history), done["epoch"] + 1))
     print(
         f"{len(learn)} names of {len(data)} languages to learn from, {len(choose)} to choose by, {len(held_out)} held "
         f"out; a blind guess costs {math.log(len(data)):.3f} nats"

@@ -10,7 +10,9 @@ Padding costs as much as what is real; so sequences of about one length are put 
 A long text is cut otherwise: into as many streams as a batch has rows, which are read side by side, a piece at a time.
 Row n of each batch goes on where row n of the last one stopped, so that a stateful layer can carry its state over.
 
-Read next: `backend.py`.
+Or as windows: every run of so many ids, with the id that comes after it. They overlap, so they are views too.
+
+Read next: `corpus.py`.
 """
 
 import random
@@ -70,3 +72,14 @@ def streams(ids: Any, batch_size: int, num_steps: int) -> Iterator[tuple[Any, An
     now, following = (ids[start : start + batch_size * length].reshape(batch_size, length) for start in (0, 1))
     for start in range(0, length, num_steps):
         yield now[:, start : start + num_steps], following[:, start : start + num_steps]
+
+
+def windows(ids: Any, length: int) -> tuple[numpy.ndarray, numpy.ndarray]:
+    """Every window of a text, and the id that follows each: (len(ids) - length, length) and (len(ids) - length,).
+
+    Both are views of `ids`, a host array: a batch of windows is copied when it is taken out, and no more.
+    Raises: ScratchError when there are not more ids than a window has.
+    """
+    if len(ids) <= length:
+        raise ScratchError(f"windows: {len(ids)} ids are too few for a window of {length} and what follows it")
+    return numpy.lib.stride_tricks.sliding_window_view(ids, length)[:-1], ids[length:]

@@ -23,6 +23,7 @@ from scratch.backend import ScratchError, to_device, to_host
 from scratch.files import read_arrays, read_metadata, write_arrays
 from scratch.layer import Layer
 from scratch.optimizers import Optimizer
+from scratch.weights import metadata_of
 
 
 def save_checkpoint(
@@ -101,6 +102,16 @@ def begin_run(
         print(f"{checkpoint.parent} held an earlier run (--resume would have gone on with it); it is now in {aside}")
     save_checkpoint(checkpoint, model, optimizer, settings, progress)
     return progress
+
+
+def check_weights(path: Path, program: str, settings: Mapping[str, Any], epochs: Sequence[int]) -> None:
+    """Raise ScratchError unless `path` holds weights that `program` saved in one of `epochs` of a run of `settings`.
+
+    A kill may have come after the weights of an epoch were saved, and before the checkpoint was.
+    """
+    saved = metadata_of(path, program, settings=dict, best_epoch=int)
+    if saved["settings"] != json.loads(json.dumps(settings)) or saved["best_epoch"] not in epochs:
+        raise ScratchError(f"{path}: not of the run in {path.parent}, which needs the weights of its best epoch")
 
 
 def set_aside(paths: Sequence[Path]) -> Path | None:

@@ -37,6 +37,18 @@ SOURCES = {
         {"input.txt": "86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed"},
         "download input.txt from https://github.com/karpathy/char-rnn/tree/master/data/tinyshakespeare and give it",
     ),
+    # Alice in Wonderland as the Keras tutorial cuts it, by way of the book it was cut from.
+    "alice": Source(
+        "https://raw.githubusercontent.com/frozenpandaman/Tweext/4176cb8ae1f47109c0b3524cbd7500c251e373be/",
+        {"alice.txt": "fbcaee1f2df4c5ec08aa77ff87eebf808851842aca5bccb40bf6673461ec2e97"},
+        "download https://www.gutenberg.org/cache/epub/11/pg11.txt and give it",
+    ),
+    # Aesop's fables, Project Gutenberg's book 21.
+    "aesop": Source(
+        "https://raw.githubusercontent.com/frozenpandaman/Tweext/4176cb8ae1f47109c0b3524cbd7500c251e373be/",
+        {"aesop.txt": "ea5483f04c1ec0025cda5ae406368daa80740e76ae4bd956237dabdc67d3a1f5"},
+        "download https://www.gutenberg.org/cache/epub/21/pg21.txt and give it",
+    ),
     # The PyTorch tutorial's names, as its first author published them. (The tutorial's own data.zip has no published
     # checksum; a later state of the same files has 24 names less.)
     "names": Source(

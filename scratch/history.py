@@ -51,11 +51,11 @@ class History:
         return [row[name] for row in self.rows if name in row]
 
 
-def progress(items: Iterable[Item], label: str = "") -> Iterable[Item]:
-    """`items`, with a progress bar on stderr while they are gone through; silent where there is no terminal."""
+def progress(items: Iterable[Item], label: str = "", total: int | None = None) -> Iterable[Item]:
+    """`items` (`total` of them, if it is not len(items)), with a progress bar on stderr, where that is a terminal."""
     if sys.stderr is None:  # closed by whoever started the program
         return items
-    return tqdm(items, desc=label, disable=None, leave=False, dynamic_ncols=True)
+    return tqdm(items, desc=label, total=total, disable=None, leave=False, dynamic_ncols=True)
 
 
 def stop_unless_finite(loss: float, model: Layer, where: str) -> float:

@@ -60,6 +60,7 @@ _COMMON: dict[str, dict[str, Any]] = {
     "patience": {"type": positive, "metavar": "N", "help": "stop when this many epochs in a row were not the best"},
     "count": {"type": positive, "metavar": "N", "help": "how many to make"},
     "temperature": {"type": rate, "metavar": "T", "help": "below 1: likelier ones; above: wilder ones"},
+    "samples": {"type": positive, "metavar": "N", "help": "how many texts at once, as one batch"},
     "top_k": {"type": positive, "metavar": "K", "help": "choose among the K likeliest characters only"},
     "seed_text": {"metavar": "TEXT", "help": "what each begins with"},
     "smoke": {"action": "store_true", "help": "a run of a few seconds on a tiny sample, to see that all works"},

@@ -1,4 +1,4 @@
-"""From words or characters to numbers and back: Vocabulary, without_accents.
+"""From words or characters to numbers and back: Vocabulary, without_accents; and what follows what: NgramModel.
 
 A network knows no letters, only ids. A vocabulary gives each distinct word (or character) the next free number:
 
@@ -8,11 +8,19 @@ A network knows no letters, only ids. A vocabulary gives each distinct word (or 
     vocab.get_word(2)                   # "c"
     vocab.one_hot_encode("b")           # [0.0, 1.0, 0.0]
 
+The simplest model of a text counts what followed each run of ids. It is what a network has to beat:
+
+    model = NgramModel(vocab.encode("abac"), vocab.size, order=2)
+    model.following(vocab.encode("a"))  # [0.21, 0.39, 0.39]: b and c, and perhaps a
+
 Read next: `batching.py`.
 """
 
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+
+import numpy
 
 from scratch.backend import ScratchError
 
@@ -78,3 +86,90 @@ def without_accents(text: str) -> str:
     """
     parts = unicodedata.normalize("NFD", text)
     return "".join(part for part in parts if unicodedata.category(part) != "Mn")
+
+
+class Level(NamedTuple):
+    """The runs of n ids that a text has, for one n: see `NgramModel`."""
+
+    keys: numpy.ndarray  # context * num_ids + id, in ascending order; a context is a place in the last level's keys
+    counts: numpy.ndarray  # how often each run was there
+    totals: numpy.ndarray  # how often each context was there
+    kinds: numpy.ndarray  # by how many different ids it was followed
+
+
+class NgramModel:
+    """Which id followed each run of up to `order` - 1 ids, and how often; what was not seen is left to shorter runs.
+
+        p_n(id | run) = (count(run id) + kinds(run) * p_{n-1}(id | run without its first)) / (count(run) + kinds(run))
+
+    where kinds(run) is by how many different ids it was followed: the more kinds, the likelier a new one. p_0 is
+    uniform, so no id is impossible. Runs are not stored as such: a run of n ids is the place of its first n - 1 among
+    those of that length, and its last id.
+
+    levels: a `Level` for each n from 1 to `order`.
+    Source: Witten and Bell 1991, https://doi.org/10.1109/18.87000, method C; interpolated as in Chen and Goodman
+        1998, section 2.4.
+    """
+
+    def __init__(self, ids: Any, num_ids: int, order: int) -> None:
+        self.num_ids = num_ids
+        self.levels: list[Level] = []
+        ids = numpy.asarray(ids, dtype=numpy.int64)
+        contexts, num_contexts = numpy.zeros(len(ids), dtype=numpy.int64), 1
+        for n in range(1, min(order, len(ids)) + 1):
+            # Of every run that ends at ids[t], t >= n - 1: its first n - 1 ids are contexts[t - n + 1].
+            keys, places, counts = numpy.unique(
+                contexts * num_ids + ids[n - 1 :], return_inverse=True, return_counts=True
+            )
+            kinds = numpy.bincount(keys // num_ids, minlength=num_contexts)
+            totals = numpy.bincount(contexts, minlength=num_contexts)
+            self.levels.append(Level(keys, *(part.astype(numpy.int32) for part in (counts, totals, kinds))))
+            contexts, num_contexts = places[:-1], len(keys)
+
+    def log_probabilities(self, ids: Any) -> numpy.ndarray:
+        """The logarithm of each id's probability after those before it, for each order: (order, len(ids))."""
+        ids = numpy.asarray(ids, dtype=numpy.int64)
+        p = numpy.full(len(ids), 1 / self.num_ids)
+        contexts, rows = numpy.zeros(len(ids), dtype=numpy.int64), []
+        for level in self.levels:
+            known = contexts >= 0
+            wanted = contexts * self.num_ids + ids
+            places = numpy.minimum(numpy.searchsorted(level.keys, wanted), len(level.keys) - 1)
+            found = known & (level.keys[places] == wanted)
+            count = numpy.where(found, level.counts[places], 0)
+            total, kinds = (numpy.where(known, part[contexts], 0) for part in (level.totals, level.kinds))
+            # A context that was not seen, or only at the text's end, says nothing.
+            p = numpy.where(total > 0, (count + kinds * p) / numpy.maximum(total + kinds, 1), p)
+            rows.append(numpy.log(p))
+            contexts = numpy.concatenate(([-1], numpy.where(found, places, -1)[:-1]))
+        return numpy.array(rows)
+
+    def following(self, ids: Sequence[int]) -> numpy.ndarray:
+        """The probability of each id to come next, after `ids`."""
+        p = numpy.full(self.num_ids, 1 / self.num_ids)
+        for n, level in enumerate(self.levels):
+            context = self._place(ids[len(ids) - n :]) if n <= len(ids) else None
+            if context is None or not level.totals[context]:
+                break
+            start, stop = numpy.searchsorted(level.keys, (context * self.num_ids, (context + 1) * self.num_ids))
+            p *= level.kinds[context]
+            p[level.keys[start:stop] - context * self.num_ids] += level.counts[start:stop]
+            p /= level.totals[context] + level.kinds[context]
+        return p
+
+    def _place(self, run: Sequence[int]) -> int | None:
+        """The place of a run among those of its length, or None."""
+        place = 0
+        for level, id in zip(self.levels, run, strict=False):
+            key = place * self.num_ids + int(id)
+            place = int(numpy.searchsorted(level.keys, key))
+            if place == len(level.keys) or level.keys[place] != key:
+                return None
+        return place
+
+    def num_bytes(self, order: int) -> int:
+        """What the levels up to `order` take in memory."""
+        return sum(part.nbytes for level in self.levels[:order] for part in level)
+
+    def __repr__(self) -> str:
+        return f"NgramModel(num_ids={self.num_ids}, order={len(self.levels)})"

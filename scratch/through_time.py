@@ -174,12 +174,12 @@ class Recurrent(Layer):
         # from before step t, and so the formula's hidden[t-1]: place 0 holds the first state.
         hidden, state, block, recurrent, gates = work.hidden, work.state, work.block, work.recurrent, self.gates
         if one_gate := self.num_gates == 1:
-            u_transposed, recurrent = self.u.data.T, recurrent[0]
+            u_transposed, product = self.u.data.T, recurrent[0]
         else:  # a copy, for it makes each of the many products faster
             u_transposed = xp.ascontiguousarray(self.u.data.reshape(-1, H, H).swapaxes(1, 2))
         for t in range(T):
             if one_gate:  # the same, and less than half the time where there is little to do
-                hidden[t].dot(u_transposed, recurrent)
+                hidden[t].dot(u_transposed, product)
             else:
                 xp.matmul(hidden[t], u_transposed, out=recurrent)
             gates(block[t], recurrent, state[t], state[t + 1])

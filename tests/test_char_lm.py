@@ -7,6 +7,7 @@ import char_lm
 import numpy as np
 import programs
 import pytest
+from characters import network
 from programs import weights
 
 from scratch.backend import to_device
@@ -26,19 +27,19 @@ def refused(*arguments, **options):
 def test_a_sentence_is_learned_by_heart_across_the_pieces():
     """What follows an a, a b or a c depends on letters before the piece of four: only the carried state knows."""
     ids = np.array([0, 1, 2, 0, 2, 1, 0, 0, 1, 1, 2, 2] * 40)
-    model, loss, optimizer = char_lm.build(3, 24, 2), SoftmaxCrossEntropy(), Adam(0.01, clip_norm=1.0)
+    model, loss, optimizer = network.build(3, 24, 2), SoftmaxCrossEntropy(), Adam(0.01, clip_norm=1.0)
     for _ in range(25):
-        char_lm.reset(model)
+        network.reset(model)
         for letters, following in streams(ids, 4, 4):
             predicted = model.forward(to_device(letters))
             model.backward(loss.gradient(predicted, to_device(following)))
             optimizer.step(model)
-    assert char_lm.nats(model, ids[:240], num_steps=4) < 0.1
+    assert network.nats(model, ids[:240], num_steps=4) < 0.1
 
 
 def test_the_loss_of_a_text_does_not_depend_on_how_it_is_cut():
-    ids, model = np.random.default_rng(0).integers(0, 5, 400), char_lm.build(5, 8, 2, dropout=0.5)
-    assert char_lm.nats(model, ids, num_steps=7) == pytest.approx(char_lm.nats(model, ids, num_steps=399), abs=1e-6)
+    ids, model = np.random.default_rng(0).integers(0, 5, 400), network.build(5, 8, 2, dropout=0.5)
+    assert network.nats(model, ids, num_steps=7) == pytest.approx(network.nats(model, ids, num_steps=399), abs=1e-6)
 
 
 def test_a_run(tmp_path):
@@ -52,7 +53,14 @@ def test_a_run(tmp_path):
     code, first, _ = run("sample", *flags, "--seed-text", "wood", cwd=tmp_path)
     assert code == 0 and len(first) == 25 and first.startswith("wood")
     assert run("sample", *flags, "--seed-text", "wood", cwd=tmp_path)[1] == first
-    assert "'Z' is not in the text" in refused("sample", *flags, "--seed-text", "woZ", cwd=tmp_path)
+    assert "'YZ' of the seed is not in the text" in refused("sample", *flags, "--seed-text", "ZwoY", cwd=tmp_path)
+    code, skipped, _ = run("sample", *flags, "--seed-text", "wZood", "--skip-unknown", cwd=tmp_path)
+    assert code == 0 and skipped == "(left out of the seed: 'Z')\n" + first
+    code, several, _ = run("sample", *flags, "--seed-text", "wood", "--samples", 3, cwd=tmp_path)
+    assert code == 0 and several.count("wood") >= 3 and several.startswith("--- 1 ---\nwood")
+    greedy = [run("sample", *flags, "--seed-text", "wood", *more, cwd=tmp_path)[1]
+              for more in (["--greedy"], ["--temperature", 0], ["--top-k", 1])]
+    assert greedy[0] == greedy[1] == greedy[2]
     assert "at least one character" in refused("sample", *flags, "--seed-text", "", cwd=tmp_path)
     (tmp_path / "text.txt").write_text(char_lm.SMOKE)
     flags = ["text.txt", "--weights", "run/weights.npz", "--report", "e.json"]
@@ -79,14 +87,15 @@ def test_a_killed_run_goes_on_to_the_bit(tmp_path):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"", "at least 40 characters"), (b"a" * 99, "of two kinds"), ("Ünder\n".encode("latin-1") * 20, "not UTF-8"),
-        (b"ab " * 40, "make the batch smaller"), (None, "No such file"),
+        (b"", "at least 40 characters"), (b"a" * 99, "of two kinds"), ("Ünder\n".encode("latin-1") * 20, "(byte 0)"),
+        (b"ab " * 40, "make the batch smaller"), (None, "No such file"), (b"abc\0" * 40, "zero at byte 3"),
+        (b"ab " * 15, "too few for a sequence of 50"),
     ],
 )
 def test_bad_texts(content, message, tmp_path):
     if content is not None:
         (tmp_path / "text.txt").write_bytes(content)
-    assert message in refused("train", "text.txt", "--batch-size", 200, cwd=tmp_path)
+    assert message in refused("train", "text.txt", "--batch-size", 200, "--sequence", 50, cwd=tmp_path)
 
 
 def test_bad_weights(tmp_path):
@@ -113,3 +122,53 @@ def test_the_score_holds(tmp_path):
     code, _, err = run("evaluate", "--report", "e.json", cwd=tmp_path, env=env)
     assert code == 0, err
     assert json.loads((tmp_path / "e.json").read_text())["nats_per_character"] == pytest.approx(1.6786, abs=0.001)
+
+
+def test_weights_of_another_alphabet_are_refused(tmp_path):
+    (tmp_path / "text.txt").write_text("Привет, мир! " * 20, encoding="utf-8")
+    assert "is it the text" in refused("evaluate", "text.txt", cwd=tmp_path)
+
+
+def test_samples_while_training_change_no_weights(tmp_path):
+    for out, epochs in (("some", "1,2"), ("none", "9")):
+        code, text, err = run("train", "--smoke", "--epochs", 2, "--sample-after", epochs, "--out", out, cwd=tmp_path)
+        assert code == 0, err
+        assert (text.index("epoch   2") > text.index("epoch   1") + 300) == (out == "some")
+    some, none = (weights(tmp_path / name / "weights.npz") for name in ("some", "none"))
+    assert all(np.array_equal(some[name], none[name]) for name in none)
+    assert "whole number" in refused("train", "--smoke", "--sample-after", "1,x", cwd=tmp_path)
+
+
+def test_weights_of_another_run_are_not_gone_on_with(tmp_path):
+    for seed in (1, 2):
+        assert run("train", "--smoke", "--epochs", 1, "--seed", seed, "--out", f"run{seed}", cwd=tmp_path)[0] == 0
+    (tmp_path / "run1" / "weights.npz").write_bytes((tmp_path / "run2" / "weights.npz").read_bytes())
+    again = ["train", "--smoke", "--epochs", 1, "--seed", 1, "--out", "run1", "--resume"]
+    assert "not of the run in run1" in refused(*again, cwd=tmp_path)
+
+
+def test_a_full_disk_leaves_the_old_checkpoint(tmp_path, monkeypatch):
+    import resource
+
+    flags = ["train", "--smoke", "--epochs", 2, "--out", "run"]
+    assert run(*flags, cwd=tmp_path)[0] == 0
+    before = (tmp_path / "run" / "checkpoint.npz").read_bytes()
+    limit = lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))  # noqa: E731
+    again = ["train", "--smoke", "--epochs", 3, "--out", "run2"]
+    process = programs.start("char_lm.py", *again, cwd=tmp_path, preexec_fn=limit)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 2 and "File too large" in err and "Traceback" not in err
+    assert (tmp_path / "run" / "checkpoint.npz").read_bytes() == before
+
+
+def test_compare(tmp_path):
+    assert run("train", "--smoke", "--epochs", 1, "--out", "run", cwd=tmp_path)[0] == 0
+    (tmp_path / "text.txt").write_text(char_lm.SMOKE)
+    flags = ["text.txt", "--weights", "run/weights.npz", "--order", 3, "--plot", "c.png", "--report", "c.json"]
+    code, out, err = run("compare", *flags, cwd=tmp_path)
+    assert code == 0, err
+    rows = json.loads((tmp_path / "c.json").read_text())["rows"]
+    assert [row["model"] for row in rows] == ["1-gram", "2-gram", "3-gram", "LSTM"]
+    assert all(len(row["sample"]) == 76 and row["nats_per_character"] > 0 for row in rows)
+    assert rows[1]["nats_per_character"] < rows[0]["nats_per_character"] and "The best of the n-grams" in out
+    assert (tmp_path / "c.png").read_bytes().startswith(b"\x89PNG")

@@ -21,10 +21,10 @@ class LinearRnn(Recurrent):
     """hidden = w input + u previous + b: a recurrent layer that squashes nothing."""
 
     def gates(self, blocks: Array, recurrent: Array, previous: Array, state: Array) -> None:
-        xp.add(blocks, recurrent, out=state[0])
+        xp.add(blocks, recurrent, out=state)
 
     def gates_backward(self, state_grad: Array, blocks: Array, previous: Array, state: Array, grad: Array) -> None:
-        grad[...] = state_grad[0]
+        grad[...] = state_grad
 
 
 class NameReader(Layer):

@@ -1,0 +1,81 @@
+"""The network beside its rival, n-grams: loss on the same held-out text, time to learn, memory, samples.
+
+The argument for the network is that there are V^n runs of n characters, too many to count: 98^10 is 8 * 10^19. The
+rival's answer is that a text has few of them, and only those are stored; what it cannot do is to learn anything about
+the others.
+"""
+
+import time
+from argparse import Namespace
+from collections.abc import Sequence
+from typing import Any
+
+import numpy
+from characters.network import generate, nats
+
+from scratch.functions import sample_from
+from scratch.layer import Sequential
+from scratch.plots import curve
+from scratch.program import one_line
+from scratch.text import NgramModel, Vocabulary
+
+SAMPLE = 76  # characters
+
+
+def compare(
+    model: Sequential, vocab: Vocabulary, metadata: dict[str, Any], learn: Sequence[int], held_out: numpy.ndarray,
+    flags: Namespace,
+) -> list[dict[str, Any]]:
+    """Print and draw the comparison; a row for each n, and one for the network."""
+    rows, orders = [], range(1, flags.order + 1)
+    print(
+        f"{len(learn)} characters to count in, {len(held_out)} held out. What was not seen is left to shorter runs "
+        "(Witten and Bell)\n"
+    )
+    print(f"{'model':>8} {'nats':>8} {'seconds':>8} {'MB':>8} {'runs stored':>12} {'possible':>9}")
+    started = time.perf_counter()
+    for n in orders:
+        started = time.perf_counter()
+        ngrams = NgramModel(learn, vocab.size, n)
+        seconds = time.perf_counter() - started
+        loss = -float(ngrams.log_probabilities(held_out)[-1].mean())
+        rows.append({
+            "model": f"{n}-gram", "nats_per_character": loss, "seconds": seconds, "bytes": ngrams.num_bytes(n),
+            "stored": sum(len(level.keys) for level in ngrams.levels), "possible": float(vocab.size) ** n,
+        })
+        show(rows[-1])
+    num_bytes = sum(value.nbytes for value in model.params())
+    loss = nats(model, held_out)
+    rows.append({
+        "model": "LSTM", "nats_per_character": loss, "seconds": metadata.get("seconds"), "bytes": num_bytes,
+    })
+    show(rows[-1])
+
+    print(f"\nSamples, drawn at temperature {flags.temperature:g} after the first character of the held-out text:\n")
+    seed = [int(held_out[0])]
+    for n in orders:
+        ids = list(seed)
+        while len(ids) < SAMPLE:
+            p = NgramModel.following(ngrams, ids[-(n - 1) :] if n > 1 else [])
+            ids.append(sample_from(p, flags.temperature))
+        rows[n - 1]["sample"] = "".join(vocab.i2w[id] for id in ids)
+    drawn = [step[0] for step in generate(model, seed, SAMPLE - 1, temperature=flags.temperature)]
+    rows[-1]["sample"] = "".join(vocab.i2w[id] for id in (*seed, *drawn))
+    for row in rows:
+        print(f"{row['model']:>8} {one_line(row['sample'])}")
+
+    lines = {"n-grams": [row["nats_per_character"] for row in rows[:-1]], "LSTM": [loss] * len(orders)}
+    curve(flags.plot, lines, "n", "held-out loss (nats per character)", "n-grams and an LSTM", {})
+    best = min(rows[:-1], key=lambda row: row["nats_per_character"])
+    print(f"\nThe best of the n-grams, the {best['model']}: {best['nats_per_character']:.4f}; the LSTM: {loss:.4f}. "
+          f"Plot: {flags.plot}")
+    return rows
+
+
+def show(row: dict[str, Any]) -> None:
+    seconds = "-" if row["seconds"] is None else f"{row['seconds']:.1f}"
+    stored, possible = row.get("stored", ""), f"{row['possible']:.0e}" if "possible" in row else ""
+    print(
+        f"{row['model']:>8} {row['nats_per_character']:8.4f} {seconds:>8} {row['bytes'] / 1e6:8.2f} {stored:>12} "
+        f"{possible:>9}", flush=True,
+    )

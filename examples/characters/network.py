@@ -1,0 +1,174 @@
+"""The network that reads characters: how they go in, LSTMs on top of each other, and a score for what comes next."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy
+
+from scratch.backend import Array, ScratchError, as_floats, to_device
+from scratch.batching import streams
+from scratch.dense import Embedding, Linear
+from scratch.files import read_shapes
+from scratch.functions import one_hot, sample_from, softmax
+from scratch.history import progress
+from scratch.layer import Layer, Sequential, evaluating
+from scratch.losses import SoftmaxCrossEntropy
+from scratch.recurrent import LSTM
+from scratch.regular import Dropout
+from scratch.text import Vocabulary
+from scratch.weights import load_weights, metadata_of, vocabulary_of
+
+INPUTS = ("one-hot", "id", "embedding")
+EMBEDDING_DIM = 32
+
+
+class OneHot(Layer):
+    """Ids (N, T) -> rows (N, T, num_ids). Only Dropout needs them: an LSTM takes ids as they are."""
+
+    def __init__(self, num_ids: int) -> None:
+        self.num_ids = num_ids
+
+    def forward(self, input: Any) -> Array:
+        output = one_hot(input, self.num_ids)
+        self.remember(output.shape)
+        return output
+
+    def backward(self, gradient: Array) -> None:
+        self.recall(gradient)
+
+
+class Scaled(Layer):
+    """Ids (N, T) -> one number for each, id / num_ids: (N, T, 1). The Keras tutorial's input."""
+
+    def __init__(self, num_ids: int) -> None:
+        self.num_ids = num_ids
+
+    def forward(self, input: Any) -> Array:
+        output = as_floats(to_device(input)[..., None] / self.num_ids)
+        self.remember(output.shape)
+        return output
+
+    def backward(self, gradient: Array) -> None:
+        self.recall(gradient)
+
+
+def build(
+    vocab_size: int, hidden_dim: int, num_layers: int, dropout: float = 0.0, input: str = "one-hot",
+    input_dropout: float = 0.0, stateful: bool = True, every_step: bool = True,
+) -> Sequential:
+    """LSTMs with Dropout after each: ids (N, T) -> scores (N, T, vocab_size), or (N, vocab_size) of the last step."""
+    layers: list[Layer] = []
+    width = {"one-hot": vocab_size, "id": 1, "embedding": EMBEDDING_DIM}[input]
+    if input == "embedding":
+        layers.append(Embedding(vocab_size, EMBEDDING_DIM))
+    elif input == "id" or input_dropout:
+        layers.append(Scaled(vocab_size) if input == "id" else OneHot(vocab_size))
+    if input_dropout:
+        layers.append(Dropout(input_dropout))
+    for k in range(num_layers):
+        layers += [
+            LSTM(
+                hidden_dim if k else width, hidden_dim, stateful=stateful,
+                return_sequences=every_step or k < num_layers - 1,
+                input_gradient=k > 0 or bool(layers),
+            ),
+            Dropout(dropout),
+        ]
+    return Sequential([*layers, Linear(hidden_dim, vocab_size)])
+
+
+def load(path: Path, program: str) -> tuple[Sequential, Vocabulary, dict[str, Any]]:
+    """Network, vocabulary and metadata of weights that `program` saved. Raises: ScratchError when they don't fit."""
+    metadata = metadata_of(path, program, hidden=int, layers=int)
+    vocab, shapes = vocabulary_of(metadata.get("vocabulary"), path), read_shapes(path)
+    # A network of a size that the file only claims is not even made.
+    hidden, num_layers = metadata["hidden"], metadata["layers"]
+    recurrent = [shape for name, shape in shapes.items() if name.endswith(".u")]
+    kinds = {"input": str, "input_dropout": float, "stateful": bool, "every_step": bool}
+    options = {name: metadata[name] for name in kinds if name in metadata}
+    right = recurrent == num_layers * [(4 * hidden, hidden)] and 1 < vocab.size == list(shapes.values())[-1][0]
+    if not right or any(type(value) is not kinds[name] for name, value in options.items()) or (
+        options.get("input", "one-hot") not in INPUTS
+    ):
+        raise ScratchError(f"{path}: its metadata do not fit its network")
+    model = build(vocab.size, hidden, num_layers, **options)
+    load_weights(model, path)
+    return model, vocab, metadata
+
+
+def reset(model: Layer) -> None:
+    """Every stateful layer starts from zeros again."""
+    for layer in model.all_layers():
+        if isinstance(layer, LSTM):
+            layer.reset_hidden_state()
+
+
+def nats(model: Layer, ids: numpy.ndarray, num_streams: int = 1, num_steps: int = 200) -> float:
+    """The mean loss of a stateful network on a text, the state carried all through it."""
+    loss, total, count = SoftmaxCrossEntropy(), 0.0, 0
+    reset(model)
+    with evaluating(model):
+        num_pieces = -(-((len(ids) - 1) // num_streams) // num_steps)
+        for letters, following in progress(streams(ids, num_streams, num_steps), "reading", num_pieces):
+            predicted = model.forward(to_device(letters))
+            total += loss.loss(predicted, to_device(following)) * letters.size
+            count += letters.size
+    reset(model)
+    return total / count
+
+
+def generate(
+    model: Sequential, seed: Sequence[int], count: int, num_texts: int = 1, temperature: float = 1.0,
+    top_k: int | None = None, window: int | None = None,
+) -> Iterator[list[int]]:
+    """`count` times the next id of each of `num_texts` texts that begin with `seed`: one batch.
+
+    A stateful network reads the seed once and then each id as it is drawn; one that starts from zeros at each
+    sequence (`window` is not None) reads the last `window` ids anew for each.
+    """
+    texts = to_device(numpy.tile(numpy.array(seed, dtype=numpy.int64), (num_texts, 1)))
+    reset(model)
+    for _ in range(count):
+        with evaluating(model):
+            scores = model.forward(texts if window is None else texts[:, -window:])
+        p = softmax(scores[:, -1] if scores.ndim == 3 else scores)
+        drawn = [sample_from(row, temperature, top_k) for row in p]
+        yield drawn
+        following = to_device(numpy.array(drawn)[:, None])
+        texts = following if window is None else to_device(numpy.concatenate([texts, following], axis=1)[:, -window:])
+    reset(model)
+
+
+def write_on(
+    model: Sequential, vocab: Vocabulary, seed_text: str, count: int, num_texts: int = 1, **options: Any
+) -> list[str]:
+    """The texts of `generate` after `seed_text`; one alone is printed as it comes, several are printed at the end."""
+    texts = [seed_text] * num_texts
+    if num_texts == 1:
+        print(seed_text, end="", flush=True)
+    for drawn in generate(model, vocab.encode(seed_text), count, num_texts, **options):
+        texts = [text + vocab.i2w[id] for text, id in zip(texts, drawn, strict=True)]
+        if num_texts == 1:
+            print(vocab.i2w[drawn[0]], end="", flush=True)
+    if num_texts == 1:
+        print()
+    else:
+        for number, text in enumerate(texts, 1):
+            print(f"--- {number} ---\n{text}")
+    return texts
+
+
+def known_part(text: str, vocab: Vocabulary, skip_unknown: bool) -> str:
+    """`text` without the characters that `vocab` lacks; they are named, and without `skip_unknown` refused."""
+    unknown = "".join(sorted(set(text) - vocab.w2i.keys()))
+    if unknown and not skip_unknown:
+        raise ScratchError(
+            f"{unknown!r} of the seed is not in the text that these weights have learned; --skip-unknown leaves it out"
+        )
+    if unknown:
+        text = "".join(letter for letter in text if letter in vocab.w2i)
+        print(f"(left out of the seed: {unknown!r})")
+    if not text:
+        raise ScratchError("the seed: expected at least one character that these weights know")
+    return text

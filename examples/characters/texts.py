@@ -1,0 +1,45 @@
+"""Which text is meant, and how it is cut: what is learned from, what is chosen by, and what is held out."""
+
+from pathlib import Path
+
+import numpy
+
+from scratch.backend import ScratchError
+from scratch.corpus import Corpus, read_corpus
+from scratch.datasets import SOURCES, find
+from scratch.text import Vocabulary
+
+CORPORA = {  # known by name, and the names of their files, here and there
+    "shakespeare": ("input.txt",),
+    "aesop": ("pg21.txt", "aesop.txt"),
+    "alice": ("wonderland.txt", "pg11.txt", "alice.txt"),
+}
+
+
+def corpus_file(name: str, data: Path | None = None) -> Path:
+    """The file of a known corpus, fetched if need be; or `name` itself, a path."""
+    if name not in CORPORA or Path(name).exists():
+        return Path(name)
+    folder = find(name, data)
+    if folder.is_file():
+        return folder
+    for file in (*CORPORA[name], *SOURCES[name].files):
+        if (folder / file).is_file():
+            return folder / file
+    raise ScratchError(f"{folder}: has no {' or '.join(CORPORA[name])}; to get it, {SOURCES[name].by_hand}")
+
+
+def read(path: Path, sequence: int, vocab: Vocabulary | None = None, folder: Path | None = None) -> Corpus:
+    """The text as ids. Raises: ScratchError as `read_corpus`, or when there is too little to learn from."""
+    corpus = read_corpus(path, vocab, folder)
+    if len(corpus.ids) < 40 or corpus.vocab.size < 2:
+        raise ScratchError(f"{path}: expected a text of at least 40 characters, of two kinds or more")
+    if len(corpus.ids) <= sequence:
+        raise ScratchError(f"{path}: its {len(corpus.ids)} characters are too few for a sequence of {sequence}")
+    return corpus
+
+
+def split(ids: numpy.ndarray) -> tuple[numpy.ndarray, numpy.ndarray, numpy.ndarray]:
+    """What is learned from, a twentieth by which the best epoch is chosen, and the last tenth, which is held out."""
+    first, second = len(ids) * 17 // 20, len(ids) * 9 // 10
+    return ids[:first], ids[first:second], ids[second:]

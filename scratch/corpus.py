@@ -1,0 +1,107 @@
+"""A long text as ids on disk: any file in UTF-8, of any size.
+
+A text is read a piece at a time, and its ids go into a file that is mapped into memory: the network sees an array, and
+the system reads the pages that are looked at. So a text larger than the memory can be learned from.
+
+    corpus = read_corpus("novel.txt")        # the vocabulary is that of the text
+    corpus.ids, corpus.vocab.size
+    read_corpus("another.txt", corpus.vocab) # raises when it has other characters
+
+Line ends become "\\n", and of a book of Project Gutenberg only the book is read, not its header and footer.
+
+Read next: `backend.py`.
+"""
+
+import codecs
+import hashlib
+import io
+import re
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy
+
+from scratch.backend import ScratchError
+from scratch.text import Vocabulary
+
+_PIECE = 2**20  # bytes
+_EDGE = 2**16  # the licence of Project Gutenberg is shorter than that
+_START = re.compile(rb"\*\*\* ?START OF TH[^\r\n]*PROJECT GUTENBERG[^*]*\*\*\*")
+_END = re.compile(rb"\*\*\* ?END OF TH[^\r\n]*PROJECT GUTENBERG|End of (the )?Project Gutenberg")
+
+
+class Corpus(NamedTuple):
+    """A text as ids (in a file, mapped into memory), its vocabulary, and the SHA-256 of its characters."""
+
+    ids: numpy.ndarray
+    vocab: Vocabulary
+    digest: str
+
+
+def read_corpus(path: str | Path, vocab: Vocabulary | None = None, folder: str | Path | None = None) -> Corpus:
+    """The text at `path` as ids of `vocab`, or of its own characters in the order of their code points.
+
+    The ids lie in a file without a name in `folder` (the system's, for such files, if None), which goes with the array.
+    Raises: ScratchError when the text is not UTF-8 (with the byte's position), is binary, or has characters that
+    `vocab` lacks (all of them are named).
+    """
+    characters: set[str] = set()
+    digest, length = hashlib.sha256(), 0
+    for piece in pieces(path):
+        characters |= set(piece)
+        length += len(piece)
+        digest.update(piece.encode())
+    if vocab is None:
+        vocab = Vocabulary(sorted(characters))
+    elif unknown := sorted(characters - vocab.w2i.keys()):
+        raise ScratchError(
+            f"{path}: {''.join(unknown)[:40]!r}: {len(unknown)} of its characters are not among the vocabulary's "
+            f"{vocab.size}; is it the text, or the language, that the weights have learned?"
+        )
+    dtype = numpy.min_scalar_type(max(vocab.size - 1, 0))
+    table = numpy.zeros(1 + max(map(ord, characters), default=0), dtype=dtype)
+    for character in characters:
+        table[ord(character)] = vocab.w2i[character]
+    with tempfile.TemporaryFile(dir=folder) as file:
+        for piece in pieces(path):
+            table[numpy.frombuffer(piece.encode("utf-32-le"), dtype="<u4")].tofile(file)
+        file.flush()
+        ids: Any = numpy.memmap(file, dtype, "r", shape=(length,)) if length else numpy.zeros(0, dtype)
+    return Corpus(ids, vocab, digest.hexdigest())
+
+
+def pieces(path: str | Path) -> Iterator[str]:
+    """The text at `path`, a piece of about a megabyte at a time. Raises: as `read_corpus`."""
+    with open(path, "rb") as file:
+        start, end = _of_the_book(file)
+        file.seek(start)
+        decoder = codecs.getincrementaldecoder("utf-8")()
+        line_ends = io.IncrementalNewlineDecoder(None, translate=True)
+        while start < end:
+            piece = file.read(min(_PIECE, end - start))
+            pending = len(decoder.getstate()[0])  # bytes of a character that began in the last piece
+            if b"\0" in piece:
+                raise ScratchError(f"{path}: has a zero at byte {start + piece.index(0)}; expected a text")
+            try:
+                text = decoder.decode(piece, final=start + len(piece) >= end)
+            except UnicodeDecodeError as error:
+                place = start - pending + error.start
+                raise ScratchError(f"{path}: not UTF-8 (byte {place}); save the text as UTF-8") from None
+            start += len(piece)
+            yield line_ends.decode(text, final=start >= end)
+
+
+def _of_the_book(file: Any) -> tuple[int, int]:
+    """Where the text begins and ends: after a byte order mark, or between the markers of Project Gutenberg."""
+    size = file.seek(0, io.SEEK_END)
+    file.seek(0)
+    head = file.read(_EDGE)
+    start = len(codecs.BOM_UTF8) if head.startswith(codecs.BOM_UTF8) else 0
+    if not (header := _START.search(head)):
+        return start, size
+    edge = max(header.end(), size - _EDGE)
+    file.seek(edge)
+    footer = _END.search(file.read())
+    return header.end(), edge + footer.start() if footer else size
