@@ -84,19 +84,23 @@ class InThreads(Layer):
             return [function(0)]
         if self._pool is None or self._blas is None:
             self._pool, self._blas = ThreadPoolExecutor(num_parts - 1), ThreadpoolController()
-            self._each(_warm_up, num_parts)
-        # A part has chance of its own, since nobody knows which thread would draw first; and this thread's context,
-        # in which NumPy keeps what to do about an overflow.
+            self._at_once(_warm_up, num_parts)
+        # A part has chance of its own, since nobody knows which thread would draw first.
         seeds = [random.getrandbits(64) for _ in range(num_parts)] if self.train else [0] * num_parts
 
         def with_chance(k: int) -> Result:
             chance.set(random.Random(seeds[k]))
             return function(k)
 
+        return self._at_once(with_chance, num_parts)
+
+    def _at_once(self, function: Callable[[int], Result], num_parts: int) -> Sequence[Result]:
+        assert self._pool is not None and self._blas is not None
         with self._blas.limit(limits=1, user_api="blas"):
-            tasks = [self._pool.submit(contextvars.copy_context().run, with_chance, k) for k in range(1, num_parts)]
+            # Each thread gets a copy of this one's context, in which NumPy keeps what to do about an overflow.
+            tasks = [self._pool.submit(contextvars.copy_context().run, function, k) for k in range(1, num_parts)]
             try:
-                first = contextvars.copy_context().run(with_chance, 0)
+                first = contextvars.copy_context().run(function, 0)
             finally:
                 wait(tasks)
         return [first, *(task.result() for task in tasks)]

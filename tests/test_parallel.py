@@ -66,6 +66,16 @@ def test_dropout_follows_the_seed():
     assert not np.array_equal(*halves)  # each part draws its own
 
 
+def test_the_first_batch_draws_no_more_than_the_next():
+    """A run that goes on begins with a first batch where the one that was not killed had a later one."""
+    layer, states = InThreads(model(dropout=0.5), 2), []
+    for _ in range(2):
+        random.seed(0)
+        layer.forward(np.zeros((N, T, D), dtype="float32"))
+        states.append(random.getstate())
+    assert states[0] == states[1]
+
+
 def test_a_batch_smaller_than_the_threads_is_not_cut():
     assert relative_error(steps(InThreads(model(), 5), rows=3)[0], steps(model(), rows=3)[0]) < 1e-6
 

@@ -1,0 +1,96 @@
+"""Alice in Wonderland as the Keras tutorial reads it, and the ways in which a network can be given it to learn."""
+
+import math
+import re
+import string
+from argparse import Namespace
+from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy
+from characters.texts import corpus_file
+
+from scratch.backend import ScratchError
+from scratch.batching import batches, padded, streams, windows
+from scratch.corpus import pieces
+from scratch.initial import generator
+
+SMOKE = "'but i don't want to go among mad people,' alice remarked.\n'oh, you can't help that,' said the cat.\n" * 12
+FIRST, LAST = b"CHAPTER I. Down the Rabbit-Hole", b"THE END"
+
+Lesson = tuple[Any, Any, Any]  # ids (N, T); the ids that follow, (N, T) or (N,); mask (N, T) or None
+
+
+def read_book(flags: Namespace) -> str:
+    """The text that is meant, in small letters; without punctuation if that is asked for."""
+    if flags.smoke:
+        text = SMOKE
+    elif flags.text is not None:
+        text = "".join(pieces(flags.text)).lower()
+    else:
+        text = tutorials_text(corpus_file("alice", flags.data))
+    if not flags.punctuation:
+        text = "".join(letter for letter in text if letter not in string.punctuation)
+    if len(text) <= flags.sequence or len(set(text)) < 2:
+        raise ScratchError(
+            f"expected a text of more than {flags.sequence} characters, of two kinds or more, got {len(text)} of "
+            f"{len(set(text))}"
+        )
+    return text
+
+
+def tutorials_text(path: Path) -> str:
+    """The book from its first chapter on, a character for each byte, as the tutorial's Python 2 counted: 47 kinds."""
+    book = path.read_bytes()
+    mark = book[: 3 * book.startswith(b"\xef\xbb\xbf")]
+    start, end = book.find(FIRST), book.rfind(LAST)
+    if not 0 <= start < end:
+        raise ScratchError(f"{path}: not Alice in Wonderland as Project Gutenberg has it; give another text as TEXT")
+    return (mark + book[start : end + len(LAST)]).lower().decode("latin-1")
+
+
+def lessons(ids: numpy.ndarray, text: str, flags: Namespace) -> Iterator[Lesson]:
+    """The batches of one epoch. Chance is Python's `random`."""
+    N, T = flags.batch_size, flags.sequence
+    if flags.sentences:
+        for rows in batches(sentences(ids, text, T), N, length=len):
+            row_ids, mask = padded(rows, fill=0)
+            yield row_ids[:, :-1], row_ids[:, 1:], mask[:, 1:]
+    elif flags.stateful:
+        for letters, following in streams(ids, N, T):
+            yield letters, following, None
+    elif flags.every_step:
+        # Cut anew for each epoch, from another place, so that every letter comes to stand at a piece's beginning.
+        first = int(generator().integers(0, min(T, len(ids) - T)))
+        starts = numpy.arange(first, len(ids) - T, T)
+        for chosen in batches(starts, N):
+            rows = numpy.array(chosen)[:, None] + numpy.arange(T + 1)
+            yield ids[rows[:, :-1]], ids[rows[:, 1:]], None
+    else:
+        inputs, following = windows(ids, T)
+        order = generator().permutation(len(following))
+        for start in range(0, len(order), N):
+            chosen = order[start : start + N]
+            yield inputs[chosen], following[chosen], None
+
+
+def num_lessons(ids: numpy.ndarray, text: str, flags: Namespace) -> int:
+    """How many batches an epoch has."""
+    N, T = flags.batch_size, flags.sequence
+    if flags.sentences:
+        return math.ceil(len(sentences(ids, text, T)) / N)
+    if flags.stateful:
+        return math.ceil((len(ids) - 1) // N / T)
+    if flags.every_step:
+        return math.ceil((len(ids) // T) / N)
+    return math.ceil((len(ids) - T) / N)
+
+
+def sentences(ids: numpy.ndarray, text: str, longest: int) -> list[numpy.ndarray]:
+    """Each sentence with the full stop (or ! or ?) before it to begin from, cut where it is longer than `longest`."""
+    ends = [0, *(match.end() for match in re.finditer(r"[.!?]+['\")]*\s+", text)), len(text)]
+    cuts = [cut for start, end in pairwise(ends) for cut in range(start, end, longest)]
+    rows = [ids[max(start - 1, 0) : end] for start, end in zip(cuts, [*cuts[1:], len(text)], strict=True)]
+    return [row for row in rows if len(row) > 1]

@@ -1,0 +1,142 @@
+"""Alice: the ways to be given the book, the three recipes, what is generated, and what is refused."""
+
+import json
+import signal
+from argparse import Namespace
+
+import numpy as np
+import programs
+import pytest
+from characters import network, wonderland
+from programs import weights
+
+from scratch.backend import ScratchError, to_device
+from scratch.losses import SoftmaxCrossEntropy
+from scratch.optimizers import Adam
+from scratch.text import Vocabulary
+
+TEXT = "the cat sat. did it? yes! it sat on the mat, and it slept. "
+
+
+def run(*arguments, **options):
+    return programs.run("alice.py", *arguments, **options)
+
+
+def refused(*arguments, **options):
+    return programs.refused("alice.py", *arguments, **options)
+
+
+def flags(**changes):
+    values = {"batch_size": 3, "sequence": 5, "sentences": False, "stateful": False, "every_step": False}
+    return Namespace(**values | changes)
+
+
+def lessons(**changes):
+    vocab = Vocabulary(sorted(set(TEXT)))
+    ids = np.array(vocab.encode(TEXT))
+    found = list(wonderland.lessons(ids, TEXT, flags(**changes)))
+    assert len(found) == wonderland.num_lessons(ids, TEXT, flags(**changes))
+    spell = lambda row: "".join(vocab.i2w[int(id)] for id in row)  # noqa: E731
+    return found, spell
+
+
+def test_windows_come_in_another_order_and_each_once():
+    found, spell = lessons()
+    pairs = [spell([*row, target]) for rows, targets, _ in found for row, target in zip(rows, targets, strict=True)]
+    expected = [TEXT[k : k + 6] for k in range(len(TEXT) - 5)]
+    assert pairs != expected and sorted(pairs) == sorted(expected)
+
+
+def test_pieces_with_a_target_at_every_step():
+    for changes in ({"every_step": True}, {"every_step": True, "stateful": True}):
+        for rows, targets, mask in lessons(**changes)[0]:
+            assert rows.shape == targets.shape and mask is None
+            assert (rows[:, 1:] == targets[:, :-1]).all()
+
+
+def test_sentences_are_padded_and_begin_after_the_last_ones_end():
+    found, spell = lessons(sentences=True, every_step=True, sequence=40)
+    rows = [spell([*row[mask][:1], *targets[mask]]) for inputs, following, masks in found
+            for row, targets, mask in zip(inputs, following, masks, strict=True)]
+    expected = ["the cat sat. ", " did it? ", " yes! ", " it sat on the mat, and it slept. "]
+    assert sorted(rows) == sorted(expected)
+
+
+@pytest.mark.parametrize("options", [
+    {"input": "id", "every_step": False, "stateful": False}, {"input": "embedding", "input_dropout": 0.2},
+    {"input_dropout": 0.2}, {},
+], ids=str)
+def test_each_network_learns_a_sentence_by_heart(options):
+    ids = np.array([0, 1, 2, 3, 0, 2, 1, 3, 3, 1] * 30)
+    model, loss, optimizer = network.build(4, 32, 1, **options), SoftmaxCrossEntropy(), Adam(0.02, clip_norm=1.0)
+    every_step = options.get("every_step", True)
+    for _ in range(60):
+        network.reset(model)
+        for letters, following, _ in wonderland.lessons(
+            ids, "", flags(batch_size=10, sequence=10, every_step=every_step, stateful=every_step),
+        ):
+            predicted = model.forward(to_device(letters))
+            last = loss.loss(predicted, to_device(following))
+            model.backward(loss.gradient(predicted, to_device(following)))
+            optimizer.step(model)
+    assert last < (0.5 if "input_dropout" in options else 0.05)
+
+
+@pytest.mark.parametrize("recipe", ["small", "large", "better"])
+def test_a_run(recipe, tmp_path):
+    code, out, err = run("train", "--recipe", recipe, "--smoke", "--report", "r.json", "--out", "run", cwd=tmp_path)
+    assert (code, err) == (0, ""), err
+    assert out.count("\nepoch ") == 4 and "chance is 3.219" in out
+    report = json.loads((tmp_path / "r.json").read_text())
+    assert report["train_loss"] == min(report["losses"]) < report["chance"]
+    files = sorted(path.name for path in (tmp_path / "run").glob("improvement-*"))
+    best = report["losses"].index(report["train_loss"]) + 1
+    assert len(files) <= 3 and f"improvement-{best:02d}-{report['train_loss']:.4f}.npz" in files
+    given = ["--weights", "run/weights.npz", "--count", 30, "--seed", 1]
+    code, first, _ = run("generate", *given, cwd=tmp_path)
+    assert code == 0 and len(first) == 20 + 30 + 1 and first[:20] in wonderland.SMOKE
+    assert run("generate", *given, cwd=tmp_path)[1] == first
+    code, out, _ = run("generate", *given, "--seed-text", "-", input="The Cat\n", cwd=tmp_path)
+    assert code == 0 and out.startswith("the cat") and len(out) == 7 + 30 + 1
+    code, out, _ = run("generate", *given, "--samples", 2, cwd=tmp_path)
+    assert code == 0 and out.startswith("--- 1 ---\n")
+    assert "'ü' of the seed" in refused("generate", *given, "--seed-text", "cüt", cwd=tmp_path)
+    assert "at least one character" in refused("generate", *given, "--seed-text", "ü", "--skip-unknown", cwd=tmp_path)
+    code, _, err = run("evaluate", "--smoke", "--weights", "run/weights.npz", "--report", "e.json", cwd=tmp_path)
+    assert code == 0, err
+    assert json.loads((tmp_path / "e.json").read_text())["nats_per_character"] < report["chance"]
+
+
+@pytest.mark.parametrize("recipe", [["small"], ["better"], ["better", "--sentences", "--no-stateful"]], ids=" ".join)
+def test_a_killed_run_goes_on_to_the_bit(recipe, tmp_path):
+    given = ["train", "--recipe", *recipe, "--smoke", "--seed", 4]
+    assert run(*given, "--out", "whole", cwd=tmp_path)[0] == 0
+    process = programs.start("alice.py", *given, "--out", "killed", cwd=tmp_path)
+    for line in process.stdout:
+        if line.startswith("epoch   2"):
+            break
+    process.send_signal(signal.SIGKILL)
+    process.communicate(timeout=60)
+    code, _, err = run(*given, "--out", "killed", "--resume", cwd=tmp_path)
+    assert code == 0, err
+    killed, expected = (weights(tmp_path / name / "weights.npz") for name in ("killed", "whole"))
+    assert all(np.array_equal(killed[name], expected[name]) for name in expected)
+
+
+def test_what_is_refused(tmp_path):
+    (tmp_path / "text.txt").write_text("short")
+    for arguments, message in (
+        (["text.txt"], "more than 100 characters"), (["missing.txt"], "No such file"),
+        (["--smoke", "--sentences"], "--no-stateful"), (["--smoke", "--no-every-step"], "needs --every-step"),
+        (["--smoke", "--dropout", "1"], "Dropout"), (["--smoke", "--recipe", "best"], "--recipe"),
+    ):
+        assert message in refused("train", *arguments, cwd=tmp_path)
+
+
+def test_the_book_is_the_tutorials():
+    if not (programs.DATA / "alice").is_dir():
+        pytest.skip("the data set is not here")
+    texts = [wonderland.tutorials_text(programs.DATA / "alice" / name) for name in ("wonderland.txt", "pg11.txt")]
+    assert len(texts[0]) == 147674 and len(set(texts[0])) == 47 and texts[0] == texts[1]
+    with pytest.raises(ScratchError, match="not Alice"):
+        wonderland.tutorials_text(programs.DATA / "aesop" / "pg21.txt")
