@@ -35,6 +35,10 @@ WORKLOADS = {
     "characters": "company names, one character a step (2 SimpleRnn of 32, Momentum)",
     "names": "company names, a whole name a step, full BPTT",
     "tutorial": "names to languages, the tutorial's network, one name of 7 letters a step",
+    "lstm-256": "2 LSTM of 256, batch 64, sequences of 50, 65 characters, Adam",
+    "lstm-512": "2 LSTM of 512, batch 64, sequences of 100, 65 characters, Adam",
+    "lstm-alice": "Alice, 1 LSTM of 256, batch 128, windows of 100, Adam",
+    "lstm-alice2": "Alice, 2 LSTM of 256, batch 128, windows of 100, Adam",
 }
 BUSY = 0.7  # a peak below this part of the best one seen means that something else was running
 
@@ -133,11 +137,13 @@ def peak_gflops(size: int = 1536) -> float:
 
 
 def load(name: str) -> Any:
-    """The module that knows how to run one workload."""
+    """The module, or the object, that knows how to run one workload."""
     for folder in (HERE, HERE.parents[1] / "examples"):  # a workload trains an example's own network
         if str(folder) not in sys.path:
             sys.path.insert(0, str(folder))
-    return importlib.import_module(f"workloads.{name}")
+    module, _, case = name.partition("-")
+    found = importlib.import_module(f"workloads.{module}")
+    return found.Workload(case) if case else found
 
 
 if __name__ == "__main__":

@@ -1,0 +1,115 @@
+"""LSTMs that read characters: streams with a target at every step, or Alice's windows with one target."""
+
+import random
+
+import numpy as np
+from characters.network import build
+
+from scratch.backend import to_device
+from scratch.gradient_check import relative_error
+from scratch.losses import SoftmaxCrossEntropy
+from scratch.optimizers import Adam
+from scratch.parallel import in_threads
+
+LR = 0.002
+CASES = {  # layers, hidden, batch, steps, vocabulary, windows?
+    "256": (2, 256, 64, 50, 65, False),
+    "512": (2, 512, 64, 100, 65, False),
+    "alice": (1, 256, 128, 100, 47, True),
+    "alice2": (2, 256, 128, 100, 47, True),
+}
+
+
+class Workload:
+    SIDES = ("ours", "eager", "tuned")
+
+    def __init__(self, case):
+        self.layers, self.hidden, batch, num_steps, self.vocab, self.windows = CASES[case]
+        draw = np.random.default_rng(0)
+        self.letters = draw.integers(0, self.vocab, (batch, num_steps))
+        self.following = draw.integers(0, self.vocab, (batch,) if self.windows else (batch, num_steps))
+
+    def ours(self):
+        random.seed(0)
+        if self.windows:
+            return build(self.vocab, self.hidden, self.layers, 0.0, "id", 0.0, False, False)
+        return build(self.vocab, self.hidden, self.layers, stateful=False)
+
+    def steps(self, side):
+        """A function that makes one training step."""
+        if side != "ours":
+            return self.in_pytorch(side)
+        model, loss, optimizer = self.ours(), SoftmaxCrossEntropy(), Adam(LR)
+        parallel = in_threads(model, None, len(self.letters))
+        letters, following = to_device(self.letters), to_device(self.following)
+
+        def step():
+            predicted = parallel.forward(letters)
+            loss.loss(predicted, following)
+            parallel.backward(loss.gradient(predicted, following))
+            optimizer.step(model)
+            return 1
+
+        return step
+
+    def network(self):
+        import torch
+
+        class Network(torch.nn.Module):
+            def __init__(self, input_dim, hidden, layers, vocab, windows):
+                super().__init__()
+                self.lstm = torch.nn.LSTM(input_dim, hidden, layers, batch_first=True)
+                self.linear, self.windows = torch.nn.Linear(hidden, vocab), windows
+
+            def forward(self, x):
+                output, _ = self.lstm(x)
+                return self.linear(output[:, -1] if self.windows else output)
+
+        network = Network(1 if self.windows else self.vocab, self.hidden, self.layers, self.vocab, self.windows)
+        letters = torch.from_numpy(self.letters)
+        if self.windows:
+            input = letters[..., None].float() / self.vocab
+        else:
+            input = torch.nn.functional.one_hot(letters, self.vocab).float()
+        return network, input, torch.from_numpy(self.following).reshape(-1)
+
+    def in_pytorch(self, side):
+        import torch
+
+        network, input, following = self.network()
+        loss = torch.nn.CrossEntropyLoss()
+        optimizer = torch.optim.Adam(network.parameters(), lr=LR, fused=side == "tuned")
+
+        def step():
+            error = loss(network(input).reshape(-1, self.vocab), following)
+            error.item()
+            optimizer.zero_grad()
+            error.backward()
+            optimizer.step()
+            return 1
+
+        return step
+
+    def gradient_error(self):
+        """The largest relative difference between the two sides' gradients."""
+        import torch
+
+        H, model, loss = self.hidden, self.ours(), SoftmaxCrossEntropy()
+        network, input, following = self.network()
+        order = [k * H + j for k in (0, 1, 3, 2) for j in range(H)]  # ours is i, f, o, g, PyTorch's i, f, g, o
+        ours = model.parameters()
+        theirs = [getattr(network.lstm, f"{name}_l{k}") for k in range(self.layers)
+                  for name in ("weight_ih", "weight_hh", "bias_ih")]
+        theirs += [network.linear.weight, network.linear.bias]
+        with torch.no_grad():
+            for k in range(self.layers):
+                getattr(network.lstm, f"bias_hh_l{k}").zero_()
+            for p, q in zip(ours, theirs, strict=True):
+                q.copy_(torch.from_numpy(p.data[order] if len(p.data) == 4 * H else p.data))
+        predicted = model.forward(to_device(self.letters))
+        model.backward(loss.gradient(predicted, to_device(self.following)))
+        torch.nn.functional.cross_entropy(network(input).reshape(-1, self.vocab), following).backward()
+        return max(
+            relative_error(p.grad[order] if len(p.grad) == 4 * H else p.grad, q.grad.numpy())
+            for p, q in zip(ours, theirs, strict=True)
+        )
