@@ -104,9 +104,13 @@ def reset(model: Layer) -> None:
             layer.reset_hidden_state()
 
 
-def nats(model: Layer, ids: numpy.ndarray, num_streams: int = 1, num_steps: int = 200) -> float:
-    """The mean loss of a stateful network on a text, the state carried all through it."""
+def nats(model: Layer, ids: numpy.ndarray, num_streams: int | None = None, num_steps: int = 200) -> float:
+    """The mean loss of a stateful network on a text, the state carried all through it.
+
+    In one stream; a text of more than a million characters is read as a stream for each million, side by side.
+    """
     loss, total, count = SoftmaxCrossEntropy(), 0.0, 0
+    num_streams = num_streams or 1 + len(ids) // 1_000_000
     reset(model)
     with evaluating(model):
         num_pieces = -(-((len(ids) - 1) // num_streams) // num_steps)
