@@ -7,8 +7,8 @@
   python examples/alice.py evaluate                    nats per character on the book it was learned from
 
 The tutorial's networks see a window of 100 characters, each as the number id / 47, and learn the one that comes after
-it. Ours is told at each character what the next one is, keeps its state from piece to piece, and sees ids as what they
-are, names: so it learns a hundred times as much from a window. Losses are in nats per character.
+it. Ours has to say at every character what the next one is, keeps its state from piece to piece, and sees ids as what
+they are, names: so it learns a hundred times as much from a window. Losses are in nats per character.
 
 Source: Jason Brownlee, "Text generation with LSTM recurrent neural networks in Python with Keras", 2016,
 https://machinelearningmastery.com/text-generation-lstm-recurrent-neural-networks-python-keras/
@@ -34,10 +34,10 @@ from scratch.backend import ScratchError, to_device
 from scratch.batching import windows
 from scratch.checkpoint import begin_run, save_checkpoint
 from scratch.history import History, progress, stop_unless_finite
-from scratch.layer import Layer, evaluating
+from scratch.layer import Layer, Sequential, evaluating
 from scratch.losses import SoftmaxCrossEntropy
 from scratch.optimizers import Adam, cosine_decay
-from scratch.parallel import in_threads
+from scratch.parallel import default_threads, in_threads
 from scratch.plots import curve
 from scratch.text import Vocabulary
 from scratch.weights import load_weights, save_weights
@@ -83,9 +83,12 @@ def command_train(arguments: list[str]) -> None:
     vocab = Vocabulary(sorted(set(text)))
     ids = numpy.array(vocab.encode(text), dtype=numpy.int32)
     network = {name: getattr(flags, name) for name in NETWORK}
-    model = build(vocab.size, flags.hidden, flags.layers, flags.dropout, *(network[name] for name in NETWORK[2:]))
-    parallel, loss = in_threads(model, flags.threads, flags.batch_size), SoftmaxCrossEntropy()
-    optimizer = Adam(flags.lr, clip_norm=1.0 if flags.decay else None)
+    model = build(
+        vocab.size, flags.hidden, flags.layers, flags.dropout, flags.input, flags.input_dropout, flags.stateful,
+        flags.every_step,
+    )
+    next(lessons(ids, text, flags))  # refuses a text that is too short, before anything is done
+    loss, optimizer = SoftmaxCrossEntropy(), Adam(flags.lr, clip_norm=1.0 if flags.decay else None)
     settings = {name: getattr(flags, name) for name in (*TUTORIAL, "seed")}
     settings["text"] = hashlib.sha256(text.encode()).hexdigest()
     done: dict[str, Any] = {"epoch": 0, "rows": [], "seconds": 0.0}
@@ -93,6 +96,11 @@ def command_train(arguments: list[str]) -> None:
     done = begin_run([*files, *earlier], flags.resume, model, optimizer, settings, done)
     checkpoint, history_file, weights, _ = files
     history, chance = History(history_file, done["rows"]), math.log(vocab.size)
+    # Another number of threads would draw other Dropout masks: a run that goes on keeps its own.
+    done["threads"] = flags.threads or done.get("threads") or default_threads(flags.batch_size)
+    parallel = in_threads(model, done["threads"])
+    if history.rows and not improvement(flags.out, history).exists():
+        raise ScratchError(f"{improvement(flags.out, history)}: is gone; the run cannot go on without its best weights")
     known = network | {
         "program": "alice", "vocabulary": vocab.w2i, "window": None if flags.stateful else flags.sequence,
         "settings": settings, "seeds": seeds_of(text, flags.sequence),
@@ -112,8 +120,9 @@ def command_train(arguments: list[str]) -> None:
                 letters, following = to_device(letters), to_device(following)
                 mask = None if mask is None else to_device(mask)
                 predicted = parallel.forward(letters)
-                total += loss.loss(predicted, following, mask) * len(letters)
-                count += len(letters)
+                size = following.size if mask is None else int(mask.sum())
+                total += loss.loss(predicted, following, mask) * size
+                count += size
                 gradient = loss.gradient(predicted, following, mask)
                 parallel.backward(gradient)
                 optimizer.step(model)
@@ -197,6 +206,8 @@ def train_flags(arguments: list[str]) -> Namespace:
         flags.batch_size = min(flags.batch_size, 64 if not flags.every_step else 4)
     if flags.sentences and flags.stateful:
         raise ScratchError("--sentences: each begins anew; add --no-stateful")
+    if flags.sentences and not flags.punctuation:
+        raise ScratchError("--sentences: without punctuation nobody knows where they end")
     if (flags.sentences or flags.stateful) and not flags.every_step:
         raise ScratchError(f"--{'sentences' if flags.sentences else 'stateful'} needs --every-step")
     return flags
@@ -205,21 +216,35 @@ def train_flags(arguments: list[str]) -> Namespace:
 # Trained weights ------------------------------------------------------------------------------------------------
 
 
+def load_alice(path: Path) -> tuple[Sequential, Vocabulary, dict[str, Any]]:
+    """Network, vocabulary and metadata. Raises: ScratchError when they do not fit."""
+    model, vocab, metadata = load(path, "alice")
+    window, seeds, settings = (metadata.get(name) for name in ("window", "seeds", "settings"))
+    if not (
+        (window is None or (type(window) is int and window > 0)) and isinstance(settings, dict)
+        and isinstance(seeds, list) and seeds and all(isinstance(seed, str) for seed in seeds)
+        and isinstance(metadata.get("train_loss"), float)
+    ):
+        raise ScratchError(f"{path}: its metadata do not fit its network")
+    return model, vocab, metadata
+
+
 def command_generate(arguments: list[str]) -> None:
-    parser = program.Parser("Write on from a seed, a character at a time.", prog="alice.py generate")
+    parser = program.Parser(
+        "Write on from a window of the book, or from --seed-text (which is read from standard input if it is -).", prog="alice.py generate",
+    )
     parser.common(
         weights=WEIGHTS, device=None, seed=None, count=1000, samples=1, seed_text=None, temperature=0.6, top_k=None,
     )
     parser.add_argument("--skip-unknown", action="store_true", help="leave unknown characters out of the seed")
     flags = parser.parse_args(arguments)
     program.begin(flags)
-    model, vocab, metadata = load(flags.weights, "alice")
-    seeds, window = metadata.get("seeds"), metadata.get("window")
-    if not (window is None or type(window) is int) or not seeds or not all(isinstance(seed, str) for seed in seeds):
-        raise ScratchError(f"{flags.weights}: its metadata do not fit its network")
-    seed = random.choice(seeds) if flags.seed_text is None else flags.seed_text
-    if seed == "-":
-        seed = sys.stdin.read().rstrip("\n")
+    model, vocab, metadata = load_alice(flags.weights)
+    window, seed = metadata["window"], flags.seed_text
+    if seed is None:
+        seed = random.choice(metadata["seeds"])
+    elif seed == "-":
+        seed = sys.stdin.buffer.read().decode("utf-8", "backslashreplace").rstrip("\r\n")
     seed = known_part(seed.lower(), vocab, flags.skip_unknown)
     write_on(
         model, vocab, seed, flags.count, flags.samples, temperature=flags.temperature, top_k=flags.top_k, window=window,
@@ -233,25 +258,22 @@ def command_evaluate(arguments: list[str]) -> None:
     flags = parser.parse_args(arguments)
     program.begin(flags)
     program.writable_file(flags.report, flags.weights, flags.text)
-    model, vocab, metadata = load(flags.weights, "alice")
-    flags.sequence, flags.punctuation = metadata.get("window") or 1, True
+    model, vocab, metadata = load_alice(flags.weights)
+    window, learning = metadata["window"], metadata["train_loss"]
+    flags.sequence, flags.punctuation = window or 1, metadata["settings"].get("punctuation", True)
     text = read_book(flags)
-    if not (set(text) & set(".,;:!?")) & vocab.w2i.keys():
-        flags.punctuation = False
-        text = read_book(flags)
     ids = numpy.array(vocab.encode(text), dtype=numpy.int32)
-    value = nats(model, ids) if metadata.get("window") is None else window_nats(model, ids, metadata["window"])
-    learning = metadata.get("train_loss")
+    value = nats(model, ids) if window is None else window_nats(model, ids, window)
     print(f"{len(text)} characters of the book: {value:.4f} nats each = {value / math.log(2):.4f} bits; chance is "
-          f"{math.log(vocab.size):.3f}" + (f"; in training, with dropout, it was {learning:.4f}" if learning else ""))
+          f"{math.log(vocab.size):.3f}; in training, with dropout, it was {learning:.4f}")
     program.write_report(flags.report, {"nats_per_character": value, "train_loss": learning})
 
 
 def window_nats(model: Layer, ids: numpy.ndarray, window: int) -> float:
-    """The mean loss of what follows each window, or (with a target at every step) of what follows in pieces."""
+    """The mean loss of what follows each full window; of a network that says more, the last step is taken."""
     inputs, following = windows(ids, window)
     loss, total, count = SoftmaxCrossEntropy(), 0.0, 0
-    parallel = in_threads(model, None, 256)
+    parallel = in_threads(model, default_threads(256))
     with evaluating(parallel):
         for start in progress(range(0, len(following), 256), "reading"):
             predicted = parallel.forward(to_device(numpy.array(inputs[start : start + 256])))

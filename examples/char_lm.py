@@ -32,7 +32,7 @@ from scratch.checkpoint import begin_run, check_weights, save_checkpoint
 from scratch.history import History, progress, stop_unless_finite
 from scratch.losses import SoftmaxCrossEntropy
 from scratch.optimizers import Adam, cosine_decay
-from scratch.parallel import in_threads
+from scratch.parallel import default_threads, in_threads
 from scratch.plots import curve
 from scratch.text import Vocabulary
 from scratch.weights import load_weights, save_weights
@@ -62,17 +62,23 @@ def command_train(arguments: list[str]) -> None:
     program.writable_file(flags.plot, path, *files[:-1])
     program.writable_file(flags.report, path, flags.plot, *files)
     with tempfile.NamedTemporaryFile(dir=flags.out) as smoke:
-        Path(smoke.name).write_text(SMOKE, encoding="utf-8")
-        corpus = read(path or Path(smoke.name), flags.sequence, folder=flags.out)
+        if path is None:
+            path = Path(smoke.name)
+            path.write_text(SMOKE, encoding="utf-8")
+        corpus = read(path, flags.sequence, folder=flags.out)
 
     vocab, (learn, choose, held_out) = corpus.vocab, split(corpus.ids)
     model, loss = build(vocab.size, flags.hidden, flags.layers, flags.dropout), SoftmaxCrossEntropy()
-    optimizer, parallel = Adam(flags.lr, clip_norm=1.0), in_threads(model, flags.threads, flags.batch_size)
+    optimizer = Adam(flags.lr, clip_norm=1.0)
+    next(streams(learn, flags.batch_size, flags.sequence))  # refuses a text that is too short, before anything is done
     settings = {name: getattr(flags, name) for name in SETTINGS} | {"text": corpus.digest}
     done: dict[str, Any] = {"epoch": 0, "rows": [], "seconds": 0.0}
     done = begin_run(files, flags.resume, model, optimizer, settings, done)
     checkpoint, history_file, weights, _ = files
     history, chance = History(history_file, done["rows"]), math.log(vocab.size)
+    # Another number of threads would draw other Dropout masks: a run that goes on keeps its own.
+    done["threads"] = flags.threads or done.get("threads") or default_threads(flags.batch_size)
+    parallel = in_threads(model, done["threads"])
     if history.rows:
         check_weights(weights, "char_lm", settings, (best_epoch(history), done["epoch"] + 1))
     known = {
@@ -95,16 +101,16 @@ def command_train(arguments: list[str]) -> None:
                 optimizer.lr = flags.lr * cosine_decay((epoch - 1) * num_steps + k, flags.epochs * num_steps)
                 letters, next_letters = to_device(letters), to_device(next_letters)
                 predicted = parallel.forward(letters)
-                total += loss.loss(predicted, next_letters)
+                total += loss.loss(predicted, next_letters) * letters.size
                 gradient = loss.gradient(predicted, next_letters)
                 parallel.backward(gradient)
                 optimizer.step(model)
-            mean = stop_unless_finite(total / num_steps, model, f"epoch {epoch}")
+            mean = stop_unless_finite(total / (len(learn) - 1), model, f"epoch {epoch}")
             validation = nats(parallel, choose, num_streams=min(64, len(choose) - 1))
             history.add(epoch=epoch, loss=mean, validation=validation)
             print(
                 f"epoch {epoch:3}  loss {mean:.3f}  validation {validation:.3f} nats = {validation / math.log(2):.3f} "
-                f"bits, perplexity {math.exp(validation):.2f} (chance {chance:.3f}, {vocab.size})", flush=True,
+                f"bits, perplexity {perplexity(validation):.2f} (chance {chance:.3f}, {vocab.size})", flush=True,
             )
             if best_epoch(history) == epoch:
                 save_weights(model, weights, known | {"best_epoch": epoch})
@@ -132,6 +138,10 @@ def command_train(arguments: list[str]) -> None:
 
 def best_epoch(history: History) -> int:
     return 1 + min(range(len(history.rows)), key=history.column("validation").__getitem__)
+
+
+def perplexity(loss: float) -> float:
+    return math.exp(min(loss, 700))  # what is beyond that is too large for a float
 
 
 def first_letter(vocab: Vocabulary) -> str:
@@ -211,7 +221,7 @@ def command_evaluate(arguments: list[str]) -> None:
     *_, held_out = split(read(path, 1, vocab).ids)
     value = nats(model, held_out)
     print(f"{len(held_out)} held-out characters: {value:.4f} nats each = {value / math.log(2):.4f} bits, "
-          f"perplexity {math.exp(value):.3f}; chance is {math.log(vocab.size):.3f} nats")
+          f"perplexity {perplexity(value):.3f}; chance is {math.log(vocab.size):.3f} nats")
     figures = {"nats_per_character": value, "train_loss": metadata.get("train_loss"), "num_characters": len(held_out)}
     program.write_report(flags.report, figures)
 
@@ -232,8 +242,9 @@ def command_compare(arguments: list[str]) -> None:
     program.writable_file(flags.plot, flags.weights, path)
     program.writable_file(flags.report, flags.weights, path, flags.plot)
     model, vocab, metadata = load(flags.weights, "char_lm")
-    learn, choose, held_out = split(read(path, 1, vocab).ids)
-    rows = compare(model, vocab, metadata, [*learn, *choose], held_out, flags)
+    ids = read(path, 1, vocab).ids
+    *_, held_out = split(ids)
+    rows = compare(model, vocab, metadata, ids[: -len(held_out)], held_out, flags)
     program.write_report(flags.report, {"rows": rows})
 
 

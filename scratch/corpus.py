@@ -66,8 +66,14 @@ def read_corpus(path: str | Path, vocab: Vocabulary | None = None, folder: str |
         table[ord(character)] = vocab.w2i[character]
     with tempfile.TemporaryFile(dir=folder) as file:
         for piece in pieces(path):
+            if not set(piece) <= characters:
+                raise ScratchError(f"{path}: changed while it was read")
             table[numpy.frombuffer(piece.encode("utf-32-le"), dtype="<u4")].tofile(file)
+            length -= len(piece)
+        if length:
+            raise ScratchError(f"{path}: changed while it was read")
         file.flush()
+        length = file.tell() // dtype.itemsize
         ids: Any = numpy.memmap(file, dtype, "r", shape=(length,)) if length else numpy.zeros(0, dtype)
     return Corpus(ids, vocab, digest.hexdigest())
 
@@ -82,6 +88,8 @@ def pieces(path: str | Path) -> Iterator[str]:
         while start < end:
             piece = file.read(min(_PIECE, end - start))
             pending = len(decoder.getstate()[0])  # bytes of a character that began in the last piece
+            if not piece:
+                raise ScratchError(f"{path}: became shorter while it was read")
             if b"\0" in piece:
                 raise ScratchError(f"{path}: has a zero at byte {start + piece.index(0)}; expected a text")
             try:

@@ -25,7 +25,7 @@ from threadpoolctl import ThreadpoolController
 
 from scratch.backend import Array, xp
 from scratch.initial import chance
-from scratch.layer import Layer
+from scratch.layer import Layer, Parameter
 
 Result = TypeVar("Result")
 
@@ -33,9 +33,9 @@ Result = TypeVar("Result")
 class InThreads(Layer):
     """A model whose batches are cut into parts, a thread for each.
 
-    Shapes: as the model's, whose input has the batch as its first axis; a batch of fewer rows than threads is not
-        cut. The parts are as equal as can be, and the same rows go the same way at each call: so stateful layers may
-        carry their state.
+    Shapes: as the model's, whose input has the batch as its first axis. The parts are as equal as can be, and the
+        same rows go the same way at each call: so stateful layers may carry their state. Each part has a state and a
+        mode of its own: give `evaluating`, and whatever resets the state, this layer, not the model.
     Parameters: the model's own, under their names there.
     Differs: from the model alone by rounding, since sums are taken in another order; and Dropout draws other numbers
         for another number of threads (the same for the same, from the one seed).
@@ -49,12 +49,12 @@ class InThreads(Layer):
         self.model = model
         self.others = [model.sibling(own_grad=True) for _ in range(num_threads - 1)]
 
-    def parameters(self) -> list[Any]:
-        return self.model.parameters()
+    def _collect(self, found: dict[int, Parameter], path: str) -> None:
+        self.model._collect(found, path)  # the others' Parameters are the same values again
 
     def forward(self, input: Any, mask: Array | None = None) -> Array:
-        N, num_parts = len(input), 1 + len(self.others)
-        parts = [self.model, *self.others] if N >= num_parts else [self.model]
+        N = len(input)
+        parts = [self.model, *self.others][: max(N, 1)]
         cuts = [k * N // len(parts) for k in range(len(parts) + 1)]
         for other in parts[1:]:  # an optimizer may have moved the values into one vector since the last call
             for parameter, twin in zip(self.parameters(), other.parameters(), strict=True):
@@ -70,12 +70,15 @@ class InThreads(Layer):
 
     def backward(self, gradient: Array) -> Array | None:
         parts, cuts = self.recall(gradient)
-        grads = self._each(lambda k: parts[k].backward(gradient[cuts[k] : cuts[k + 1]]), len(parts))
-        for other in parts[1:]:
-            # Each part met the same parameters, so each parameter's gradient is the sum over the parts.
-            for parameter, twin in zip(self.parameters(), other.parameters(), strict=True):
-                parameter.grad += twin.grad
-                twin.grad.fill(0)
+        try:
+            grads = self._each(lambda k: parts[k].backward(gradient[cuts[k] : cuts[k + 1]]), len(parts))
+            for other in parts[1:]:
+                # Each part met the same parameters, so each parameter's gradient is the sum over the parts.
+                for parameter, twin in zip(self.parameters(), other.parameters(), strict=True):
+                    parameter.grad += twin.grad
+        finally:
+            for other in parts[1:]:
+                other.zero_grads()
         return None if grads[0] is None else xp.concatenate(grads)
 
     def _each(self, function: Callable[[int], Result], num_parts: int) -> Sequence[Result]:
@@ -117,11 +120,14 @@ def _warm_up(k: int) -> None:
         a.dot(a)
 
 
-def in_threads(model: Layer, num_threads: int | None, batch_size: int) -> Layer:
-    """`model` for batches of this size on so many threads (None: every core that has 8 rows to work on)."""
-    if num_threads is None:
-        num_threads = min(num_cores(), batch_size // 8)
+def in_threads(model: Layer, num_threads: int) -> Layer:
+    """`model` on so many threads; on a GPU, which is one device for all of a batch, the model itself."""
     return model if num_threads <= 1 or xp.device != "cpu" else InThreads(model, num_threads)
+
+
+def default_threads(batch_size: int) -> int:
+    """As many as there are cores, but no more than get 8 rows of a batch each."""
+    return max(min(num_cores(), batch_size // 8), 1)
 
 
 def num_cores() -> int:

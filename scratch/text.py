@@ -91,7 +91,7 @@ def without_accents(text: str) -> str:
 class Level(NamedTuple):
     """The runs of n ids that a text has, for one n: see `NgramModel`."""
 
-    keys: numpy.ndarray  # context * num_ids + id, in ascending order; a context is a place in the last level's keys
+    keys: numpy.ndarray  # context * num_ids + id, in ascending order; a context is a place in the level before
     counts: numpy.ndarray  # how often each run was there
     totals: numpy.ndarray  # how often each context was there
     kinds: numpy.ndarray  # by how many different ids it was followed
@@ -114,7 +114,7 @@ class NgramModel:
     def __init__(self, ids: Any, num_ids: int, order: int) -> None:
         self.num_ids = num_ids
         self.levels: list[Level] = []
-        ids = numpy.asarray(ids, dtype=numpy.int64)
+        ids = self._checked(ids)
         contexts, num_contexts = numpy.zeros(len(ids), dtype=numpy.int64), 1
         for n in range(1, min(order, len(ids)) + 1):
             # Of every run that ends at ids[t], t >= n - 1: its first n - 1 ids are contexts[t - n + 1].
@@ -127,8 +127,8 @@ class NgramModel:
             contexts, num_contexts = places[:-1], len(keys)
 
     def log_probabilities(self, ids: Any) -> numpy.ndarray:
-        """The logarithm of each id's probability after those before it, for each order: (order, len(ids))."""
-        ids = numpy.asarray(ids, dtype=numpy.int64)
+        """The logarithm of each id's probability after those before it, for each level: (len(levels), len(ids))."""
+        ids = self._checked(ids)
         p = numpy.full(len(ids), 1 / self.num_ids)
         contexts, rows = numpy.zeros(len(ids), dtype=numpy.int64), []
         for level in self.levels:
@@ -146,7 +146,7 @@ class NgramModel:
 
     def following(self, ids: Sequence[int]) -> numpy.ndarray:
         """The probability of each id to come next, after `ids`."""
-        p = numpy.full(self.num_ids, 1 / self.num_ids)
+        p, ids = numpy.full(self.num_ids, 1 / self.num_ids), self._checked(ids).tolist()
         for n, level in enumerate(self.levels):
             context = self._place(ids[len(ids) - n :]) if n <= len(ids) else None
             if context is None or not level.totals[context]:
@@ -157,11 +157,17 @@ class NgramModel:
             p /= level.totals[context] + level.kinds[context]
         return p
 
+    def _checked(self, ids: Any) -> numpy.ndarray:
+        ids = numpy.asarray(ids, dtype=numpy.int64)
+        if ids.size and not 0 <= ids.min() <= ids.max() < self.num_ids:
+            raise ScratchError(f"{self}: expected ids from 0 to {self.num_ids - 1}, got {ids.min()} to {ids.max()}")
+        return ids
+
     def _place(self, run: Sequence[int]) -> int | None:
         """The place of a run among those of its length, or None."""
         place = 0
         for level, id in zip(self.levels, run, strict=False):
-            key = place * self.num_ids + int(id)
+            key = place * self.num_ids + id
             place = int(numpy.searchsorted(level.keys, key))
             if place == len(level.keys) or level.keys[place] != key:
                 return None

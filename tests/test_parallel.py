@@ -10,7 +10,7 @@ from scratch.dense import Linear
 from scratch.gradient_check import relative_error
 from scratch.layer import Sequential, evaluating
 from scratch.optimizers import Adam
-from scratch.parallel import InThreads, in_threads
+from scratch.parallel import InThreads, default_threads, in_threads
 from scratch.recurrent import GRU, LSTM, SimpleRnn
 from scratch.regular import Dropout
 
@@ -76,14 +76,16 @@ def test_the_first_batch_draws_no_more_than_the_next():
     assert states[0] == states[1]
 
 
-def test_a_batch_smaller_than_the_threads_is_not_cut():
+def test_a_batch_smaller_than_the_threads():
     assert relative_error(steps(InThreads(model(), 5), rows=3)[0], steps(model(), rows=3)[0]) < 1e-6
 
 
 def test_names_and_parameters_are_the_models_own():
     alone, shared = model(), InThreads(model(), 2)
     assert [p.name for p in shared.parameters()] == [p.name for p in alone.parameters()]
-    assert in_threads(alone, 1, 64) is alone and in_threads(alone, None, 8) is alone
+    assert in_threads(alone, 1) is alone and default_threads(15) == 1
+    inside = Sequential([InThreads(Linear(D, H), 3), InThreads(Linear(H, V), 2)])
+    assert [p.name for p in inside.parameters()] == ["layers.0.w", "layers.0.b", "layers.1.w", "layers.1.b"]
     with evaluating(shared):
         shared.forward(np.zeros((N, T, D), dtype="float32"))
         with pytest.raises(RuntimeError):

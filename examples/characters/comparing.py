@@ -7,7 +7,6 @@ the others.
 
 import time
 from argparse import Namespace
-from collections.abc import Sequence
 from typing import Any
 
 import numpy
@@ -23,7 +22,7 @@ SAMPLE = 76  # characters
 
 
 def compare(
-    model: Sequential, vocab: Vocabulary, metadata: dict[str, Any], learn: Sequence[int], held_out: numpy.ndarray,
+    model: Sequential, vocab: Vocabulary, metadata: dict[str, Any], learn: numpy.ndarray, held_out: numpy.ndarray,
     flags: Namespace,
 ) -> list[dict[str, Any]]:
     """Print and draw the comparison; a row for each n, and one for the network."""
@@ -56,7 +55,7 @@ def compare(
     for n in orders:
         ids = list(seed)
         while len(ids) < SAMPLE:
-            p = NgramModel.following(ngrams, ids[-(n - 1) :] if n > 1 else [])
+            p = ngrams.following(ids[-(n - 1) :] if n > 1 else [])
             ids.append(sample_from(p, flags.temperature))
         rows[n - 1]["sample"] = "".join(vocab.i2w[id] for id in ids)
     drawn = [step[0] for step in generate(model, seed, SAMPLE - 1, temperature=flags.temperature)]
@@ -73,7 +72,7 @@ def compare(
 
 
 def show(row: dict[str, Any]) -> None:
-    seconds = "-" if row["seconds"] is None else f"{row['seconds']:.1f}"
+    seconds = f"{row['seconds']:.1f}" if isinstance(row["seconds"], float) else "-"
     stored, possible = row.get("stored", ""), f"{row['possible']:.0e}" if "possible" in row else ""
     print(
         f"{row['model']:>8} {row['nats_per_character']:8.4f} {seconds:>8} {row['bytes'] / 1e6:8.2f} {stored:>12} "

@@ -87,8 +87,8 @@ def load(path: Path, program: str) -> tuple[Sequential, Vocabulary, dict[str, An
     recurrent = [shape for name, shape in shapes.items() if name.endswith(".u")]
     kinds = {"input": str, "input_dropout": float, "stateful": bool, "every_step": bool}
     options = {name: metadata[name] for name in kinds if name in metadata}
-    right = recurrent == num_layers * [(4 * hidden, hidden)] and 1 < vocab.size == list(shapes.values())[-1][0]
-    if not right or any(type(value) is not kinds[name] for name, value in options.items()) or (
+    right = recurrent and recurrent == num_layers * [(4 * hidden, hidden)]
+    if not right or not 1 < vocab.size == [*shapes.values()][-1][0] or any(type(value) is not kinds[name] for name, value in options.items()) or (
         options.get("input", "one-hot") not in INPUTS
     ):
         raise ScratchError(f"{path}: its metadata do not fit its network")

@@ -18,7 +18,7 @@ CORPORA = {  # known by name, and the names of their files, here and there
 
 def corpus_file(name: str, data: Path | None = None) -> Path:
     """The file of a known corpus, fetched if need be; or `name` itself, a path."""
-    if name not in CORPORA or Path(name).exists():
+    if name not in CORPORA or Path(name).is_file():
         return Path(name)
     folder = find(name, data)
     if folder.is_file():

@@ -89,7 +89,7 @@ def num_lessons(ids: numpy.ndarray, text: str, flags: Namespace) -> int:
 
 
 def sentences(ids: numpy.ndarray, text: str, longest: int) -> list[numpy.ndarray]:
-    """Each sentence with the full stop (or ! or ?) before it to begin from, cut where it is longer than `longest`."""
+    """Each sentence, with the space before it to begin from, cut where it is longer than `longest`."""
     ends = [0, *(match.end() for match in re.finditer(r"[.!?]+['\")]*\s+", text)), len(text)]
     cuts = [cut for start, end in pairwise(ends) for cut in range(start, end, longest)]
     rows = [ids[max(start - 1, 0) : end] for start, end in zip(cuts, [*cuts[1:], len(text)], strict=True)]

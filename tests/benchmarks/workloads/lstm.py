@@ -9,7 +9,7 @@ from scratch.backend import to_device
 from scratch.gradient_check import relative_error
 from scratch.losses import SoftmaxCrossEntropy
 from scratch.optimizers import Adam
-from scratch.parallel import in_threads
+from scratch.parallel import default_threads, in_threads
 
 LR = 0.002
 CASES = {  # layers, hidden, batch, steps, vocabulary, windows?
@@ -40,7 +40,7 @@ class Workload:
         if side != "ours":
             return self.in_pytorch(side)
         model, loss, optimizer = self.ours(), SoftmaxCrossEntropy(), Adam(LR)
-        parallel = in_threads(model, None, len(self.letters))
+        parallel = in_threads(model, default_threads(len(self.letters)))
         letters, following = to_device(self.letters), to_device(self.following)
 
         def step():
