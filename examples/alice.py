@@ -231,7 +231,8 @@ def load_alice(path: Path) -> tuple[Sequential, Vocabulary, dict[str, Any]]:
 
 def command_generate(arguments: list[str]) -> None:
     parser = program.Parser(
-        "Write on from a window of the book, or from --seed-text (which is read from standard input if it is -).", prog="alice.py generate",
+        "Write on from a window of the book, or from --seed-text (- reads it from standard input).",
+        prog="alice.py generate",
     )
     parser.common(
         weights=WEIGHTS, device=None, seed=None, count=1000, samples=1, seed_text=None, temperature=0.6, top_k=None,

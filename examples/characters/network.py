@@ -87,9 +87,11 @@ def load(path: Path, program: str) -> tuple[Sequential, Vocabulary, dict[str, An
     recurrent = [shape for name, shape in shapes.items() if name.endswith(".u")]
     kinds = {"input": str, "input_dropout": float, "stateful": bool, "every_step": bool}
     options = {name: metadata[name] for name in kinds if name in metadata}
-    right = recurrent and recurrent == num_layers * [(4 * hidden, hidden)]
-    if not right or not 1 < vocab.size == [*shapes.values()][-1][0] or any(type(value) is not kinds[name] for name, value in options.items()) or (
-        options.get("input", "one-hot") not in INPUTS
+    if (
+        not recurrent or recurrent != num_layers * [(4 * hidden, hidden)]
+        or not 1 < vocab.size == [*shapes.values()][-1][0]
+        or any(type(value) is not kinds[name] for name, value in options.items())
+        or options.get("input", "one-hot") not in INPUTS
     ):
         raise ScratchError(f"{path}: its metadata do not fit its network")
     model = build(vocab.size, hidden, num_layers, **options)
