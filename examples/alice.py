@@ -52,8 +52,8 @@ RECIPES = {
     "small": TUTORIAL,
     "large": TUTORIAL | {"layers": 2, "epochs": 50, "batch_size": 64},
     "better": TUTORIAL | {
-        "layers": 2, "input": "one-hot", "every_step": True, "stateful": True, "epochs": 40, "batch_size": 32,
-        "lr": 0.004, "decay": True,
+        "layers": 2, "input": "one-hot", "sequence": 50, "every_step": True, "stateful": True, "dropout": 0.1,
+        "epochs": 40, "batch_size": 32, "lr": 0.004, "decay": True,
     },
 }
 NETWORK = ("hidden", "layers", "input", "input_dropout", "stateful", "every_step")

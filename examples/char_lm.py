@@ -164,13 +164,13 @@ def train_flags(arguments: list[str]) -> Namespace:
     parser.add_argument("--layers", **size, default=2, help="how many LSTMs (default: 2)")
     parser.add_argument("--hidden", **size, default=256, help="their size (default: 256)")
     parser.add_argument("--sequence", **size, default=30, help="how many steps a piece of text has (default: 30)")
-    parser.add_argument("--dropout", type=program.rate, default=0.2, metavar="P", help="after each LSTM (default: 0.2)")
+    parser.add_argument("--dropout", type=program.rate, default=0.3, metavar="P", help="after each LSTM (default: 0.3)")
     parser.add_argument(
         "--sample-after", type=epochs_of, default=[1, 5, 60], metavar="N,N", help="the epochs that end with a sample "
         "(default: 1,5,60)",
     )
     parser.common(
-        data=None, out=Path("runs/char_lm"), epochs=10, batch_size=64, lr=0.004, seed=0, device=None, threads=None,
+        data=None, out=Path("runs/char_lm"), epochs=10, batch_size=32, lr=0.003, seed=0, device=None, threads=None,
         resume=False, report=None, plot=None, smoke=False,
     )
     flags = parser.parse_args(arguments)

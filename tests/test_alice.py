@@ -140,3 +140,32 @@ def test_the_book_is_the_tutorials():
     assert len(texts[0]) == 147674 and len(set(texts[0])) == 47 and texts[0] == texts[1]
     with pytest.raises(ScratchError, match="not Alice"):
         wonderland.tutorials_text(programs.DATA / "aesop" / "pg21.txt")
+
+
+def test_the_weights_that_come_with_it(tmp_path):
+    code, out, _ = run("generate", "--seed", 1, "--count", 40, cwd=tmp_path)
+    assert code == 0 and len(out) == 50 + 40 + 1
+    code, out, _ = run("generate", "--seed", 1, "--count", 40, "--seed-text", "Alice said", cwd=tmp_path)
+    assert code == 0 and out.startswith("alice said")
+
+
+def test_the_score_holds(tmp_path):
+    if not (programs.DATA / "alice").is_dir():
+        pytest.skip("the data set is not here")
+    env = {"SCRATCH_DATA": str(programs.DATA)}
+    code, _, err = run("evaluate", "--report", "e.json", cwd=tmp_path, env=env)
+    assert code == 0, err
+    report = json.loads((tmp_path / "e.json").read_text())
+    assert report["nats_per_character"] < report["train_loss"] < 1.2219
+
+
+@pytest.mark.parametrize(("name", "value"), [
+    ("seeds", 5), ("seeds", []), ("seeds", [1]), ("window", "100"), ("window", -1), ("train_loss", "1"), ("layers", 0),
+    ("input", "words"), ("stateful", 1), ("settings", None), ("hidden", 9),
+])
+def test_bad_metadata(name, value, tmp_path):
+    from scratch.files import read_arrays, write_arrays
+
+    arrays, metadata = read_arrays(programs.ROOT / "weights" / "alice_lstm.npz")
+    write_arrays(tmp_path / "changed.npz", arrays, metadata | {name: value})
+    assert "changed.npz" in refused("generate", "--weights", "changed.npz", cwd=tmp_path)
