@@ -264,7 +264,7 @@ def command_evaluate(arguments: list[str]) -> None:
     flags.sequence, flags.punctuation = window or 1, metadata["settings"].get("punctuation", True)
     text = read_book(flags)
     ids = numpy.array(vocab.encode(text), dtype=numpy.int32)
-    value = nats(model, ids) if window is None else window_nats(model, ids, window)
+    value = nats(model, ids, min(16, len(ids) - 1)) if window is None else window_nats(model, ids, window)
     print(f"{len(text)} characters of the book: {value:.4f} nats each = {value / math.log(2):.4f} bits; chance is "
           f"{math.log(vocab.size):.3f}; in training, with dropout, it was {learning:.4f}")
     program.write_report(flags.report, {"nats_per_character": value, "train_loss": learning})

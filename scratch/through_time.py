@@ -92,6 +92,8 @@ class Recurrent(Layer):
     def of_gates(self, weights: Array) -> list[Array]:
         """The part of w, u or b, or of its gradient, that belongs to each gate."""
         H = self.hidden_dim
+        if self.num_gates == 1:
+            return [weights]
         return [weights[k * H : (k + 1) * H] for k in range(self.num_gates)]
 
     def gates_backward(
@@ -167,7 +169,7 @@ class Recurrent(Layer):
     def _forward_sequences(self, input: Array, mask: Array | None) -> Array:
         (N, T), H = input.shape[:2], self.hidden_dim
         first_state, work = self._first_state(N), self._workspace(T, N)
-        rows = self._project(input.swapaxes(0, 1), work.blocks.reshape(self.num_blocks, T * N, H))
+        rows = self._project(input.swapaxes(0, 1), work.projected)
         work.states[:, 0] = first_state
         real = None if mask is None else mask.T[:, :, None]
         # Names of their own, since in a batch of one each look-up in the loop is felt. hidden[t] and state[t] are
@@ -230,10 +232,9 @@ class Recurrent(Layer):
             if real is not None:
                 state_grad += past_gates
         # Every step used the same weights, so each gradient is a sum over all T * N rows: one product for each gate.
-        w_sides = grad[:G].reshape(G, T * N, H)
-        before = work.states[0, :-1].reshape(T * N, H)
-        for side, u_grad in zip(grad[-G:].reshape(G, T * N, H), self.of_gates(self.u.grad), strict=True):
-            u_grad += side.T.dot(before)
+        w_sides = work.w_sides
+        for side, u_grad in zip(work.u_sides, self.of_gates(self.u.grad), strict=True):
+            u_grad += side.T.dot(work.before)
         for side, w_grad, b_grad in zip(w_sides, self.of_gates(self.w.grad), self.of_gates(self.b.grad), strict=True):
             b_grad += side.sum(axis=0)
             if rows.ndim == 1:
@@ -248,10 +249,10 @@ class Recurrent(Layer):
             input_grad += side.dot(w)
         return input_grad.reshape(T, N, self.input_dim).swapaxes(0, 1)
 
-    def _project(self, input: Array, blocks: Array) -> Array:
+    def _project(self, input: Array, blocks: list[Array]) -> Array:
         """Write each gate's w x + b for all steps into its block; return the inputs as rows, or the ids in a row."""
         rows = input.reshape(-1) if input.ndim == 2 else input.reshape(-1, self.input_dim)
-        for w, b, block in zip(self.of_gates(self.w.data), self.of_gates(self.b.data), blocks, strict=False):
+        for w, b, block in zip(self.of_gates(self.w.data), self.of_gates(self.b.data), blocks, strict=True):
             if rows.ndim == 2:
                 xp.matmul(rows, w.T, out=block)
                 block += b
@@ -296,5 +297,8 @@ class Recurrent(Layer):
                 block=[blocks[:, t] for t in range(T)], hidden=list(states[0]),
                 state=[states[:, t] for t in range(T + 1)], block_grad=[grad[:, t] for t in range(T)],
                 u_side=[grad[0, t] if G == 1 else grad[first:, t] for t in range(T)],
+                # and of all steps as rows
+                projected=list(blocks[:G].reshape(G, T * N, H)), before=states[0, :-1].reshape(T * N, H),
+                w_sides=list(grad[:G].reshape(G, T * N, H)), u_sides=list(grad[first:].reshape(G, T * N, H)),
             )
         return self._workspaces[T, N]
