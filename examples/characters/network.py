@@ -152,16 +152,16 @@ def write_on(
     """The texts of `generate` after `seed_text`; one alone is printed as it comes, several are printed at the end."""
     texts = [seed_text] * num_texts
     if num_texts == 1:
-        print(seed_text, end="", flush=True)
+        print(seed_text.replace("\r", ""), end="", flush=True)
     for drawn in generate(model, vocab.encode(seed_text), count, num_texts, **options):
         texts = [text + vocab.i2w[id] for text, id in zip(texts, drawn, strict=True)]
         if num_texts == 1:
-            print(vocab.i2w[drawn[0]], end="", flush=True)
+            print(vocab.i2w[drawn[0]].replace("\r", ""), end="", flush=True)  # on a terminal it goes back to the left
     if num_texts == 1:
         print()
     else:
         for number, text in enumerate(texts, 1):
-            print(f"--- {number} ---\n{text}")
+            print(f"--- {number} ---\n" + text.replace("\r", ""))
     return texts
 
 
