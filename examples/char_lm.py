@@ -27,7 +27,7 @@ from characters.texts import CORPORA, corpus_file, read, split
 
 from scratch import program
 from scratch.backend import ScratchError, to_device
-from scratch.batching import streams
+from scratch.batching import num_pieces, streams
 from scratch.checkpoint import begin_run, check_weights, save_checkpoint
 from scratch.history import History, progress, stop_unless_finite
 from scratch.losses import SoftmaxCrossEntropy
@@ -85,7 +85,7 @@ def command_train(arguments: list[str]) -> None:
         "program": "char_lm", "vocabulary": vocab.w2i, "hidden": flags.hidden, "layers": flags.layers,
         "settings": settings,
     }
-    num_steps = -(-((len(learn) - 1) // flags.batch_size) // flags.sequence)
+    num_steps = num_pieces(len(learn), flags.batch_size, flags.sequence)
     print(
         f"{len(learn)} characters of {vocab.size} kinds to learn from, {len(choose)} to choose by, {len(held_out)} "
         f"held out; chance is {chance:.3f} nats"

@@ -74,6 +74,11 @@ def streams(ids: Any, batch_size: int, num_steps: int) -> Iterator[tuple[Any, An
         yield now[:, start : start + num_steps], following[:, start : start + num_steps]
 
 
+def num_pieces(num_ids: int, batch_size: int, num_steps: int) -> int:
+    """How many pieces `streams` cuts a text of so many ids into."""
+    return -(-((num_ids - 1) // batch_size) // num_steps)
+
+
 def windows(ids: Any, length: int) -> tuple[numpy.ndarray, numpy.ndarray]:
     """Every window of a text, and the id that follows each: (len(ids) - length, length) and (len(ids) - length,).
 

@@ -32,7 +32,6 @@ def compare(
         "(Witten and Bell)\n"
     )
     print(f"{'model':>8} {'nats':>8} {'seconds':>8} {'MB':>8} {'runs stored':>12} {'possible':>9}")
-    started = time.perf_counter()
     for n in orders:
         started = time.perf_counter()
         ngrams = NgramModel(learn, vocab.size, n)

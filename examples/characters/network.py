@@ -7,7 +7,7 @@ from typing import Any
 import numpy
 
 from scratch.backend import Array, ScratchError, as_floats, to_device
-from scratch.batching import streams
+from scratch.batching import num_pieces, streams
 from scratch.dense import Embedding, Linear
 from scratch.files import read_shapes
 from scratch.functions import one_hot, sample_from, softmax
@@ -115,8 +115,8 @@ def nats(model: Layer, ids: numpy.ndarray, num_streams: int | None = None, num_s
     num_streams = num_streams or 1 + len(ids) // 1_000_000
     reset(model)
     with evaluating(model):
-        num_pieces = -(-((len(ids) - 1) // num_streams) // num_steps)
-        for letters, following in progress(streams(ids, num_streams, num_steps), "reading", num_pieces):
+        total_pieces = num_pieces(len(ids), num_streams, num_steps)
+        for letters, following in progress(streams(ids, num_streams, num_steps), "reading", total_pieces):
             predicted = model.forward(to_device(letters))
             total += loss.loss(predicted, to_device(following)) * letters.size
             count += letters.size

@@ -13,7 +13,7 @@ import numpy
 from characters.texts import corpus_file
 
 from scratch.backend import ScratchError
-from scratch.batching import batches, padded, streams, windows
+from scratch.batching import batches, num_pieces, padded, streams, windows
 from scratch.corpus import pieces
 from scratch.initial import generator
 
@@ -82,7 +82,7 @@ def num_lessons(ids: numpy.ndarray, text: str, flags: Namespace) -> int:
     if flags.sentences:
         return math.ceil(len(sentences(ids, text, T)) / N)
     if flags.stateful:
-        return math.ceil((len(ids) - 1) // N / T)
+        return num_pieces(len(ids), N, T)
     if flags.every_step:
         return math.ceil((len(ids) // T) / N)
     return math.ceil((len(ids) - T) / N)
