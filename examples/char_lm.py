@@ -7,7 +7,7 @@
   python examples/char_lm.py compare                   beside n-grams: loss, time, memory, samples
 
 The text is read as streams side by side, a piece of each at a time, and the state is carried from piece to piece. Its
-last tenth is held out, and the twentieth before it tells which epoch was the best. Losses are in nats per character;
+last tenth is held out, and the first twentieth tells which epoch was the best. Losses are in nats per character;
 bits are nats / log(2), and perplexity is exp(nats).
 """
 

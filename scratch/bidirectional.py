@@ -12,7 +12,7 @@ The rows of a batch are of different lengths, and each must be read from its own
 behind it. That needs no bookkeeping: turned around, a padded row begins with masked steps, and a masked step keeps the
 state, so the second layer is still at its zero state when it comes to the row's last real step.
 
-Read next: `text.py`.
+Read next: `windows.py`.
 """
 
 from typing import Any

@@ -1,4 +1,4 @@
-"""How wrong a prediction is, and in which direction to move it: SSE, MSE, and cross-entropy in two forms.
+"""How wrong a prediction is, and in which direction to move it: SSE, MSE, and cross-entropy in three forms.
 
 A loss turns a prediction and the truth into one number to make small, and its gradient starts the way back:
 
@@ -193,3 +193,49 @@ class SoftmaxCrossEntropy(NegativeLogLikelihood):
         if not isinstance(actual, int) and actual.ndim == predicted.ndim:
             probabilities *= actual.sum(axis=-1, keepdims=True)
         return probabilities
+
+
+_TINY = 1e-30  # where p is 1, log p is 0
+
+
+class FocalLoss(SoftmaxCrossEntropy):
+    """The surprise at the truth, less for rows that are nearly right already: what is left counts the hard ones.
+
+        loss = mean over rows of -(1 - p)^gamma log p,   p = softmax(predicted)[row, truth of the row]
+
+    Shapes: as NegativeLogLikelihood, with ids for the truth.
+    Source: Lin et al. 2017, https://arxiv.org/abs/1708.02002, equation 5; its alpha is `class_weights`, 2 its gamma.
+    Differs: from the paper, a mean, not a sum; with class weights the weighted one.
+    """
+
+    def __init__(self, gamma: float = 2.0, class_weights: Sequence[float] | None = None) -> None:
+        super().__init__(class_weights)
+        expect(gamma >= 0, self, "a gamma from 0 on", gamma)
+        self.gamma = gamma
+
+    def loss(self, predicted: Any, actual: Any, mask: Array | None = None) -> float:
+        log_p, p, weights, total = self._rows(predicted, actual, mask)
+        return -float(((1 - p) ** self.gamma * log_p * weights).sum()) / total
+
+    def gradient(self, predicted: Any, actual: Any, mask: Array | None = None) -> Array:
+        log_p, p, weights, total = self._rows(predicted, actual, mask)
+        # By the chain rule through log p, whose own gradient is cross-entropy's: d(-(1 - p)^gamma log p)/d(-log p).
+        slope = (1 - p) ** self.gamma * (1 - self.gamma * p * log_p / xp.maximum(1 - p, _TINY))
+        predicted = as_floats(predicted)
+        gradient = softmax(predicted)
+        rows = gradient.reshape(-1, predicted.shape[-1])
+        rows[xp.arange(len(rows)), to_device(actual).reshape(-1)] -= 1
+        scale = (slope * weights / total).reshape(*predicted.shape[:-1], 1)
+        return xp.where(scale != 0, gradient, 0) * scale
+
+    def _rows(self, predicted: Any, actual: Any, mask: Array | None) -> tuple[Array, Array, Array, float]:
+        """log p and p of each row's truth, how much the row counts, and the sum of that."""
+        predicted = as_floats(predicted)
+        actual = to_device(actual)
+        expect(actual.shape == predicted.shape[:-1], self, f"ids {predicted.shape[:-1]}", actual)
+        expect_ids(self, actual, predicted.shape[-1])
+        rows = log_softmax(predicted).reshape(-1, predicted.shape[-1])
+        weights, total = self._row_weights(predicted, actual, mask)
+        # Padding may hold anything, and counts nothing: as if it were right.
+        log_p = xp.where(weights > 0, rows[xp.arange(len(rows)), actual.reshape(-1)], 0)
+        return log_p, xp.exp(log_p), weights, total

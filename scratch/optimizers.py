@@ -31,6 +31,10 @@ class Optimizer:
     lr: the learning rate; may be changed between steps.
     clip_norm: when the gradient of the whole model is longer than this, it is shortened to it, in the same
         direction (Pascanu et al. 2013, https://arxiv.org/abs/1211.5063, algorithm 1). None: never.
+    weight_decay: at each step every weight is first drawn a little towards zero, `p -= lr * weight_decay * p`, apart
+        from its gradient (Loshchilov and Hutter 2017, https://arxiv.org/abs/1711.05101). Weights are parameters of two
+        axes or more; biases, scales and shifts stay. (PyTorch draws them too; its SGD and Adam add the decay to the
+        gradient, only AdamW keeps it apart.)
 
     A subclass writes `update` and names its state vectors in `slots`. The parameters of a layer are looked up at
     the first step with it: after adding layers to a model, make a new optimizer. A reader's own optimizer that
@@ -39,9 +43,10 @@ class Optimizer:
 
     slots: tuple[str, ...] = ()
 
-    def __init__(self, learning_rate: float, clip_norm: float | None = None) -> None:
+    def __init__(self, learning_rate: float, clip_norm: float | None = None, weight_decay: float = 0.0) -> None:
         self.lr = learning_rate
         self.clip_norm = clip_norm
+        self.weight_decay = weight_decay
         self.num_steps = 0
         self._state: dict[Parameter, dict[str, Array]] = {}  # each Parameter's part of the state vectors
         self._steps: dict[Parameter, int] = {}  # how many steps each has made, for those not in this layer
@@ -55,6 +60,10 @@ class Optimizer:
         if self.clip_norm is not None:
             clip_by_norm(self._grad, self.clip_norm)
         self.num_steps += 1
+        if self.weight_decay:
+            for _, data, _ in self._seen:
+                if data.ndim > 1:
+                    data *= 1 - self.lr * self.weight_decay
         self.update(self._data, self._grad, *self._vectors)
         self._grad.fill(0)
 
@@ -121,8 +130,8 @@ class GradientDescent(Optimizer):
         p -= lr * g
     """
 
-    def __init__(self, learning_rate: float = 0.1, clip_norm: float | None = None) -> None:
-        super().__init__(learning_rate, clip_norm)
+    def __init__(self, learning_rate: float = 0.1, **shared: Any) -> None:
+        super().__init__(learning_rate, **shared)
 
     def update(self, data: Array, grad: Array, *state: Array) -> None:
         grad *= self.lr
@@ -141,8 +150,8 @@ class Momentum(Optimizer):
 
     slots = ("u",)
 
-    def __init__(self, learning_rate: float, momentum: float = 0.9, clip_norm: float | None = None) -> None:
-        super().__init__(learning_rate, clip_norm)
+    def __init__(self, learning_rate: float, momentum: float = 0.9, **shared: Any) -> None:
+        super().__init__(learning_rate, **shared)
         self.mo = momentum
 
     def update(self, data: Array, grad: Array, *state: Array) -> None:
@@ -165,9 +174,9 @@ class RMSProp(Optimizer):
     slots = ("v",)
 
     def __init__(
-        self, learning_rate: float = 0.001, decay: float = 0.9, epsilon: float = 1e-8, clip_norm: float | None = None
+        self, learning_rate: float = 0.001, decay: float = 0.9, epsilon: float = 1e-8, **shared: Any
     ) -> None:
-        super().__init__(learning_rate, clip_norm)
+        super().__init__(learning_rate, **shared)
         self.decay, self.epsilon = decay, epsilon
 
     def update(self, data: Array, grad: Array, *state: Array) -> None:
@@ -197,9 +206,9 @@ class Adam(Optimizer):
         beta1: float = 0.9,
         beta2: float = 0.999,
         epsilon: float = 1e-8,
-        clip_norm: float | None = None,
+        **shared: Any,
     ) -> None:
-        super().__init__(learning_rate, clip_norm)
+        super().__init__(learning_rate, **shared)
         self.beta1, self.beta2, self.epsilon = beta1, beta2, epsilon
 
     def update(self, data: Array, grad: Array, *state: Array) -> None:
@@ -220,20 +229,13 @@ class Adam(Optimizer):
 
 
 class AdamW(Adam):
-    """Adam, with every parameter first drawn a little towards zero.
-
-        p -= lr * weight_decay * p;   then as Adam
+    """Adam, with every weight first drawn a little towards zero: Adam with a weight_decay.
 
     Source: Loshchilov and Hutter 2017, https://arxiv.org/abs/1711.05101, algorithm 2.
     """
 
     def __init__(self, learning_rate: float = 0.001, weight_decay: float = 0.01, **adam: Any) -> None:
-        super().__init__(learning_rate, **adam)
-        self.weight_decay = weight_decay
-
-    def update(self, data: Array, grad: Array, *state: Array) -> None:
-        data *= 1 - self.lr * self.weight_decay
-        super().update(data, grad, *state)
+        super().__init__(learning_rate, weight_decay=weight_decay, **adam)
 
 
 def clip_by_norm(grad: Array, max_norm: float) -> None:

@@ -23,7 +23,7 @@ from typing import Any, TypeVar
 
 from threadpoolctl import ThreadpoolController
 
-from scratch.backend import Array, xp
+from scratch.backend import Array, expect, xp
 from scratch.initial import chance
 from scratch.layer import Layer, Parameter
 
@@ -37,6 +37,7 @@ class InThreads(Layer):
         same rows go the same way at each call: so stateful layers may carry their state. Each part has a state and a
         mode of its own: give `evaluating`, and whatever resets the state, this layer, not the model.
     Parameters: the model's own, under their names there.
+    Raises: ScratchError for a model with a layer whose rows depend on each other (BatchNorm).
     Differs: from the model alone by rounding, since sums are taken in another order; and Dropout draws other numbers
         for another number of threads (the same for the same, from the one seed).
     """
@@ -46,6 +47,8 @@ class InThreads(Layer):
     _blas: ThreadpoolController | None = None
 
     def __init__(self, model: Layer, num_threads: int) -> None:
+        whole = [layer for layer in model.all_layers() if getattr(layer, "looks_at_the_whole_batch", False)]
+        expect(not whole or num_threads == 1, self, "layers that take each row by itself", whole)
         self.model = model
         self.others = [model.sibling(own_grad=True) for _ in range(num_threads - 1)]
 

@@ -1,9 +1,12 @@
-"""Layers that keep a network from learning its examples by heart.
+"""Layers that keep a network from learning its examples by heart, and its numbers in bounds: Dropout, BatchNorm.
 
 Dropout switches off a random part of its input at each step, so that no unit can rely on another being there:
 
     training:   y = x * keep / (1 - p)       where keep is 0 with chance p, else 1
     otherwise:  y = x
+
+BatchNorm gives each feature mean 0 and variance 1 over the batch, and then a scale and a shift that are learned: so
+the layer after it always sees numbers of one size, whatever the layers before it are learning.
 
     layer = Dropout(0.1)
     with evaluating(layer): ...              # lets everything through
@@ -15,9 +18,9 @@ from typing import Any
 
 import numpy
 
-from scratch.backend import Array, ScratchError, as_floats, float_type, to_device
-from scratch.initial import generator
-from scratch.layer import Layer
+from scratch.backend import Array, ScratchError, as_floats, expect, float_type, to_device, xp
+from scratch.initial import generator, zeros
+from scratch.layer import Layer, Parameter
 
 
 class Dropout(Layer):
@@ -54,3 +57,67 @@ class Dropout(Layer):
 
     def __repr__(self) -> str:
         return f"Dropout(p={self.p})"
+
+
+class BatchNorm(Layer):
+    """Each feature with mean 0 and variance 1 over the batch; then a scale and a shift that are learned.
+
+        training:   y = w (x - mean) / sqrt(variance + epsilon) + b     mean and variance over all axes but the last
+        otherwise:  the same, with the running mean and variance of the training batches
+
+    Shapes: (..., num_features) -> the same.
+    Parameters: w (num_features,), b (num_features,); and, for they belong to the weights though no gradient moves
+        them, running_mean and running_variance (num_features,).
+    Source: Ioffe and Szegedy 2015, https://arxiv.org/abs/1502.03167, algorithms 1 and 2.
+    Differs: `momentum` is the weight of what was there (Keras; PyTorch's is that of what comes). As in PyTorch, the
+        running variance is of n - 1, what the batch is divided by is of n.
+    Raises: ScratchError for an input of another width, or a training batch of a single row, which has no variance.
+    """
+
+    looks_at_the_whole_batch = True
+
+    def __init__(self, num_features: int, momentum: float = 0.9, epsilon: float = 1e-5) -> None:
+        self.num_features, self.momentum, self.epsilon = num_features, momentum, epsilon
+        self.w, self.b = Parameter(zeros(num_features) + 1), Parameter(zeros(num_features))
+        self.running_mean, self.running_variance = Parameter(zeros(num_features)), Parameter(zeros(num_features) + 1)
+
+    def forward(self, input: Any) -> Array:
+        input = as_floats(input)
+        expect(input.shape[-1:] == (self.num_features,), self, "input (..., {num_features})", input)
+        rows = input.reshape(-1, self.num_features)
+        if self.train:
+            num_rows = len(rows)
+            expect(num_rows > 1, self, "more than one row to train on", input)
+            mean = rows.sum(axis=0) / num_rows
+            centred = rows - mean
+            variance = (centred * centred).sum(axis=0) / num_rows
+            self._follow(self.running_mean.data, mean)
+            self._follow(self.running_variance.data, variance * (num_rows / (num_rows - 1)))
+        else:
+            centred, variance = rows - self.running_mean.data, self.running_variance.data
+        scale = 1 / xp.sqrt(variance + self.epsilon)
+        centred *= scale
+        self.remember(input.shape, centred, scale)
+        return (centred * self.w.data + self.b.data).reshape(input.shape)
+
+    def backward(self, gradient: Array) -> Array:
+        normed, scale = self.recall(gradient)
+        rows = gradient.reshape(-1, self.num_features)
+        # y = w normed + b, for every row.
+        b_grad, w_grad = rows.sum(axis=0), (rows * normed).sum(axis=0)
+        self.b.grad += b_grad
+        self.w.grad += w_grad
+        # To move one row moves the mean and the variance too. What all rows have in common moves the mean alone, what
+        # grows with their distance from it the variance alone; and neither changes y. So both are taken out.
+        num_rows = len(rows)
+        input_grad = rows - b_grad / num_rows
+        input_grad -= normed * (w_grad / num_rows)
+        input_grad *= self.w.data * scale
+        return input_grad.reshape(gradient.shape)
+
+    def _follow(self, running: Array, batch: Array) -> None:
+        running *= self.momentum
+        running += (1 - self.momentum) * batch
+
+    def __repr__(self) -> str:
+        return f"BatchNorm({self.num_features})"

@@ -11,10 +11,12 @@ import pytest
 from scratch.activations import LogSoftmax, Relu, Sigmoid, Softmax, Tanh
 from scratch.backend import to_device
 from scratch.bidirectional import Bidirectional
+from scratch.convolution import Conv1d
 from scratch.dense import Embedding, Flatten, Linear
 from scratch.layer import Layer, Sequential
+from scratch.pooling import MaxOverTime, MaxPool1d
 from scratch.recurrent import GRU, LSTM, SimpleRnn
-from scratch.regular import Dropout
+from scratch.regular import BatchNorm, Dropout
 
 N, T, D, H = 2, 3, 5, 4  # odd and never equal, so that an exchanged axis shows
 
@@ -74,7 +76,37 @@ CASES = [
     Case("Softmax", Softmax, lambda n: floats(n, D)),
     Case("LogSoftmax", LogSoftmax, lambda n: floats(n, D)),
     Case("Dropout", lambda: Dropout(0.4), lambda n: floats(n, D), before=lambda layer: random.seed(5)),
+    Case("BatchNorm", lambda: BatchNorm(D), lambda n: floats(n, T, D), batch=False),
+    Case("BatchNorm of rows", lambda: BatchNorm(D), lambda n: floats(T, D), batch=False),
     Case("Sequential", lambda: Sequential([Linear(D, H), Tanh(), Linear(H, T)]), lambda n: floats(n, D)),
+]
+LONG = 7  # steps
+for options in (
+    {"kernel_size": 1}, {"kernel_size": 2}, {"kernel_size": 3}, {"kernel_size": LONG}, {"kernel_size": 3, "stride": 2},
+    {"kernel_size": 2, "stride": 3}, {"kernel_size": 3, "padding": "same"}, {"kernel_size": 4, "padding": "same"},
+    {"kernel_size": 9, "stride": 2, "padding": "same"},
+):
+    name = "Conv1d, " + ", ".join(f"{key} {value}" for key, value in options.items())
+    make = lambda o=options: Conv1d(D, H, **o)  # noqa: E731
+    CASES += [
+        Case(name, make, lambda n: floats(n, LONG, D)),
+        Case(f"{name}, ids", make, lambda n: ids(n, LONG)),
+        Case(f"{name}, ids with unknown ones", make, lambda n: ids(n, LONG) - 1),
+    ]
+CASES += [
+    Case("MaxPool1d", lambda: MaxPool1d(3), lambda n: floats(n, LONG, D)),
+    Case("MaxPool1d of one", lambda: MaxPool1d(1), lambda n: floats(n, T, D)),
+    Case("MaxOverTime", MaxOverTime, lambda n: floats(n, T, D)),
+    Case("MaxOverTime, masked", MaxOverTime, lambda n: floats(n, T, D), mask=GAP),
+    Case(
+        "MaxOverTime, a row of padding", MaxOverTime, lambda n: floats(n, T, D),
+        mask=np.array([[False, True, False], [False, False, False]]),
+    ),
+    Case(
+        "A network of convolutions",
+        lambda: Sequential([Conv1d(D, H, 2), MaxPool1d(2), Relu(), Conv1d(H, D, 2), Flatten()]),
+        lambda n: floats(n, LONG, D),
+    ),
 ]
 for kind in (SimpleRnn, GRU, LSTM):
     CASES += [

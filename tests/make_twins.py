@@ -78,6 +78,37 @@ def twins():
     ):
         simple(case, layer, torch.randn(N, D))
 
+    def channels_last(case, layer, x, rename=lambda weight: weight, **weights):
+        """PyTorch has channels before steps."""
+        x.requires_grad_(True)
+        output = layer(x.transpose(1, 2)).transpose(1, 2)
+        g = torch.randn(*output.shape)
+        output.backward(g)
+        grads = {f"{name}_grad": rename(weight.grad) for name, weight in weights.items()}
+        weights = {name: rename(weight) for name, weight in weights.items()}
+        keep(case, input=x, gradient=g, output=output, input_grad=x.grad, **weights, **grads)
+
+    for case, conv in (
+        ("Conv1d", nn.Conv1d(D, H, 3)), ("Conv1d, stride 2", nn.Conv1d(D, H, 3, stride=2)),
+        ("Conv1d, same", nn.Conv1d(D, H, 3, padding="same")),
+        ("Conv1d, same and even", nn.Conv1d(D, H, 4)),
+    ):
+        places_first = lambda weight: weight.transpose(1, 2) if weight.ndim == 3 else weight  # noqa: E731
+        ends = nn.ConstantPad1d((1, 2) if "even" in case else 0, 0.0)  # its own "same" warns of even kernels
+        layer = nn.Sequential(ends, conv)
+        channels_last(case, layer, torch.randn(N, 8, D), places_first, w=conv.weight, b=conv.bias)
+    channels_last("MaxPool1d", nn.MaxPool1d(3), torch.randn(N, 8, D))
+    channels_last("MaxOverTime", nn.AdaptiveMaxPool1d(1), torch.randn(N, 8, D))
+    norm = nn.BatchNorm1d(D, momentum=0.1)
+    with torch.no_grad():
+        norm.weight.normal_()
+        norm.bias.normal_()
+    channels_last("BatchNorm", norm, torch.randn(N, T, D), w=norm.weight, b=norm.bias)
+    running = {"running_mean": norm.running_mean, "running_variance": norm.running_var}
+    norm.eval()
+    x = torch.from_numpy(found["BatchNorm/input"]).transpose(1, 2)
+    keep("BatchNorm", **running, evaluated=norm(x).transpose(1, 2))
+
     def loss(case, function, predicted, actual):
         predicted.requires_grad_(True)
         value = function(predicted, actual)

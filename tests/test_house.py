@@ -12,9 +12,11 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 FLOORS = [
     ["__init__", "backend"],
-    ["initial", "functions", "files", "scores"],
+    ["initial", "functions", "files", "scores", "windows"],
     ["layer"],
-    ["dense", "activations", "regular", "through_time", "losses", "optimizers", "text"],
+    [
+        "dense", "activations", "regular", "through_time", "convolution", "pooling", "losses", "optimizers", "text",
+    ],
     [
         "recurrent", "bidirectional", "batching", "corpus", "datasets", "weights", "history", "plots",
         "gradient_check", "program", "parallel",

@@ -6,7 +6,7 @@ import pytest
 from scratch.backend import ScratchError, precision, to_device, to_host
 from scratch.functions import log_softmax
 from scratch.gradient_check import numerical_gradient, relative_error
-from scratch.losses import MSE, SSE, NegativeLogLikelihood, SoftmaxCrossEntropy
+from scratch.losses import MSE, SSE, FocalLoss, NegativeLogLikelihood, SoftmaxCrossEntropy
 
 rng = np.random.default_rng(8)
 N, T, K = 2, 3, 5
@@ -28,6 +28,10 @@ def cases():
     for kind in (SoftmaxCrossEntropy, NegativeLogLikelihood):
         yield kind(WEIGHTS), IDS, None
         yield kind(WEIGHTS), IDS, MASK
+    for gamma in (0, 0.5, 1, 2):
+        yield FocalLoss(gamma), IDS, None
+        yield FocalLoss(gamma), IDS, MASK
+        yield FocalLoss(gamma, WEIGHTS), IDS, MASK
 
 
 @pytest.mark.parametrize(("loss", "actual", "mask"), list(cases()), ids=str)
@@ -43,7 +47,7 @@ def test_gradient(loss, actual, mask, device):
         assert relative_error(found, expected) < 1e-8
 
 
-@pytest.mark.parametrize("loss", [SSE(), MSE(), SoftmaxCrossEntropy(), NegativeLogLikelihood()], ids=str)
+@pytest.mark.parametrize("loss", [SSE(), MSE(), SoftmaxCrossEntropy(), NegativeLogLikelihood(), FocalLoss()], ids=str)
 def test_float32_stays_float32_and_padding_changes_nothing(loss, device):
     predicted = rng.normal(size=(N, T, K))
     actual = rng.normal(size=(N, T, K)) if isinstance(loss, SSE) else IDS
@@ -101,3 +105,17 @@ def test_class_weights_that_do_not_fit_are_refused():
         SoftmaxCrossEntropy([1.0, -1.0])
     with pytest.raises(ScratchError, match="ids for the truth"):
         SoftmaxCrossEntropy([1.0] * K).loss(scores, to_device(np.eye(K)[[0, 1, 2, 1]]))
+
+
+def test_focal_loss_is_cross_entropy_for_gamma_zero_and_leaves_out_what_is_right():
+    predicted = to_device(rng.normal(size=(N, T, K)))
+    assert FocalLoss(0).loss(predicted, IDS) == pytest.approx(SoftmaxCrossEntropy().loss(predicted, IDS), rel=1e-6)
+    # p = 0.9 costs (1 - 0.9)^2 = a hundredth of its cross-entropy (Lin et al. 2017, section 3.2).
+    scores = to_device(np.log([[0.9, 0.1]]))
+    assert FocalLoss().loss(scores, [0]) == pytest.approx(-0.01 * math.log(0.9), rel=1e-5)
+    certain = to_device([[100.0, 0.0]])
+    for gamma in (0.5, 2):
+        assert FocalLoss(gamma).loss(certain, [0]) == 0
+        assert not to_host(FocalLoss(gamma).gradient(certain, [0])).any()
+    with pytest.raises(ScratchError, match="ids"):
+        FocalLoss().loss(predicted, np.eye(K)[IDS])

@@ -7,10 +7,13 @@ from make_twins import FILE, twins
 from scratch import activations, losses, recurrent
 from scratch.backend import precision, to_device, to_host
 from scratch.bidirectional import Bidirectional
+from scratch.convolution import Conv1d
 from scratch.dense import Embedding, Linear
 from scratch.gradient_check import relative_error
-from scratch.layer import Layer, Parameter
+from scratch.layer import Layer, Parameter, evaluating
 from scratch.optimizers import Adam, AdamW, GradientDescent, RMSProp
+from scratch.pooling import MaxOverTime, MaxPool1d
+from scratch.regular import BatchNorm
 
 FIXTURES = dict(np.load(FILE))
 TOLERANCE = 1e-12
@@ -74,6 +77,41 @@ def test_dense_layers_and_activations(device):
         compare(Embedding(7, 4), of("Embedding"))
         for name in ("Sigmoid", "Tanh", "Relu", "Softmax", "LogSoftmax"):
             compare(getattr(activations, name)(), of(name))
+
+
+@pytest.mark.parametrize(
+    ("name", "make"),
+    [
+        ("Conv1d", lambda: Conv1d(5, 4, 3)),
+        ("Conv1d, stride 2", lambda: Conv1d(5, 4, 3, stride=2)),
+        ("Conv1d, same", lambda: Conv1d(5, 4, 3, padding="same")),
+        ("Conv1d, same and even", lambda: Conv1d(5, 4, 4, padding="same")),
+        ("MaxPool1d", lambda: MaxPool1d(3)),
+    ],
+)
+def test_convolution_and_pooling(name, make, device):
+    with precision("float64"):
+        compare(make(), of(name))
+
+
+def test_max_over_time(device):
+    with precision("float64"):
+        twin = of("MaxOverTime")
+        compare(MaxOverTime(), twin | {"output": twin["output"][:, 0], "gradient": twin["gradient"][:, 0]})
+
+
+def test_batch_norm(device):
+    with precision("float64"):
+        layer, twin = BatchNorm(5), of("BatchNorm")
+        layer.w.data[...], layer.b.data[...] = to_device(twin["w"]), to_device(twin["b"])
+        assert relative_error(layer.forward(to_device(twin["input"])), twin["output"]) < TOLERANCE
+        assert relative_error(layer.backward(to_device(twin["gradient"])), twin["input_grad"]) < TOLERANCE
+        for name in ("w", "b"):
+            assert relative_error(getattr(layer, name).grad, twin[f"{name}_grad"]) < TOLERANCE
+        for name in ("running_mean", "running_variance"):
+            assert relative_error(getattr(layer, name).data, twin[name]) < TOLERANCE
+        with evaluating(layer):
+            assert relative_error(layer.forward(to_device(twin["input"])), twin["evaluated"]) < TOLERANCE
 
 
 @pytest.mark.parametrize(

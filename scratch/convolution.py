@@ -1,0 +1,158 @@
+"""A small network that slides along a sequence: Conv1d.
+
+What makes a word positive is the same at its beginning as at the end of a review. So one set of weights looks at every
+run of K steps, and says how much of what it looks for is there:
+
+    y[t] = w window[t] + b        window[t] = x[t], x[t + 1], ..., x[t + K - 1], one after the other
+
+It is a Linear layer whose input is every window in turn.
+
+    layer = Conv1d(50, 64, kernel_size=3)
+    y = layer.forward(x)                # (N, T, 50) -> (N, T - 2, 64)
+
+Programs for convolution mostly copy the windows into a matrix first (im2col), K times as large as the input, and
+multiply that. Here nothing is copied: `windows.py` shows that the windows already are matrices, K of them, in the
+memory of the input. The first holds windows 0, K, 2K, ..., so its product with w is rows 0, K, 2K, ... of the output,
+and it is written there.
+
+The way back is made of the same two pieces. For w: each matrix of windows meets the gradients of its rows. For the
+input: x[t] was in the windows t, t - 1, ..., t - K + 1, at the places 0, 1, ..., K - 1; so its gradient is a sum over
+the K gradients up to row t, which is a window of the gradient, with w's places in reverse. It is a convolution again.
+
+Read next: `pooling.py`.
+"""
+
+from typing import Any
+
+from scratch.backend import Array, add_at, as_floats, expect, expect_ids, to_device, xp
+from scratch.initial import random_tensor, zeros
+from scratch.layer import Layer, Parameter
+from scratch.windows import window_matrices
+
+_IN_CACHE = 1 << 17  # numbers: 512 KiB of them are still there when they are needed next
+
+
+class Conv1d(Layer):
+    """Each output is a weighted sum of a window of the sequence, plus a bias; the same weights for every window.
+
+        y[n, t] = b + sum over k of w[:, k] x[n, t * stride + k]
+
+    `padding="valid"` takes the windows that lie in the sequence; "same" puts rows of zeros at both ends, so that (with
+    a stride of 1) the output is as long as the input.
+
+    Ids (N, T) may stand for one-hot rows, -1 for a row of zeros: the product of w[:, k] with a one-hot row is one of
+    its columns, so it is looked up.
+
+    Shapes: (N, T, input_dim), or ids (N, T) -> (N, T', output_dim), where T' is T - kernel_size + 1, or T with "same";
+        of these every `stride`-th. The input gradient of ids, or with `input_gradient=False`, is None.
+    Parameters: w (output_dim, kernel_size, input_dim), b (output_dim,).
+    Source: LeCun et al. 1989, https://doi.org/10.1162/neco.1989.1.4.541; in one dimension Waibel et al. 1989,
+        https://doi.org/10.1109/29.21701
+    Differs: as everywhere in deep learning the window is not reversed, as the convolution of mathematics would have it.
+        PyTorch's w is (output_dim, input_dim, kernel_size), its input (N, input_dim, T). A stride is made by leaving
+        out what it steps over, after it was computed. An even kernel with "same" has one row of zeros more at the end.
+    Raises: ScratchError for an input of another width, or shorter than a window.
+    """
+
+    def __init__(
+        self, input_dim: int, output_dim: int, kernel_size: int, stride: int = 1, padding: str = "valid",
+        init: str = "he", input_gradient: bool = True,
+    ) -> None:
+        self.input_dim, self.output_dim, self.kernel_size = input_dim, output_dim, kernel_size
+        self.stride, self.padding, self.input_gradient = stride, padding, input_gradient
+        expect(padding in ("valid", "same"), self, "padding 'valid' or 'same'", padding)
+        expect(min(stride, kernel_size) >= 1, self, "a stride and a kernel_size from 1 on", (stride, kernel_size))
+        self.w = Parameter(random_tensor(output_dim, kernel_size, input_dim, init=init))
+        self.b = Parameter(zeros(output_dim))
+
+    def forward(self, input: Any) -> Array:
+        if not isinstance(input, xp.ndarray):
+            input = to_device(input)
+        are_ids = input.ndim == 2 and input.dtype.kind in "iu"
+        if are_ids:
+            expect_ids(self, input, self.input_dim, lowest=-1)
+        else:
+            input = as_floats(input)
+            right = input.ndim == 3 and input.shape[2] == self.input_dim
+            expect(right, self, "sequences (N, T, {input_dim}) or ids (N, T)", input)
+        padded = self._with_ends(input, -1 if are_ids else 0)
+        expect(padded.shape[1] >= self.kernel_size, self, "at least {kernel_size} steps", input)
+        output = self._from_ids(padded) if are_ids else self._from_rows(padded)
+        output = output[:, :: self.stride]
+        self.remember(output.shape, padded, input.shape)
+        return output
+
+    def backward(self, gradient: Array) -> Array | None:
+        padded, shape = self.recall(gradient)
+        (N, T), K, D = padded.shape[:2], self.kernel_size, self.output_dim
+        self.b.grad += gradient.sum(axis=(0, 1))
+        # The gradient of every window: with zeros for those that were left out, and for those that reach over a joint.
+        # K - 1 more rows come first, so that there are windows that end at rows 0, 1, ..., K - 2.
+        spread = xp.zeros((K - 1 + N * T, D), dtype=gradient.dtype)
+        grad = spread[K - 1 :]
+        grad.reshape(N, T, D)[:, : T - K + 1 : self.stride] = gradient
+        if padded.ndim == 2:
+            self._to_table(padded.reshape(-1), spread)
+            return None
+        rows = padded.reshape(N * T, self.input_dim)
+        w_grad = self.w.grad.reshape(D, K * self.input_dim)
+        for start, matrix in window_matrices(rows, K):
+            # Window j met weight w[o] in output[j, o]; so w[o] collects grad[j, o] * window[j] over j.
+            w_grad += grad[start::K][: len(matrix)].T.dot(matrix)
+        if not self.input_gradient:
+            return None
+        # x[t] stood at place k of window t - k; so it collects w[o, k] * grad[t - k, o] over k and o. The window of
+        # `spread` that ends with grad[t] begins with grad[t - K + 1], so it meets the places from last to first.
+        reversed_w = self.w.data[:, ::-1].swapaxes(0, 1).reshape(K * D, self.input_dim)
+        input_grad = xp.empty((N * T, self.input_dim), dtype=gradient.dtype)
+        for start, matrix in window_matrices(spread, K):
+            xp.matmul(matrix, reversed_w, out=input_grad[start::K][: len(matrix)])
+        before = self._num_before()
+        return input_grad.reshape(N, T, self.input_dim)[:, before : before + shape[1]]
+
+    def _from_rows(self, input: Array) -> Array:
+        (N, T, C), K, D = input.shape, self.kernel_size, self.output_dim
+        w = self.w.data.reshape(D, K * C).T
+        output = xp.empty((N * T, D), dtype=w.dtype)
+        for start, matrix in window_matrices(input.reshape(N * T, C), K):
+            xp.matmul(matrix, w, out=output[start::K][: len(matrix)])
+        output = output.reshape(N, T, D)[:, : T - K + 1]  # without those that reach over a joint
+        output += self.b.data
+        return output
+
+    def _from_ids(self, ids: Array) -> Array:
+        (N, T), K, D = ids.shape, self.kernel_size, self.output_dim
+        length = T - K + 1
+        # For each place of the window a table with a row for each id; -1 finds the last one, which is zeros.
+        columns = self.w.data.transpose(1, 2, 0)
+        table = xp.concatenate([columns, xp.zeros((K, 1, D), dtype=columns.dtype)], axis=1)
+        output = xp.empty((N, length, D), dtype=columns.dtype)
+        at_once = max(_IN_CACHE // (length * D), 1) if xp.device == "cpu" else N
+        for n in range(0, N, at_once):
+            some, sums = ids[n : n + at_once], output[n : n + at_once]
+            sums[...] = self.b.data
+            for k in range(K):
+                sums += table[k][some[:, k : k + length]]
+        return output
+
+    def _to_table(self, ids: Array, spread: Array) -> None:
+        """Each id stood at place k of the window k steps before it: its column of w[:, k] collects that gradient."""
+        K, num_ids = self.kernel_size, self.input_dim
+        ids = ids % (num_ids + 1)  # -1 becomes the last
+        for k in range(K):
+            table_grad = xp.zeros((num_ids + 1, self.output_dim), dtype=spread.dtype)
+            add_at(table_grad, ids, spread[K - 1 - k :][: len(ids)])
+            self.w.grad[:, k] += table_grad[:num_ids].T
+
+    def _num_before(self) -> int:
+        return (self.kernel_size - 1) // 2 if self.padding == "same" else 0
+
+    def _with_ends(self, input: Array, fill: int) -> Array:
+        """The input as rows one after the other in memory, with `fill` before and after it where that is wanted."""
+        if self.padding == "valid":
+            return xp.ascontiguousarray(input)
+        N, T = input.shape[:2]
+        before = self._num_before()
+        padded = xp.full((N, T + self.kernel_size - 1, *input.shape[2:]), fill, dtype=input.dtype)
+        padded[:, before : before + T] = input
+        return padded

@@ -1,0 +1,95 @@
+"""Less of a sequence: the largest of every few steps, MaxPool1d, or of all of them, MaxOverTime.
+
+A convolution says at every step how much of something is there. Mostly it is enough to know that it was there, and
+about where: so of every few steps the largest is kept, and the sequence gets shorter. Of all steps, and the place is
+forgotten: whatever the length of the sequence, there is one row left.
+
+    model = Sequential([Conv1d(70, 256, 7), MaxPool1d(3), Relu()])      # (N, 150, 70) -> (N, 48, 256)
+
+On the way back, only the number that was the largest had a part in the output, so it gets the whole gradient. (After
+the pool a Relu has less to do than before it, and does the same: the larger of several numbers, or zero, is the same
+in whichever order they are compared.)
+
+Read next: `text.py`.
+"""
+
+from typing import Any
+
+from scratch.backend import Array, as_floats, as_mask, expect, xp
+from scratch.layer import Layer
+from scratch.windows import side_by_side
+
+
+class MaxPool1d(Layer):
+    """The largest of every `size` steps, for each feature by itself; steps at the end that fill no window are left out.
+
+        y[n, t, c] = max over k of x[n, t * size + k, c]
+
+    Shapes: (N, T, C) -> (N, T // size, C).
+    Source: Zhou and Chellappa 1988; Riesenhuber and Poggio 1999, https://doi.org/10.1038/14819
+    Differs: the windows do not overlap, which is the default of PyTorch and Keras. Of equal numbers the first is the
+        largest.
+    Raises: ScratchError for fewer than `size` steps.
+    """
+
+    def __init__(self, size: int) -> None:
+        expect(size >= 1, "MaxPool1d", "a size from 1 on", size)
+        self.size = size
+
+    def forward(self, input: Any) -> Array:
+        input = as_floats(input)
+        expect(input.ndim == 3 and input.shape[1] >= self.size, self, "sequences (N, T, C), T >= {size}", input)
+        windows = side_by_side(input, self.size)
+        output = windows[:, :, 0].copy()
+        for k in range(1, self.size):
+            xp.maximum(output, windows[:, :, k], out=output)
+        self.remember(output.shape, input, output)
+        return output
+
+    def backward(self, gradient: Array) -> Array:
+        input, output = self.recall(gradient)
+        input_grad = xp.zeros(input.shape, dtype=gradient.dtype)
+        windows, grads = side_by_side(input, self.size), side_by_side(input_grad, self.size)
+        waiting = xp.ones(output.shape, dtype=bool)  # for the first that is as large as the largest
+        for k in range(self.size):
+            found = windows[:, :, k] == output
+            found &= waiting
+            xp.multiply(gradient, found, out=grads[:, :, k])
+            waiting &= ~found
+        return input_grad
+
+    def __repr__(self) -> str:
+        return f"MaxPool1d({self.size})"
+
+
+class MaxOverTime(Layer):
+    """The largest of all steps, for each feature by itself.
+
+        y[n, c] = max over t of x[n, t, c]
+
+    Shapes: (N, T, C), with an optional mask (N, T), True where a step is real -> (N, C); a row without a real step
+        gives zeros.
+    Source: Collobert et al. 2011, https://jmlr.org/papers/v12/collobert11a.html, section 3.3.2.
+    Differs: of equal numbers the first is the largest.
+    """
+
+    def forward(self, input: Any, mask: Array | None = None) -> Array:
+        input = as_floats(input)
+        expect(input.ndim == 3 and input.shape[1] >= 1, self, "sequences (N, T, C), T >= 1", input)
+        if mask is not None:
+            real = as_mask(self, mask, input.shape[:2])
+            input = xp.where(real[..., None], input, xp.finfo(input.dtype).min)
+        output = input.max(axis=1)
+        places = input.argmax(axis=1) if self.train else None
+        if mask is not None:
+            some = real.any(axis=1, keepdims=True)
+            output *= some
+            self.remember(output.shape, input.shape, places, some)
+        else:
+            self.remember(output.shape, input.shape, places, 1)
+        return output
+
+    def backward(self, gradient: Array) -> Array:
+        shape, places, some = self.recall(gradient)
+        # Of all steps only the largest had a part in the output.
+        return (xp.arange(shape[1])[:, None] == places[:, None]) * (gradient * some)[:, None]
