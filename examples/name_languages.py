@@ -12,7 +12,6 @@ nats: a blind guess among 18 languages costs log(18) = 2.890 of them.
 """
 
 import hashlib
-import io
 import math
 import random
 import sys
@@ -244,7 +243,7 @@ def command_predict(arguments: list[str]) -> None:
     program.begin(flags)
     model = load(flags.weights)
     names, refused = [], []
-    for name in flags.names or lines_of_stdin():
+    for name in flags.names or program.lines_of_stdin("names; give some, or one a line on standard input"):
         try:
             names.append(check(name, model.alphabet))
         except ScratchError as error:
@@ -255,17 +254,6 @@ def command_predict(arguments: list[str]) -> None:
             print(f"({log_p:.2f}) {label}")
     if refused:  # after the others have their answers
         raise ScratchError("; ".join(refused))
-
-
-def lines_of_stdin() -> list[str]:
-    try:
-        lines = io.TextIOWrapper(sys.stdin.buffer, encoding="utf-8-sig").read().splitlines() if sys.stdin else []
-    except UnicodeDecodeError as error:
-        raise ScratchError(f"standard input: not UTF-8 (byte {error.start})") from None
-    names = [line for line in lines if line.strip()]
-    if not names:
-        raise ScratchError("no names; give some, or one a line on standard input")
-    return names
 
 
 def command_evaluate(arguments: list[str]) -> None:

@@ -11,6 +11,7 @@ The file has one line of JSON for each `add`, written at once, so that a run can
 Read next: `plots.py`.
 """
 
+import importlib
 import json
 import math
 import sys
@@ -30,11 +31,21 @@ Item = TypeVar("Item")
 class History:
     """The figures of a run, a dict for each `add`, in `rows`; and in a file of JSON lines if `path` is given.
 
-    A run that goes on gives the rows of its checkpoint, and the file begins with them.
+    A run that goes on gives the rows of its checkpoint, and the file begins with them. With a `log_path` the numbers
+    go into a log for TensorBoard too.
+    Raises: ScratchError when there should be such a log, and tensorboardX is not installed.
     """
 
-    def __init__(self, path: str | Path | None = None, rows: Sequence[dict[str, Any]] = ()) -> None:
-        self.path, self.rows = path, list(rows)
+    def __init__(
+        self, path: str | Path | None = None, rows: Sequence[dict[str, Any]] = (), log_path: str | Path | None = None
+    ) -> None:
+        self.path, self.rows, self.log = path, list(rows), None
+        if log_path is not None:
+            try:
+                tensorboard: Any = importlib.import_module("tensorboardX")
+            except ImportError:
+                raise ScratchError("a log for TensorBoard takes pip install '.[data]'") from None
+            self.log = tensorboard.SummaryWriter(str(log_path))
         if path is not None:
             write_text(path, "".join(json.dumps(row) + "\n" for row in self.rows))
 
@@ -45,6 +56,11 @@ class History:
         if self.path is not None:
             with open(self.path, "a", encoding="utf-8") as file:
                 file.write(line + "\n")
+        if self.log is not None:
+            for name, value in self.rows[-1].items():
+                if isinstance(value, (int, float)):
+                    self.log.add_scalar(name, value, len(self.rows))
+            self.log.flush()
 
     def column(self, name: str) -> list[Any]:
         """One figure of every row that has it."""

@@ -163,6 +163,18 @@ def command_line(program: str, arguments: Sequence[str]) -> str:
     return shlex.join(["python", program, *arguments]).encode("utf-8", "backslashreplace").decode("utf-8")
 
 
+def lines_of_stdin(what: str) -> list[str]:
+    """The lines on standard input that are not blank. Raises: ScratchError without any ("no `what`")."""
+    try:
+        lines = io.TextIOWrapper(sys.stdin.buffer, encoding="utf-8-sig").read().splitlines() if sys.stdin else []
+    except UnicodeDecodeError as error:
+        raise ScratchError(f"standard input: not UTF-8 (byte {error.start})") from None
+    lines = [line for line in lines if line.strip()]
+    if not lines:
+        raise ScratchError(f"no {what}")
+    return lines
+
+
 def one_line(text: str) -> str:
     """`text` as it can be printed on one line of a terminal: control characters are shown, not obeyed."""
     obeyed = r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]"

@@ -67,6 +67,13 @@ def mean_recall(confusion: numpy.ndarray) -> float:
     return float(found.mean()) if found.size else 0.0
 
 
+def mean_f1(confusion: numpy.ndarray) -> float:
+    """The mean F1 over the classes that have examples, also called macro F1; 0 when none has."""
+    *_, f1 = per_class(confusion)
+    found = f1[confusion.sum(axis=1) > 0]
+    return float(found.mean()) if found.size else 0.0
+
+
 def table(confusion: numpy.ndarray, labels: Sequence[str]) -> str:
     """Count, precision, recall and F1 of each class, and what it was most often taken for, as text."""
     rows = [f"{'':12} {'count':>6} {'precision':>10} {'recall':>7} {'F1':>6}  most often taken for"]

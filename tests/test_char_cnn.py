@@ -1,0 +1,262 @@
+"""The character CNN: what it reads, its network, a run, a killed one, predictions, and what is refused."""
+
+import json
+import signal
+
+import numpy as np
+import programs
+import pytest
+from char_cnns import network, tables
+from char_cnns.texts import ALPHABET, Quantiser, cleaned
+from hypothesis import given
+from hypothesis import strategies as st
+from programs import DATA, weights
+
+from scratch.backend import ScratchError
+from scratch.files import read_arrays, write_arrays
+from scratch.parallel import InThreads
+
+pytest.importorskip("pandas")
+SMALL = network.SIZES["small"]
+
+
+def run(*arguments, **options):
+    return programs.run("char_cnn.py", *arguments, **options)
+
+
+def refused(*arguments, **options):
+    return programs.refused("char_cnn.py", *arguments, **options)
+
+
+# Reading --------------------------------------------------------------------------------------------------------
+
+
+def test_the_alphabet_is_the_papers_less_its_repetition():
+    assert len(ALPHABET) == len(set(ALPHABET)) == 69
+
+
+@given(st.text(max_size=20), st.integers(1, 12))
+def test_a_text_is_read_backwards_and_what_is_unknown_keeps_its_place(text, length):
+    expected = [ALPHABET.find(character) for character in reversed(text)][:length]
+    assert Quantiser(ALPHABET, length)([text])[0].tolist() == expected + [-1] * (length - len(expected))
+
+
+def test_an_alphabet_of_many_characters():
+    alphabet = "".join(map(chr, range(0x4E00, 0x4E00 + 300)))
+    assert Quantiser(alphabet, 3)([alphabet[-1] + "a" + alphabet[128]]).tolist() == [[128, -1, 299]]
+
+
+def test_steps():
+    text = "See https://a.b/c?d=e now, @you_2: #Fun_1 at WWW.x.org"
+    assert cleaned(text, ["remove_urls", "remove_hashtags", "remove_user_mentions", "lower"]) == "see  now, :  at "
+    assert cleaned(text, []) == text
+
+
+# The network ----------------------------------------------------------------------------------------------------
+
+
+def test_lengths_are_the_papers():
+    """A text of 1014 characters leaves 34 frames (Zhang et al. 2015, section 2.3)."""
+    rows = list(network.summary(network.build(SMALL, 70, 1014, 4), 1014))
+    assert [row.split()[-4] for row in rows if row.startswith("MaxPool")] == ["336", "110", "34"]
+
+
+def test_the_summary_is_what_comes_out():
+    config = {"conv": [[5, 3, 2], [4, 2, 0]], "fc": [6], "dropout": 0.5}
+    model, length = network.build(config, 7, 11, 3), 11
+    rows, x = list(network.summary(model, length))[2:-1], np.zeros((2, 11), dtype=int)
+    for layer, row in zip(model.layers, rows, strict=True):
+        x = layer.forward(x)
+        assert " x ".join(map(str, x.shape[1:])) in row
+
+
+@pytest.mark.parametrize("config", [SMALL, {"conv": [[3, 4, 2], [3, 3, -1], [3, 2, 0]], "fc": [2], "dropout": 0.0}])
+def test_the_shortest_text_is_just_long_enough(config):
+    shortest = network.shortest(config)
+    config = {**config, "conv": [[3, *row[1:]] for row in config["conv"]], "fc": [2]}
+    model = network.build(config, 4, shortest, 2)
+    assert model.forward(np.zeros((1, shortest), dtype=int)).shape == (1, 2)
+    with pytest.raises(ScratchError, match=f"--max-length {shortest} is the least"):
+        network.build(config, 4, shortest - 1, 2)
+
+
+def test_threads_do_not_change_the_scores():
+    config = {"conv": [[6, 3, 2], [5, 3, 2]], "fc": [7], "dropout": 0.0}
+    model = network.build(config, 9, 20, 3)
+    ids = np.random.default_rng(0).integers(-1, 9, (7, 20))
+    whole = model.forward(ids)
+    assert np.allclose(InThreads(model, 3).forward(ids), whole, atol=1e-5)
+
+
+@pytest.mark.parametrize(("config", "words"), [
+    ({"conv": [[3, 4, 2]], "fc": [2], "pool": 3}, "unknown key 'pool'"),
+    ({"conv": [[3, 4, 2]]}, '"fc", a list of units'),
+    ({"conv": [[3, 4]], "fc": []}, "whole numbers"),
+    ({"conv": [[3, 0, 2]], "fc": []}, "whole numbers"),
+    ({"conv": [[3, 4, 2.0]], "fc": []}, "whole numbers"),
+    ({"conv": [[3, 4, 2]], "fc": [10**9]}, "whole numbers"),
+    ({"conv": [[3, 4, 0], [3, 4, 2]], "fc": []}, "last convolution"),
+    ({"conv": [[3, 4, 2]], "fc": [], "dropout": 1}, "dropout"),
+    ({"conv": [], "fc": []}, "whole numbers"),
+])
+def test_a_configuration_that_cannot_be_is_refused(config, words):
+    with pytest.raises(ScratchError, match=words):
+        network.check_config(config, "here")
+
+
+# Tables ---------------------------------------------------------------------------------------------------------
+
+
+def read(path, text, content, **options):
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    return tables.read_table(path, text, "label", Quantiser(ALPHABET, 5), ["lower"], **options)
+
+
+def test_a_table_is_read_in_pieces(tmp_path):
+    content = 'id,title,label,body\n1,"A, b",10,x\n2,😀,9,\n3,"c\nd",9,"e ""f"""\n4,NA,2,null\n'
+    whole = read(tmp_path / "t.csv", "title+body", content)
+    assert whole.classes == ["2", "9", "10"] and whole.labels.tolist() == [2, 1, 0] and whole.num_unreadable == 1
+    assert whole.ids[0].tolist() == Quantiser(ALPHABET, 5)(["a, b x"])[0].tolist()
+    assert whole.ids[2].tolist() == Quantiser(ALPHABET, 5)(["na null"])[0].tolist()
+    pieces = read(tmp_path / "t.csv", "title+body", content, chunksize=1)
+    assert np.array_equal(pieces.ids, whole.ids) and np.array_equal(pieces.labels, whole.labels)
+    assert len(read(tmp_path / "t.csv", "title", content, max_rows=1).ids) == 1
+
+
+def test_a_table_without_a_header(tmp_path):
+    (tmp_path / "t.csv").write_text('"1","a","b"\n"2","c","d"\n')
+    found = tables.read_table(tmp_path / "t.csv", "2+3", "1", Quantiser(ALPHABET, 5), [])
+    assert found.classes == ["1", "2"] and len(found.ids) == 2
+
+
+@pytest.mark.parametrize(("content", "options", "words"), [
+    ("", {}, "is empty"),
+    ("text,polarity\na,1\n", {}, "no column 'label'; there are: text, polarity"),
+    ("text,label\na,1\nb,\n", {}, "row 3 has no label"),
+    ("text,label\na,1\nb, \n", {"chunksize": 1}, "row 3 has no label"),
+    ("text,label\na,1\n", {"classes": ["2", "3"]}, "label '1' in column 'label' is none of 2, 3"),
+    ('text,label\n"a,1\nb,2\n', {}, "quotation mark"),
+    ("text,label\na,1\nb,2,3,4\n", {}, "line 3"),
+    (b"text,label\nabc,1\n\xe9t\xe9,1\n", {}, "not utf-8 .byte 17."),
+    ("text,label\n😀,1\n", {}, "no row with a character"),
+    ("text,label\n", {}, "no row with a character"),
+    ("text,label\na,1\n", {"encoding": "klingon"}, "unknown encoding"),
+    ("text,label\n" + "".join(f"a,{k}\n" for k in range(1001)), {}, "1001 different labels"),
+], ids=lambda value: str(value)[:30])
+def test_a_table_that_cannot_be_read_is_refused(tmp_path, content, options, words):
+    with pytest.raises(ScratchError, match=words):
+        read(tmp_path / "t.csv", "text", content, **options)
+
+
+def test_another_encoding(tmp_path):
+    (tmp_path / "t.csv").write_bytes(b"text,label\n\xe9t\xe9,1\n")
+    found = tables.read_table(tmp_path / "t.csv", "text", "label", Quantiser("té", 5), [], "latin-1")
+    assert found.ids.tolist() == [[1, 0, 1, -1, -1]]
+
+
+# Runs -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_run(tmp_path):
+    code, out, err = run("train", "--smoke", "--report", "r.json", "--model_name", "toy_", "--out", "run", cwd=tmp_path)
+    assert (code, err) == (0, ""), err
+    assert out.count("\nepoch ") == 8
+    report = json.loads((tmp_path / "r.json").read_text())
+    assert report["accuracy"] == 1 and report["validation"] < 0.2
+    metrics = (tmp_path / "run" / "toy_metrics.txt").read_text()
+    assert metrics.count("precision") == 8 and "epoch 8: training loss" in metrics
+    for picture in ("toy_loss.png", "toy_confusion.png"):
+        assert (tmp_path / "run" / picture).read_bytes().startswith(b"\x89PNG")
+    model = ["--model", "run/toy_weights.npz"]
+    texts = ["--text", "It was GOOD again", "--text", "it was awful again"]
+    code, out, _ = run("predict", *model, *texts, "--json", cwd=tmp_path)
+    found = [json.loads(line) for line in out.splitlines()]
+    assert code == 0 and [row["class"] for row in found] == ["1", "0"]
+    assert sum(found[0]["probabilities"].values()) == pytest.approx(1, abs=1e-5)
+    code, out, _ = run("predict", *model, cwd=tmp_path, input="it was great\n\nit was dull\n")
+    assert code == 0 and out.startswith("it was great\n  1 (")
+    assert "has no character" in refused("predict", *model, "--text", "😀", "--text", "it was great", cwd=tmp_path)
+    assert "no texts" in refused("predict", *model, cwd=tmp_path)
+    (tmp_path / "t.csv").write_text("SentimentText,Sentiment\nit was nice,1\nit was dull again,0\n")
+    code, out, _ = run("evaluate", *model, "--data-path", "t.csv", "--report", "e.json", cwd=tmp_path)
+    assert code == 0 and json.loads((tmp_path / "e.json").read_text())["accuracy"] == 1
+    assert "a table of its own" in refused("evaluate", *model, cwd=tmp_path)
+    code, out, _ = run("predict", *model, "--summary", cwd=tmp_path)
+    assert code == 0 and "Flatten()" in out
+
+
+def test_a_killed_run_goes_on_to_the_bit(tmp_path):
+    flags = ["train", "--smoke", "--seed", 4]
+    assert run(*flags, "--out", "whole", cwd=tmp_path)[0] == 0
+    process = programs.start("char_cnn.py", *flags, "--out", "killed", cwd=tmp_path)
+    for line in process.stdout:
+        if line.startswith("epoch   3"):
+            break
+    process.send_signal(signal.SIGKILL)
+    process.communicate(timeout=60)
+    code, _, err = run(*flags, "--out", "killed", "--resume", cwd=tmp_path)
+    assert code == 0, err
+    whole, killed = (weights(tmp_path / name / "weights.npz") for name in ("whole", "killed"))
+    for name, array in whole.items():
+        assert np.array_equal(array, killed[name]), name
+    flags = ["train", "--smoke", "--seed", 5, "--out", "killed", "--resume"]
+    assert "with seed = 4, not 5" in refused(*flags, cwd=tmp_path)
+
+
+def test_a_log_for_tensorboard(tmp_path):
+    pytest.importorskip("tensorboardX")
+    assert run("train", "--smoke", "--epochs", 1, "--log_path", "logs", cwd=tmp_path)[0] == 0
+    assert any(path.name.startswith("events.") for path in (tmp_path / "logs").iterdir())
+
+
+def test_what_cannot_be_trained_is_refused(tmp_path):
+    table = tmp_path / "t.csv"
+    table.write_text("SentimentText,Sentiment\n" + "".join(f"text {k},{k % 2}\n" for k in range(20)))
+    flags = ["train", "--data_path", "t.csv"]
+    for more, words in (
+        (["--text_column", "Text"], "no column 'Text'; there are: SentimentText, Sentiment"),
+        (["--number-of-classes", 3], "has 2: 0, 1"),
+        (["--number_of_characters", 70], "the alphabet has 69"),
+        (["--max_length", 20], "--max-length 123 is the least"),
+        (["--size", "huge"], "--size: expected small or large"),
+        (["--model_name", "../x"], "--model_name"),
+        (["--validation_split", 1], "share above 0 and below 1"),
+        (["--data_path", "nowhere.csv"], "no such file"),
+        (["--dropout", 1], "a dropout from 0 to below 1"),
+        (["--report", "t.csv"], "needed for something else"),
+    ):
+        assert words in refused(*flags, *more, cwd=tmp_path)
+    (tmp_path / "c.json").write_text('{"tiny": {"conv": [[4, 3, 2]], "fc": [4], "pools": 1}}')
+    assert "unknown key 'pools'" in refused(*flags, "--config_path", "c.json", "--size", "tiny", cwd=tmp_path)
+    assert "there are: tiny" in refused(*flags, "--config_path", "c.json", cwd=tmp_path)
+    table.write_text("SentimentText,Sentiment\n" + "text,1\n" * 20)
+    assert "all labels are '1'" in refused(*flags, cwd=tmp_path)
+    table.write_text("SentimentText,Sentiment\ntext,1\nother,0\n")
+    assert "too few rows" in refused(*flags, cwd=tmp_path)
+
+
+def test_a_loss_that_stays_a_blind_guess_is_named(tmp_path):
+    table = "SentimentText,Sentiment\n" + "".join(f"text {k},{k % 2}\n" for k in range(40))
+    (tmp_path / "t.csv").write_text(table)
+    (tmp_path / "c.json").write_text('{"tiny": {"conv": [[4, 3, 2]], "fc": []}}')
+    flags = ["train", "--data", "t.csv", "--config_path", "c.json", "--size", "tiny", "--lr", 1e-6, "--max_length", 9]
+    code, out, err = run(*flags, cwd=tmp_path)
+    assert code == 0 and "still that of a blind guess" in out, err
+
+
+def test_a_model_that_does_not_fit_its_metadata_is_refused(tmp_path):
+    assert run("train", "--smoke", "--epochs", 1, "--out", "run", cwd=tmp_path)[0] == 0
+    arrays, metadata = read_arrays(tmp_path / "run" / "weights.npz")
+    for change in (
+        {"max_length": 90}, {"alphabet": "ab"}, {"steps": ["shout"]}, {"labels": ["0"]}, {"names": [1, 2]},
+        {"config": {"conv": [[60000, 3, 3]], "fc": []}}, {"max_length": "30"}, {"program": "char_lm"},
+    ):
+        write_arrays(tmp_path / "broken.npz", arrays, metadata | change)
+        refused("predict", "--model", "broken.npz", "--text", "it was", cwd=tmp_path)
+
+
+@pytest.mark.skipif(not (DATA / "ag_news_csv").is_dir(), reason="the real data are not here")
+def test_ag_news_is_read():
+    path, known = tables.file_of(str(DATA / "ag_news_csv" / "test.csv"), "test")
+    found = tables.read_table(path, "2+3", "1", Quantiser(ALPHABET, 300), ["lower"])
+    assert known is None and found.ids.shape == (7600, 300) and np.bincount(found.labels).tolist() == [1900] * 4
