@@ -22,7 +22,10 @@ from scratch.backend import ScratchError
 
 
 class Source(NamedTuple):
-    """A data set's address, its files with their SHA-256, and how to get it by hand."""
+    """A data set's address, its files with their SHA-256 (or "md5:" and that), and how to get it by hand.
+
+    A set without an address can only be had by hand.
+    """
 
     address: str
     files: Mapping[str, str]
@@ -48,6 +51,34 @@ SOURCES = {
         "https://raw.githubusercontent.com/frozenpandaman/Tweext/4176cb8ae1f47109c0b3524cbd7500c251e373be/",
         {"aesop.txt": "ea5483f04c1ec0025cda5ae406368daa80740e76ae4bd956237dabdc67d3a1f5"},
         "download https://www.gutenberg.org/cache/epub/21/pg21.txt and give it",
+    ),
+    # AG's news, as Zhang et al. 2015 cut it.
+    "ag_news_csv": Source(
+        "https://raw.githubusercontent.com/mhjabreel/CharCnn_Keras/555590db4219b1243abb1918effd6a7425a2d75f/data/"
+        "ag_news_csv/",
+        {
+            "train.csv": "md5:b1a00f826fdfbd249f79597b59e1dc12",
+            "test.csv": "521465c2428ed7f02f8d6db6ffdd4b5447c1c701962353eb2c40d548c3c85699",
+            "classes.txt": "612dbfa932f07a6ed837295a7d5746ce7412e7bb4bc32ba919fdb3cda3a1b9b5",
+        },
+        "download train.csv, test.csv and classes.txt from "
+        "https://github.com/mhjabreel/CharCnn_Keras/tree/master/data/ag_news_csv into a folder ag_news_csv in "
+        "SCRATCH_DATA",
+    ),
+    # Reviews of television series from Allocine.fr (Dong and de Melo 2018).
+    "french_reviews": Source(
+        "", {}, "take the French reviews of http://sentiment.nlproc.org/ and put train.csv, val.csv and test.csv, with "
+        "columns review and polarity, into a folder french_reviews in SCRATCH_DATA",
+    ),
+    # Phrases of reviews from Rotten Tomatoes, of a Kaggle competition.
+    "movie_reviews": Source(
+        "", {}, "download train.tsv.zip from https://www.kaggle.com/c/sentiment-analysis-on-movie-reviews/data (which "
+        "takes an account), unpack it, and put train.tsv into a folder movie_reviews/kaggle in SCRATCH_DATA",
+    ),
+    # Vectors for words.
+    "glove": Source(
+        "", {}, "download https://nlp.stanford.edu/data/glove.6B.zip, unpack it, and put glove.6B.100d.txt into a "
+        "folder glove in SCRATCH_DATA",
     ),
     # The PyTorch tutorial's names, as its first author published them. (The tutorial's own data.zip has no published
     # checksum; a later state of the same files has 24 names less.)
@@ -93,6 +124,8 @@ def find(name: str, given: str | Path | None = None) -> Path:
     if place and (Path(place) / name).is_dir():
         return Path(place) / name
     elsewhere = f"not in SCRATCH_DATA ({place})" if place else "not in SCRATCH_DATA, which is not set"
+    if not source.address:
+        raise ScratchError(f"the data set {name} is {elsewhere}; {source.by_hand}")
     try:
         pooch: Any = importlib.import_module("pooch")
     except ImportError:
@@ -100,7 +133,7 @@ def find(name: str, given: str | Path | None = None) -> Path:
             f"the data set {name} is {elsewhere}; to fetch it takes pip install '.[data]'; or {source.by_hand}"
         ) from None
     folder = Path(pooch.os_cache("scratch")) / name
-    registry = {file: f"sha256:{digest}" for file, digest in source.files.items()}
+    registry = {file: digest if ":" in digest else f"sha256:{digest}" for file, digest in source.files.items()}
     try:
         fetcher = pooch.create(folder, source.address, registry=registry, retry_if_failed=1)
         for file in registry:  # those that are in the cache, and right, are not fetched again

@@ -1,4 +1,4 @@
-"""Less of a sequence: the largest of every few steps, MaxPool1d, or of all of them, MaxOverTime.
+"""Less of a sequence: the largest of every few steps, MaxPool1d, or of all, MaxOverTime; or their MeanOverTime.
 
 A convolution says at every step how much of something is there. Mostly it is enough to know that it was there, and
 about where: so of every few steps the largest is kept, and the sequence gets shorter. Of all steps, and the place is
@@ -93,3 +93,31 @@ class MaxOverTime(Layer):
         shape, places, some = self.recall(gradient)
         # Of all steps only the largest had a part in the output.
         return (xp.arange(shape[1])[:, None] == places[:, None]) * (gradient * some)[:, None]
+
+
+class MeanOverTime(Layer):
+    """The mean of all steps, for each feature by itself.
+
+        y[n, c] = mean over t of x[n, t, c]
+
+    Shapes: (N, T, C), with an optional mask (N, T), True where a step is real -> (N, C); a row without a real step
+        gives zeros.
+    """
+
+    def forward(self, input: Any, mask: Array | None = None) -> Array:
+        input = as_floats(input)
+        expect(input.ndim == 3 and input.shape[1] >= 1, self, "sequences (N, T, C), T >= 1", input)
+        N, T, _ = input.shape
+        real = xp.ones((N, T), dtype=bool) if mask is None else as_mask(self, mask, (N, T))
+        # How much each step counts: a row of shares, which sum to one.
+        shares = real / xp.maximum(real.sum(axis=1, keepdims=True), 1).astype(input.dtype)
+        output = xp.where(real[..., None], input, 0)
+        output *= shares[..., None]
+        output = output.sum(axis=1)
+        self.remember(output.shape, shares)
+        return output
+
+    def backward(self, gradient: Array) -> Array:
+        (shares,) = self.recall(gradient)
+        # Each step had its share in the output, and gets that share of the gradient.
+        return shares[..., None] * gradient[:, None]

@@ -1,4 +1,4 @@
-"""From words or characters to numbers and back: Vocabulary, without_accents; and what follows what: NgramModel.
+"""From words or characters to numbers and back: Vocabulary, words_of, read_glove; and what follows what: NgramModel.
 
 A network knows no letters, only ids. A vocabulary gives each distinct word (or character) the next free number:
 
@@ -16,8 +16,12 @@ The simplest model of a text counts what followed each run of ids. It is what a 
 Read next: `batching.py`.
 """
 
+import gzip
+import re
 import unicodedata
-from collections.abc import Iterable, Sequence
+import zlib
+from collections.abc import Collection, Iterable, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy
@@ -86,6 +90,44 @@ def without_accents(text: str) -> str:
     """
     parts = unicodedata.normalize("NFD", text)
     return "".join(part for part in parts if unicodedata.category(part) != "Mn")
+
+
+# A word as GloVe has them: of "doesn't" does and n't, of "film's" film and 's; a hyphen may stand inside; so may -lrb-.
+_WORD = re.compile(r"-[lr][rsc]b-|\w+?(?=n't\b)|n't\b|\w+(?:[-/.]\w+)*|'\w+|\.\.\.|--|``|''|[^\w\s]")
+
+
+def words_of(text: str) -> list[str]:
+    """The words and punctuation marks of `text`, in small letters; given them with spaces between, it is the same."""
+    return _WORD.findall(text.lower())
+
+
+def read_glove(path: str | Path, wanted: Collection[str] | None = None) -> tuple[list[str], numpy.ndarray]:
+    """The words of a file of GloVe vectors, all or those `wanted`, and their vectors (num_words, dim), float32.
+
+    A line holds a word and its numbers, with spaces between. The file may be packed by gzip.
+    Source: Pennington et al. 2014, https://nlp.stanford.edu/projects/glove/
+    Raises: ScratchError for a line that is none, and says which.
+    """
+    words, rows, dim = list[str](), list[numpy.ndarray](), 0
+    number = 0
+    try:
+        with (gzip.open if str(path).endswith(".gz") else open)(path, "rt", encoding="utf-8") as file:
+            for line in file:
+                number += 1
+                word, _, numbers = line.rstrip("\n").partition(" ")
+                if wanted is not None and word not in wanted:
+                    continue
+                row = numpy.array(numbers.split(" "), dtype=numpy.float32)
+                if not numpy.isfinite(row).all() or (rows and len(row) != dim):
+                    raise ValueError(f"{len(row)} numbers")
+                words.append(word)
+                rows.append(row)
+                dim = len(row)
+    except (EOFError, zlib.error, gzip.BadGzipFile, ValueError) as error:
+        raise ScratchError(f"{path}: not a file of GloVe vectors (line {number or 1}: {error})") from None
+    if not rows:
+        raise ScratchError(f"{path}: has no vector of a word that is wanted")
+    return words, numpy.array(rows)
 
 
 class Level(NamedTuple):

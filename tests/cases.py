@@ -14,7 +14,7 @@ from scratch.bidirectional import Bidirectional
 from scratch.convolution import Conv1d
 from scratch.dense import Embedding, Flatten, Linear
 from scratch.layer import Layer, Sequential
-from scratch.pooling import MaxOverTime, MaxPool1d
+from scratch.pooling import MaxOverTime, MaxPool1d, MeanOverTime
 from scratch.recurrent import GRU, LSTM, SimpleRnn
 from scratch.regular import BatchNorm, Dropout
 
@@ -96,18 +96,19 @@ for options in (
 CASES += [
     Case("MaxPool1d", lambda: MaxPool1d(3), lambda n: floats(n, LONG, D)),
     Case("MaxPool1d of one", lambda: MaxPool1d(1), lambda n: floats(n, T, D)),
-    Case("MaxOverTime", MaxOverTime, lambda n: floats(n, T, D)),
-    Case("MaxOverTime, masked", MaxOverTime, lambda n: floats(n, T, D), mask=GAP),
-    Case(
-        "MaxOverTime, a row of padding", MaxOverTime, lambda n: floats(n, T, D),
-        mask=np.array([[False, True, False], [False, False, False]]),
-    ),
     Case(
         "A network of convolutions",
         lambda: Sequential([Conv1d(D, H, 2), MaxPool1d(2), Relu(), Conv1d(H, D, 2), Flatten()]),
         lambda n: floats(n, LONG, D),
     ),
 ]
+ONE_ROW = np.array([[False, True, False], [False, False, False]])
+for kind in (MaxOverTime, MeanOverTime):
+    CASES += [
+        Case(kind.__name__, kind, lambda n: floats(n, T, D)),
+        Case(f"{kind.__name__}, masked", kind, lambda n: floats(n, T, D), mask=GAP),
+        Case(f"{kind.__name__}, a row of padding", kind, lambda n: floats(n, T, D), mask=ONE_ROW),
+    ]
 for kind in (SimpleRnn, GRU, LSTM):
     CASES += [
         Case(f"{kind.__name__}, a step", lambda k=kind: k(D, H), lambda n: floats(D), before=reset, batch=False),

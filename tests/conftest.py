@@ -2,10 +2,15 @@ import os
 import random
 import sys
 
+import hypothesis
 import pytest
 from fake_device import FakeCupy
 
 from scratch import backend
+
+# How long an example takes says how busy the machine is.
+hypothesis.settings.register_profile("scratch", deadline=None)
+hypothesis.settings.load_profile("scratch")
 
 
 @pytest.fixture(autouse=True)

@@ -44,7 +44,7 @@ def both(return_sequences):
 
 
 @pytest.mark.parametrize("return_sequences", [True, False])
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     lengths=st.lists(st.integers(0, 4), min_size=1, max_size=4), extra=st.integers(0, 3), garbage=st.floats(-9, 9)
 )

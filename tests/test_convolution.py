@@ -19,7 +19,6 @@ from scratch.windows import side_by_side, window_matrices
 rng = np.random.default_rng(2)
 
 
-@settings(deadline=None)
 @given(st.integers(1, 20), st.integers(1, 6), st.integers(1, 3))
 def test_the_matrices_hold_every_window_once_and_are_views(num_rows, size, width):
     rows = np.arange(num_rows * width).reshape(num_rows, width)
@@ -40,7 +39,7 @@ def test_windows_side_by_side_leave_out_what_fills_none():
     assert np.array_equal(windows[1, 1], rows[1, 3:6])
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(
     st.integers(1, 3), st.integers(1, 9), st.integers(1, 5), st.integers(1, 3), st.sampled_from(["valid", "same"]),
     st.booleans(),

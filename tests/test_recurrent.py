@@ -76,7 +76,7 @@ def test_workspaces_of_other_shapes_do_not_disturb(kind):
 
 
 @KINDS
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(
     lengths=st.lists(st.integers(0, 4), min_size=1, max_size=4), extra=st.integers(0, 3), garbage=st.floats(-9, 9)
 )

@@ -1,5 +1,6 @@
 """A text as ids on disk, and counting what follows what."""
 
+import gzip
 import math
 import random
 
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 from scratch.backend import ScratchError
 from scratch.batching import windows
 from scratch.corpus import pieces, read_corpus
-from scratch.text import NgramModel, Vocabulary
+from scratch.text import NgramModel, Vocabulary, read_glove, words_of
 
 HEADER = "\ufeffThe Project Gutenberg EBook\r\n*** START OF THIS PROJECT GUTENBERG EBOOK X ***\r\n"
 FOOTER = "End of the Project Gutenberg EBook\r\n*** END OF THIS PROJECT GUTENBERG EBOOK X ***\r\nlicence"
@@ -139,3 +140,41 @@ def test_windows_are_views():
         assert inputs[k].tolist() == list(range(k, k + 7)) and following[k] == k + 7
     with pytest.raises(ScratchError, match="too few"):
         windows(ids[:7], 7)
+
+
+def test_words_are_taken_apart_as_glove_has_them():
+    assert words_of("It doesn't look like the film's a non-event -- or (so) it's said ...") == [
+        "it", "does", "n't", "look", "like", "the", "film", "'s", "a", "non-event", "--", "or", "(", "so", ")", "it",
+        "'s", "said", "...",
+    ]
+    assert words_of("") == [] and words_of("😀!") == ["😀", "!"]
+
+
+@given(st.text(alphabet="abnt' -.,!", max_size=30))
+def test_words_with_spaces_between_are_the_same_words(text):
+    words = words_of(text)
+    again = words_of(" ".join(words))
+    assert "".join(again) == "".join(words)
+
+
+def test_glove_is_read(tmp_path):
+    lines = "the 0.5 -1\nof 2 3\n, 4 5e-1\n"
+    (tmp_path / "g.txt").write_text(lines, encoding="utf-8")
+    with gzip.open(tmp_path / "g.txt.gz", "wt") as file:
+        file.write(lines)
+    for name in ("g.txt", "g.txt.gz"):
+        words, vectors = read_glove(tmp_path / name)
+        assert words == ["the", "of", ","] and vectors.tolist() == [[0.5, -1], [2, 3], [4, 0.5]]
+        assert vectors.dtype == np.float32
+        words, vectors = read_glove(tmp_path / name, {"of", "nothing"})
+        assert words == ["of"] and vectors.tolist() == [[2, 3]]
+
+
+@pytest.mark.parametrize("content", [b"the 1 2\nof 3\n", b"the one\n", b"the\n", b"the 1 nan\n", b"\xff\n", b""])
+def test_a_file_that_is_not_glove_is_refused(tmp_path, content):
+    (tmp_path / "g.txt").write_bytes(content)
+    with pytest.raises(ScratchError, match=r"g\.txt"):
+        read_glove(tmp_path / "g.txt")
+    (tmp_path / "g.txt.gz").write_bytes(gzip.compress(b"the 1 2\n" * 99)[:-9])
+    with pytest.raises(ScratchError, match=r"g\.txt"):
+        read_glove(tmp_path / "g.txt.gz")

@@ -1,0 +1,107 @@
+"""Phrases of movie reviews and how much they praise: the table, its two splits, and batches for each network."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy
+from char_cnns.texts import Quantiser
+
+from scratch.backend import Array, ScratchError, to_device
+from scratch.batching import padded
+from scratch.datasets import find
+from scratch.initial import generator
+from scratch.text import Vocabulary, words_of
+
+LABELS = ("negative", "somewhat negative", "neutral", "somewhat positive", "positive")
+SPLITS = ("phrase", "sentence")
+UNKNOWN = ""  # the word with id 0
+
+
+class Phrase(NamedTuple):
+    """A row of the table. The phrases of a sentence are parts of it, and of each other."""
+
+    phrase_id: int
+    sentence_id: int
+    text: str
+    label: int
+
+
+def read_phrases(path: Path) -> list[Phrase]:
+    """The rows of the competition's train.tsv. Raises: ScratchError that names the first line that is none."""
+    if path.is_dir():
+        path = next((file for file in (path / "kaggle" / "train.tsv", path / "train.tsv") if file.is_file()), path)
+    if not path.is_file():
+        raise ScratchError(f"{path}: expected train.tsv of the competition")
+    phrases = []
+    try:
+        lines = path.read_text(encoding="utf-8").split("\n")
+    except UnicodeDecodeError as error:
+        raise ScratchError(f"{path}: not UTF-8 (byte {error.start})") from None
+    for number, line in enumerate(lines[1:], 2):
+        if not line and number == len(lines):
+            break
+        try:
+            phrase_id, sentence_id, text, label = line.split("\t")
+            phrases.append(Phrase(int(phrase_id), int(sentence_id), text, int(label)))
+        except ValueError:
+            raise ScratchError(f"{path}: line {number} is no PhraseId, SentenceId, Phrase, Sentiment") from None
+        if not 0 <= phrases[-1].label < len(LABELS):
+            raise ScratchError(f"{path}: line {number} has Sentiment {label}; expected 0 to {len(LABELS) - 1}")
+    if not phrases:
+        raise ScratchError(f"{path}: has no phrases")
+    return phrases
+
+
+def load_phrases(data: Path | None) -> list[Phrase]:
+    return read_phrases(find("movie_reviews", data))
+
+
+def split(phrases: Sequence[Phrase], by: str) -> tuple[list[Phrase], list[Phrase], list[Phrase]]:
+    """What is learned from, one in forty to choose by, and one in ten held out: by number of phrase or of sentence.
+
+    By phrase is the easy one: of most phrases that are held out, a longer or a shorter one is learned from. By sentence
+    none of a sentence's phrases is.
+    """
+    parts: tuple[list[Phrase], list[Phrase], list[Phrase]] = ([], [], [])
+    for phrase in phrases:
+        number = phrase.phrase_id if by == "phrase" else phrase.sentence_id
+        parts[2 if number % 10 == 0 else 1 if number % 40 == 1 else 0].append(phrase)
+    if not all(parts):
+        raise ScratchError("too few phrases: one in ten is held out, and one in forty is there to choose by")
+    return parts
+
+
+class Words:
+    """Texts as ids of words, rows of one length in a batch, with a mask; words that are not known have id 0."""
+
+    def __init__(self, vocab: Vocabulary) -> None:
+        self.vocab = vocab
+
+    def encode(self, texts: Sequence[str]) -> list[list[int]]:
+        """A text without a word is one unknown word."""
+        w2i = self.vocab.w2i
+        return [[w2i.get(word, 0) for word in words_of(text)] or [0] for text in texts]
+
+    def batch(self, rows: Sequence[Sequence[int]], drop: float = 0.0) -> tuple[Array, dict[str, Any]]:
+        """Ids (N, T), of which `drop` are taken for unknown, so that the network learns to do without; and the mask."""
+        ids, mask = padded(rows, fill=0)
+        if drop:
+            ids[generator().random(ids.shape) < drop] = 0
+        return to_device(ids), {"mask": to_device(mask)}
+
+
+class Characters:
+    """Texts as ids of characters, the last one first, all rows of one length."""
+
+    def __init__(self, alphabet: str, length: int) -> None:
+        self.quantise = Quantiser(alphabet, length)
+
+    def encode(self, texts: Sequence[str]) -> numpy.ndarray:
+        return self.quantise([text.lower() for text in texts])
+
+    def batch(self, rows: Sequence[numpy.ndarray], drop: float = 0.0) -> tuple[Array, dict[str, Any]]:
+        ids = numpy.stack(rows)
+        if drop:
+            ids[generator().random(ids.shape) < drop] = -1
+        return to_device(ids), {}

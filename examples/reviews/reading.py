@@ -1,0 +1,81 @@
+"""How a network of `movie_reviews.py` reads phrases, what it says of them, and how it comes out of a file."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy
+from char_cnns.network import summary
+from reviews.networks import KINDS, build
+from reviews.phrases import LABELS, SPLITS, Characters, Phrase, Words
+
+from scratch.backend import ScratchError, to_host
+from scratch.files import read_shapes
+from scratch.functions import log_softmax
+from scratch.history import progress
+from scratch.layer import Layer, Sequential, evaluating
+from scratch.scores import count_confusions
+from scratch.weights import load_weights, metadata_of, vocabulary_of
+
+
+def reader_and_network(known: dict[str, Any], dropout: float = 0.0) -> tuple[Words | Characters, Layer]:
+    """What `known`, the metadata of weights, says: how texts are read, and the network."""
+    sizes: dict[str, Any]
+    reader: Words | Characters
+    if known["model"] == "characters":
+        reader = Characters(known["alphabet"], known["length"])
+        sizes = {"num_characters": len(known["alphabet"]), "length": known["length"]}
+    else:
+        vocab = vocabulary_of(known["vocabulary"], "the weights")
+        reader, sizes = Words(vocab), {"num_words": vocab.size, "dim": known["dim"], "hidden": known["hidden"]}
+    return reader, build(known["model"], sizes | {"dropout": dropout}, len(LABELS))
+
+
+def log_probabilities(
+    model: Layer, reader: Words | Characters, texts: Sequence[str], batch_size: int = 256
+) -> numpy.ndarray:
+    """The logarithm of each label's probability for each text: (N, 5), on the host."""
+    rows = reader.encode(texts)
+    order = sorted(range(len(rows)), key=lambda place: len(rows[place]))  # like lengths together
+    found = numpy.empty((len(rows), len(LABELS)), dtype=numpy.float32)
+    with evaluating(model):
+        for start in progress(range(0, len(rows), batch_size), "reading"):
+            places = order[start : start + batch_size]
+            ids, mask = reader.batch([rows[place] for place in places])
+            found[places] = to_host(log_softmax(model.forward(ids, **mask)))
+    return found
+
+
+def confusions(model: Layer, reader: Words | Characters, phrases: Sequence[Phrase]) -> numpy.ndarray:
+    guesses = log_probabilities(model, reader, [phrase.text for phrase in phrases]).argmax(axis=1)
+    return count_confusions([phrase.label for phrase in phrases], guesses, len(LABELS))
+
+
+def print_summary(model: Layer, length: int | None) -> None:
+    """The shapes inside a network of convolutions on texts of `length`; the weights of another."""
+    if isinstance(model, Sequential) and length is not None:
+        print("\n".join(summary(model, length)))
+        return
+    for p in model.parameters():
+        print(f"{p.name:46} {' x '.join(map(str, p.data.shape)):>14} {p.data.size:>12,}")
+
+
+def load(path: Path) -> tuple[Words | Characters, Layer, dict[str, Any]]:
+    """How the weights at `path` read texts, their network, and their metadata, which have to fit it."""
+    kinds = {"model": str, "split": str}
+    known = metadata_of(path, "movie_reviews", **kinds)
+    if known["model"] not in KINDS or known["split"] not in SPLITS:
+        raise ScratchError(f"{path}: its metadata do not fit its network")
+    if known["model"] == "characters":
+        known = metadata_of(path, "movie_reviews", **kinds, alphabet=str, length=int)
+        sizes = [len(known["alphabet"]), known["length"]]
+    else:
+        known = metadata_of(path, "movie_reviews", **kinds, vocabulary=dict, dim=int, hidden=int)
+        sizes = [len(known["vocabulary"]), known["dim"], known["hidden"]]
+    # A network of a size that the file only claims is not even made.
+    largest = max((size for shape in read_shapes(path).values() for size in shape), default=0)
+    if not 0 < min(sizes) <= max(sizes) <= largest:
+        raise ScratchError(f"{path}: its metadata do not fit its network")
+    reader, model = reader_and_network(known)
+    load_weights(model, path)
+    return reader, model, known

@@ -1,0 +1,139 @@
+"""Movie reviews: the table and its splits, words, the three networks, runs, and what is refused."""
+
+import json
+import signal
+
+import movie_reviews
+import numpy as np
+import programs
+import pytest
+from programs import DATA, weights
+from reviews import networks, phrases
+from reviews.phrases import Phrase, Words
+
+from scratch.backend import ScratchError, precision, to_device
+from scratch.files import read_arrays, write_arrays
+from scratch.gradient_check import gradient_errors
+from scratch.text import Vocabulary
+
+
+def run(*arguments, **options):
+    return programs.run("movie_reviews.py", *arguments, **options)
+
+
+def refused(*arguments, **options):
+    return programs.refused("movie_reviews.py", *arguments, **options)
+
+
+def test_no_phrase_of_a_held_out_sentence_is_learned_from():
+    rows = [Phrase(number, number // 7, "a", 2) for number in range(1, 3000)]
+    learn, choose, held_out = phrases.split(rows, "sentence")
+    assert {row.sentence_id % 10 for row in held_out} == {0}
+    assert not {row.sentence_id for row in held_out} & {row.sentence_id for row in learn + choose}
+    assert not {row.sentence_id for row in choose} & {row.sentence_id for row in learn}
+    by_phrase = phrases.split(rows, "phrase")
+    assert {row.phrase_id % 10 for row in by_phrase[2]} == {0}
+    assert sorted(row for part in by_phrase for row in part) == rows
+
+
+@pytest.mark.parametrize(("content", "words"), [
+    ("", "has no phrases"),
+    ("PhraseId\tSentenceId\tPhrase\tSentiment\n1\t1\ta\n", "line 2 is no PhraseId"),
+    ("PhraseId\tSentenceId\tPhrase\tSentiment\n1\t1\ta\t1\n2\tx\ta\t1\n", "line 3 is no PhraseId"),
+    ("PhraseId\tSentenceId\tPhrase\tSentiment\n1\t1\ta\t5\n", "line 2 has Sentiment 5; expected 0 to 4"),
+    (b"PhraseId\tSentenceId\tPhrase\tSentiment\n1\t1\t\xff\t1\n", "not UTF-8 .byte 41."),
+])
+def test_a_table_that_cannot_be_read_is_refused(tmp_path, content, words):
+    path = tmp_path / "train.tsv"
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    with pytest.raises(ScratchError, match=words):
+        phrases.read_phrases(tmp_path)
+
+
+def test_words_in_batches():
+    reader = Words(Vocabulary(["", "good", "film"]))
+    rows = reader.encode(["Good film", "an odd film", "", "😀"])
+    assert rows == [[1, 2], [0, 0, 2], [0], [0]]
+    ids, mask = reader.batch(rows)
+    assert ids.tolist() == [[1, 2, 0], [0, 0, 2], [0, 0, 0], [0, 0, 0]]
+    assert mask["mask"].sum(axis=1).tolist() == [2, 3, 1, 1]
+
+
+@pytest.mark.parametrize("kind", [networks.BagOfWords, networks.WordLstm])
+def test_gradients_of_the_networks(kind):
+    ids, mask = np.array([[1, 3, 2], [4, 0, 0]]), np.array([[True, True, True], [True, False, False]])
+    with precision("float64"):
+        model = kind(5, 3, 4, 2, dropout=0.0)
+        assert max(gradient_errors(model, to_device(ids), mask=to_device(mask)).values()) < 1e-6
+
+
+def test_a_bag_does_not_know_the_order():
+    model = networks.BagOfWords(5, 3, 4, 2, dropout=0.0)
+    assert np.allclose(model.forward(np.array([[1, 2, 3]])), model.forward(np.array([[3, 1, 2]])), atol=1e-6)
+
+
+def test_vectors_come_to_their_words():
+    model = networks.BagOfWords(4, 2, 3, 2, dropout=0.0)
+    vectors = np.array([[1, 2], [3, 4], [5, 6]])
+    found = networks.start_from(model, {"": 0, "b": 1, "a": 2, "c": 3}, ["a", "b", "x"], vectors)
+    assert found == 2 and model.embedding.w.data[:3].tolist() == [[0, 0], [3, 4], [1, 2]]
+    with pytest.raises(ScratchError, match="vectors of 2 numbers"):
+        networks.start_from(model, {}, ["a"], np.zeros((1, 3)))
+
+
+@pytest.mark.parametrize("kind", networks.KINDS)
+def test_a_run(kind, tmp_path):
+    code, _, err = run("train", "--smoke", "--model", kind, "--report", "r.json", "--out", "run", cwd=tmp_path)
+    assert (code, err) == (0, ""), err
+    assert json.loads((tmp_path / "r.json").read_text())["accuracy"] > 0.8
+    flags = ["--weights", "run/weights.npz"]
+    code, out, _ = run("predict", *flags, "Superb idea", "really AWFUL film", cwd=tmp_path)
+    assert code == 0 and out.splitlines()[1].startswith("  positive (") and "\n  negative (" in out
+    code, out, _ = run("predict", *flags, cwd=tmp_path, input="superb film\n")
+    assert code == 0 and "  positive (" in out
+    table = "PhraseId\tSentenceId\tPhrase\tSentiment\n" + "".join(
+        f"{row.phrase_id}\t{row.sentence_id}\t{row.text}\t{row.label}\n" for row in movie_reviews.SMOKE
+    )
+    (tmp_path / "train.tsv").write_text(table)
+    code, out, _ = run("evaluate", *flags, "--data", "train.tsv", "--report", "e.json", "--plot", "c.png", cwd=tmp_path)
+    assert code == 0 and json.loads((tmp_path / "e.json").read_text())["accuracy"] > 0.8
+    assert "  words  phrases   wrong" in out and (tmp_path / "c.png").exists()
+    code, out, _ = run("predict", *flags, "--summary", cwd=tmp_path)
+    assert code == 0 and len(out.splitlines()) > 4
+    arrays, metadata = read_arrays(tmp_path / "run" / "weights.npz")
+    for change in ({"model": "gru"}, {"split": "word"}, {"dim": 10**6}, {"length": 10**6}, {"alphabet": "", "dim": 0}):
+        write_arrays(tmp_path / "broken.npz", arrays, {**metadata, **change})
+        if change.keys() & metadata.keys():
+            refused("predict", "--weights", "broken.npz", "a", cwd=tmp_path)
+
+
+def test_a_killed_run_goes_on_to_the_bit(tmp_path):
+    flags = ["train", "--smoke", "--seed", 4]
+    assert run(*flags, "--out", "whole", cwd=tmp_path)[0] == 0
+    process = programs.start("movie_reviews.py", *flags, "--out", "killed", cwd=tmp_path)
+    for line in process.stdout:
+        if line.startswith("epoch   3"):
+            break
+    process.send_signal(signal.SIGKILL)
+    process.communicate(timeout=60)
+    code, _, err = run(*flags, "--out", "killed", "--resume", cwd=tmp_path)
+    assert code == 0, err
+    whole, killed = (weights(tmp_path / name / "weights.npz") for name in ("whole", "killed"))
+    for name, array in whole.items():
+        assert np.array_equal(array, killed[name]), name
+
+
+def test_what_cannot_be_done_is_refused(tmp_path):
+    assert "kaggle" in refused("train", "--data", "nowhere", cwd=tmp_path)
+    assert "share below 1" in refused("train", "--dropout", 1, cwd=tmp_path)
+    (tmp_path / "w.npz").write_text("no")
+    refused("predict", "--weights", "w.npz", "a", cwd=tmp_path)
+    env = {"SCRATCH_DATA": str(tmp_path)}
+    assert "which takes an account" in refused("train", cwd=tmp_path, env=env)
+
+
+@pytest.mark.skipif(not (DATA / "movie_reviews").is_dir(), reason="the real data are not here")
+def test_the_real_phrases_are_read():
+    rows = phrases.read_phrases(DATA / "movie_reviews")
+    counts = np.bincount([row.label for row in rows])
+    assert len(rows) == 156_060 and counts.tolist() == [7072, 27273, 79582, 32927, 9206]
