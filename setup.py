@@ -14,7 +14,7 @@ extras = {
     "cuda13": ["cupy-cuda13x>=13.6"],
     "data": ["pooch[progress]>=1.8", "pandas>=2", "tensorboardX>=2.6"],
     "serve": ["fastapi>=0.110", "fastapi-offline>=1.7", "uvicorn[standard]>=0.30"],
-    "bench": ["torch>=2.6"],
+    "bench": ["torch>=2.6", "scikit-learn>=1.4"],
 }
 tools = ["pytest>=8", "hypothesis>=6", "ruff==0.17.6", "mypy==2.4.1"]
 extras["test"] = tools + extras["data"] + extras["serve"]

@@ -72,7 +72,7 @@ def read_table(
     Raises: ScratchError for a file that cannot be read so, and says where.
     """
     parts, found, unreadable = [], [], 0
-    with closing(_chunks(path, text_column, label_column, encoding, chunksize, max_rows)) as chunks:
+    with closing(read_rows(path, text_column, label_column, encoding, chunksize, max_rows)) as chunks:
         for first, texts, labels in chunks:
             for number, label in enumerate(labels, first):
                 if not label.strip():
@@ -109,7 +109,7 @@ def _order(label: str) -> tuple[Any, ...]:
         return 1, 0.0, label
 
 
-def _chunks(
+def read_rows(
     path: Path, text_column: str, label_column: str, encoding: str, chunksize: int, max_rows: int | None
 ) -> Iterator[tuple[int, list[str], list[str]]]:
     """The number of the first row (the file's first, a header too, is 1), texts, and labels of each piece."""

@@ -39,6 +39,8 @@ WORKLOADS = {
     "lstm-512": "2 LSTM of 512, batch 64, sequences of 100, 65 characters, Adam",
     "lstm-alice": "Alice, 1 LSTM of 256, batch 128, windows of 100, Adam",
     "lstm-alice2": "Alice, 2 LSTM of 256, batch 128, windows of 100, Adam",
+    "charcnn-150": "char-CNN, small, batch 128, texts of 150, SGD with momentum",
+    "charcnn-1014": "char-CNN, small, batch 128, texts of 1014, SGD with momentum",
 }
 BUSY = 0.7  # a peak below this part of the best one seen means that something else was running
 

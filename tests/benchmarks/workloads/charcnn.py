@@ -1,0 +1,126 @@
+"""Zhang's small network on texts of characters, batches of 128, stochastic gradient descent with momentum."""
+
+import random
+
+import numpy as np
+from char_cnns.network import SIZES, build
+
+from scratch.backend import precision, to_device
+from scratch.gradient_check import relative_error
+from scratch.losses import SoftmaxCrossEntropy
+from scratch.optimizers import Momentum
+from scratch.parallel import default_threads, in_threads
+
+BATCH, CHARACTERS, CLASSES, LR, MOMENTUM = 128, 69, 4, 0.01, 0.9
+
+
+class Workload:
+    SIDES = ("ours", "eager", "tuned")
+
+    def __init__(self, case):
+        self.length = int(case)
+        draw = np.random.default_rng(0)
+        self.ids = draw.integers(-1, CHARACTERS, (BATCH, self.length)).astype(np.int8)
+        self.labels = draw.integers(0, CLASSES, BATCH)
+        self.config = SIZES["small"]
+
+    def ours(self, dropout=0.5):
+        random.seed(0)
+        return build(self.config | {"dropout": dropout}, CHARACTERS, self.length, CLASSES)
+
+    def steps(self, side):
+        """A function that makes one training step."""
+        if side != "ours":
+            return self.in_pytorch(side)
+        model, loss = self.ours(), SoftmaxCrossEntropy()
+        optimizer = Momentum(LR / (1 - MOMENTUM), MOMENTUM)
+        parallel = in_threads(model, default_threads(BATCH))
+        ids, labels = to_device(self.ids), to_device(self.labels)
+
+        def step():
+            predicted = parallel.forward(ids)
+            loss.loss(predicted, labels)
+            parallel.backward(loss.gradient(predicted, labels))
+            optimizer.step(model)
+            return 1
+
+        return step
+
+    def network(self, dropout, channels_last=False):
+        """As the repository's; with `channels_last` as convolutions of images one pixel high, which PyTorch has so."""
+        import torch
+        from torch import nn
+
+        layers, width, length = [], CHARACTERS, self.length
+        for features, kernel, pool in self.config["conv"]:
+            if channels_last:
+                layers += [nn.Conv2d(width, features, (1, kernel)), nn.ReLU()]
+            else:
+                layers += [nn.Conv1d(width, features, kernel), nn.ReLU()]
+            length = length - kernel + 1
+            if pool > 0:
+                layers.append(nn.MaxPool2d((1, pool)) if channels_last else nn.MaxPool1d(pool))
+                length //= pool
+            width = features
+        layers.append(nn.Flatten())
+        width *= length
+        for units in self.config["fc"]:
+            layers += [nn.Linear(width, units), nn.ReLU(), nn.Dropout(dropout)]
+            width = units
+        network = nn.Sequential(*layers, nn.Linear(width, CLASSES))
+        rows = np.vstack([np.eye(CHARACTERS), np.zeros(CHARACTERS)]).astype(np.float32)[self.ids]
+        input = torch.from_numpy(rows).transpose(1, 2).contiguous()
+        if channels_last:
+            network = network.to(memory_format=torch.channels_last)
+            input = input[:, :, None].to(memory_format=torch.channels_last)
+        return network, input, torch.from_numpy(self.labels)
+
+    def in_pytorch(self, side):
+        import torch
+
+        network, input, labels = self.network(0.5, channels_last=side == "tuned")
+        loss = torch.nn.CrossEntropyLoss()
+        optimizer = torch.optim.SGD(network.parameters(), lr=LR, momentum=MOMENTUM, fused=side == "tuned")
+
+        def step():
+            error = loss(network(input), labels)
+            error.item()
+            optimizer.zero_grad()
+            error.backward()
+            optimizer.step()
+            return 1
+
+        return step
+
+    def gradient_error(self):
+        """The largest relative difference between the two sides' gradients.
+
+        In float64: in float32 a pool may take another of two nearly equal numbers for the larger one.
+        """
+        import torch
+
+        with precision("float64"):
+            model, loss = self.ours(dropout=0.0), SoftmaxCrossEntropy()
+            network, input, labels = self.network(0.0)
+            network, input = network.double(), input.double()
+            theirs = list(network.parameters())
+            # Of the first Linear: ours has features last, PyTorch's places last.
+            first = next(k for k, q in enumerate(theirs) if q.ndim == 2)
+
+            def as_theirs(k, array):
+                if array.ndim == 3:
+                    return array.transpose(0, 2, 1)
+                if k == first:
+                    return array.reshape(len(array), -1, 256).transpose(0, 2, 1).reshape(array.shape)
+                return array
+
+            with torch.no_grad():
+                for k, (p, q) in enumerate(zip(model.parameters(), theirs, strict=True)):
+                    q.copy_(torch.from_numpy(np.ascontiguousarray(as_theirs(k, p.data))))
+            predicted = model.forward(to_device(self.ids))
+            model.backward(loss.gradient(predicted, to_device(self.labels)))
+            torch.nn.functional.cross_entropy(network(input), labels).backward()
+            return max(
+                relative_error(as_theirs(k, p.grad), q.grad.numpy())
+                for k, (p, q) in enumerate(zip(model.parameters(), theirs, strict=True))
+            )
