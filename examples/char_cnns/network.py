@@ -31,8 +31,8 @@ def build(config: dict[str, Any], num_characters: int, max_length: int, num_clas
 
     A pool comes before its Relu, which is the same the other way round and less work.
     Source: Zhang et al. 2015, https://arxiv.org/abs/1509.01626, tables 1 and 2.
-    Differs: weights start by He's rule (the paper: normal, standard deviation 0.02 or 0.05), which gets off the
-        plateau at the loss of a blind guess that others report.
+    Differs: weights start by He's rule, the first layer's for as many inputs as are not zero (the paper: normal,
+        standard deviation 0.02 or 0.05), which gets off the plateau at the loss of a blind guess that others report.
     """
     shapes, layers = weight_shapes(config, num_characters, max_length, num_classes), list[Layer]()
     for (_, _, pool), (features, kernel, width) in zip(config["conv"], shapes, strict=False):
@@ -40,6 +40,8 @@ def build(config: dict[str, Any], num_characters: int, max_length: int, num_clas
         if pool >= 0:
             layers.append(MaxPool1d(pool) if pool else MaxOverTime())
         layers.append(Relu())
+    # He's rule counts all inputs of a window; but of a one-hot row only one is not zero.
+    layers[0].w.data *= math.sqrt(num_characters)
     if pool != 0:
         layers.append(Flatten())
     *hidden, last = shapes[len(config["conv"]) :]
