@@ -1,7 +1,7 @@
 """A small network that slides along a sequence: Conv1d.
 
-What makes a word positive is the same at its beginning as at the end of a review. So one set of weights looks at every
-run of K steps, and says how much of what it looks for is there:
+What makes a phrase positive is the same at the beginning of a review as at its end. So one set of weights looks at
+every run of K steps, and says how much of what it looks for is there:
 
     y[t] = w window[t] + b        window[t] = x[t], x[t + 1], ..., x[t + K - 1], one after the other
 
@@ -11,7 +11,7 @@ It is a Linear layer whose input is every window in turn.
     y = layer.forward(x)                # (N, T, 50) -> (N, T - 2, 64)
 
 Programs for convolution mostly copy the windows into a matrix first (im2col), K times as large as the input, and
-multiply that. Here nothing is copied: `windows.py` shows that the windows already are matrices, K of them, in the
+multiply that. Here no window is copied: `windows.py` shows that the windows already are matrices, K of them, in the
 memory of the input. The first holds windows 0, K, 2K, ..., so its product with w is rows 0, K, 2K, ... of the output,
 and it is written there.
 
@@ -29,7 +29,7 @@ from scratch.initial import random_tensor, zeros
 from scratch.layer import Layer, Parameter
 from scratch.windows import window_matrices
 
-_IN_CACHE = 1 << 17  # numbers: 512 KiB of them are still there when they are needed next
+_IN_CACHE = 1 << 17  # numbers, which are 512 KiB in float32: so many stay in a processor's cache
 
 
 class Conv1d(Layer):
@@ -37,8 +37,8 @@ class Conv1d(Layer):
 
         y[n, t] = b + sum over k of w[:, k] x[n, t * stride + k]
 
-    `padding="valid"` takes the windows that lie in the sequence; "same" puts rows of zeros at both ends, so that (with
-    a stride of 1) the output is as long as the input.
+    `padding="valid"` takes the windows that lie in the sequence; "same" first puts K - 1 rows of zeros around it, half
+    of them (rounded down) before it, so that with a stride of 1 the output is as long as the input.
 
     Ids (N, T) may stand for one-hot rows, -1 for a row of zeros: the product of w[:, k] with a one-hot row is one of
     its columns, so it is looked up.
@@ -48,9 +48,10 @@ class Conv1d(Layer):
     Parameters: w (output_dim, kernel_size, input_dim), b (output_dim,).
     Source: LeCun et al. 1989, https://doi.org/10.1162/neco.1989.1.4.541; in one dimension Waibel et al. 1989,
         https://doi.org/10.1109/29.21701
-    Differs: as everywhere in deep learning the window is not reversed, as the convolution of mathematics would have it.
+    Differs: as everywhere in deep learning the window is not reversed; the convolution of mathematics reverses it.
         PyTorch's w is (output_dim, input_dim, kernel_size), its input (N, input_dim, T). A stride is made by leaving
-        out what it steps over, after it was computed. An even kernel with "same" has one row of zeros more at the end.
+        out what it steps over, after it was computed; where "same" puts its zeros does not depend on it (in Keras it
+        does).
     Raises: ScratchError for an input of another width, or shorter than a window.
     """
 
@@ -66,28 +67,31 @@ class Conv1d(Layer):
         self.b = Parameter(zeros(output_dim))
 
     def forward(self, input: Any) -> Array:
-        if not isinstance(input, xp.ndarray):
+        if not hasattr(input, "dtype"):
             input = to_device(input)
         are_ids = input.ndim == 2 and input.dtype.kind in "iu"
         if are_ids:
+            input = to_device(input).astype(xp.int64)
             expect_ids(self, input, self.input_dim, lowest=-1)
         else:
             input = as_floats(input)
             right = input.ndim == 3 and input.shape[2] == self.input_dim
-            expect(right, self, "sequences (N, T, {input_dim}) or ids (N, T)", input)
+            expect(right, self, "sequences (N, T, {input_dim}), or integers (N, T)", input)
+        shortest = self.kernel_size if self.padding == "valid" else 1
+        expect(input.shape[1] >= shortest, self, f"at least {shortest} steps", input)
         padded = self._with_ends(input, -1 if are_ids else 0)
-        expect(padded.shape[1] >= self.kernel_size, self, "at least {kernel_size} steps", input)
         output = self._from_ids(padded) if are_ids else self._from_rows(padded)
         output = output[:, :: self.stride]
-        self.remember(output.shape, padded, input.shape)
+        self.remember(output.shape, padded, input.shape[1])
         return output
 
     def backward(self, gradient: Array) -> Array | None:
-        padded, shape = self.recall(gradient)
+        padded, length = self.recall(gradient)
         (N, T), K, D = padded.shape[:2], self.kernel_size, self.output_dim
         self.b.grad += gradient.sum(axis=(0, 1))
-        # The gradient of every window: with zeros for those that were left out, and for those that reach over a joint.
-        # K - 1 more rows come first, so that there are windows that end at rows 0, 1, ..., K - 2.
+        # The gradient of the window that begins at each row: zeros for those that were left out, and for the last K - 1
+        # rows of each sequence, whose windows would reach over a joint. So a window of this gradient that reaches back
+        # over one finds only zeros there. K - 1 more such rows come first, for the windows that end at rows 0 to K - 2.
         spread = xp.zeros((K - 1 + N * T, D), dtype=gradient.dtype)
         grad = spread[K - 1 :]
         grad.reshape(N, T, D)[:, : T - K + 1 : self.stride] = gradient
@@ -108,7 +112,7 @@ class Conv1d(Layer):
         for start, matrix in window_matrices(spread, K):
             xp.matmul(matrix, reversed_w, out=input_grad[start::K][: len(matrix)])
         before = self._num_before()
-        return input_grad.reshape(N, T, self.input_dim)[:, before : before + shape[1]]
+        return input_grad.reshape(N, T, self.input_dim)[:, before : before + length]
 
     def _from_rows(self, input: Array) -> Array:
         (N, T, C), K, D = input.shape, self.kernel_size, self.output_dim
@@ -127,7 +131,7 @@ class Conv1d(Layer):
         columns = self.w.data.transpose(1, 2, 0)
         table = xp.concatenate([columns, xp.zeros((K, 1, D), dtype=columns.dtype)], axis=1)
         output = xp.empty((N, length, D), dtype=columns.dtype)
-        at_once = max(_IN_CACHE // (length * D), 1) if xp.device == "cpu" else N
+        at_once = max(_IN_CACHE // (length * D), 1) if xp.device == "cpu" else max(N, 1)
         for n in range(0, N, at_once):
             some, sums = ids[n : n + at_once], output[n : n + at_once]
             sums[...] = self.b.data

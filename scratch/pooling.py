@@ -1,8 +1,8 @@
-"""Less of a sequence: the largest of every few steps, MaxPool1d, or of all, MaxOverTime; or their MeanOverTime.
+"""Shorter sequences: MaxPool1d keeps the largest of every few steps; MaxOverTime of all, MeanOverTime their mean.
 
 A convolution says at every step how much of something is there. Mostly it is enough to know that it was there, and
-about where: so of every few steps the largest is kept, and the sequence gets shorter. Of all steps, and the place is
-forgotten: whatever the length of the sequence, there is one row left.
+about where: so of every few steps the largest is kept, and the sequence gets shorter. The largest of all steps forgets
+the place too: whatever the length of the sequence, one row is left.
 
     model = Sequential([Conv1d(70, 256, 7), MaxPool1d(3), Relu()])      # (N, 150, 70) -> (N, 48, 256)
 
@@ -76,17 +76,15 @@ class MaxOverTime(Layer):
     def forward(self, input: Any, mask: Array | None = None) -> Array:
         input = as_floats(input)
         expect(input.ndim == 3 and input.shape[1] >= 1, self, "sequences (N, T, C), T >= 1", input)
+        some: Any = 1
         if mask is not None:
             real = as_mask(self, mask, input.shape[:2])
-            input = xp.where(real[..., None], input, xp.finfo(input.dtype).min)
-        output = input.max(axis=1)
-        places = input.argmax(axis=1) if self.train else None
-        if mask is not None:
+            input = xp.where(real[..., None], input, -xp.inf)
             some = real.any(axis=1, keepdims=True)
-            output *= some
-            self.remember(output.shape, input.shape, places, some)
-        else:
-            self.remember(output.shape, input.shape, places, 1)
+        output = input.max(axis=1)
+        if mask is not None:
+            output = xp.where(some, output, 0)
+        self.remember(output.shape, input.shape, input.argmax(axis=1) if self.train else None, some)
         return output
 
     def backward(self, gradient: Array) -> Array:
@@ -109,11 +107,11 @@ class MeanOverTime(Layer):
         expect(input.ndim == 3 and input.shape[1] >= 1, self, "sequences (N, T, C), T >= 1", input)
         N, T, _ = input.shape
         real = xp.ones((N, T), dtype=bool) if mask is None else as_mask(self, mask, (N, T))
-        # How much each step counts: a row of shares, which sum to one.
+        # How much each step counts: shares that sum to one, where there is a real step.
         shares = real / xp.maximum(real.sum(axis=1, keepdims=True), 1).astype(input.dtype)
-        output = xp.where(real[..., None], input, 0)
-        output *= shares[..., None]
-        output = output.sum(axis=1)
+        if mask is not None:
+            input = xp.where(real[..., None], input, 0)
+        output = (input * shares[..., None]).sum(axis=1)
         self.remember(output.shape, shares)
         return output
 

@@ -10,8 +10,8 @@ only read with another number of columns.
     from row 1:     [1 2 3][4 5 6]
     from row 2:       [2 3 4]
 
-So all windows of a sequence are K such matrices, one for each row that the first window can start at; and the windows
-of N sequences, laid end to end, are those of one long one, but for the few that reach over a joint.
+Starting from row 0, 1, ..., K - 1 gives K such matrices, which together hold every window. N sequences laid end to end
+are treated as one; the K - 1 windows that reach over each joint are taken along, and what comes of them is left out.
 
     for start, matrix in window_matrices(rows, 3):      # rows (R, C) -> matrices (about R / 3, 3 * C)
         output[start : start + 3 * len(matrix) : 3] = matrix.dot(w)
@@ -27,8 +27,8 @@ from scratch.backend import Array
 def window_matrices(rows: Array, size: int) -> Iterator[tuple[int, Array]]:
     """All windows of `size` rows, as matrices that are views of `rows`.
 
-    Shapes: rows (R, C), one after the other in memory -> for each start below size: (start, (M, size * C)), where row j
-        of the matrix is the window that begins at row start + j * size.
+    Shapes: rows (R, C), one after the other in memory -> for each start (below size) that has a window: (start,
+        (M, size * C)), where row j of the matrix is the window that begins at row start + j * size.
     """
     num_rows, width = rows.shape
     for start in range(min(size, num_rows - size + 1)):

@@ -103,6 +103,19 @@ def test_what_cannot_be_convolved_is_refused():
             layer.forward(to_device(np.zeros((2, 0, 5))))
 
 
+def test_ids_of_any_integer_type():
+    layer, ids = Conv1d(127, 2, 2), rng.integers(0, 127, (2, 4))
+    expected = layer.forward(ids)
+    layer.backward(expected)
+    w_grad = layer.w.grad.copy()
+    for dtype in ("int8", "uint8", "uint64"):
+        layer.zero_grads()
+        assert np.array_equal(layer.forward(ids.astype(dtype)), expected)
+        layer.backward(expected)
+        assert np.array_equal(layer.w.grad, w_grad)
+    assert layer.forward(ids[:0]).shape == (0, 3, 2)
+
+
 def test_of_equal_numbers_the_first_gets_the_gradient():
     x = to_device(np.ones((1, 6, 1)))
     for layer, expected in ((MaxPool1d(3), [1, 0, 0, 1, 0, 0]), (MaxOverTime(), [1, 0, 0, 0, 0, 0])):
