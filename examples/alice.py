@@ -21,7 +21,6 @@ import random
 import sys
 import time
 from argparse import Namespace
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -62,12 +61,9 @@ NUM_SEEDS = 40  # windows of the book that are kept with the weights, to begin f
 
 
 def main() -> None:
-    commands: dict[str, Callable[[list[str]], None]] = {
+    program.choose(__doc__, "alice.py", {
         "train": command_train, "generate": command_generate, "evaluate": command_evaluate,
-    }
-    parser = program.Parser(__doc__, usage="alice.py {train,generate,evaluate} [flags]")
-    parser.add_argument("command", choices=commands, help="what to do; alice.py COMMAND --help tells more")
-    commands[parser.parse_args(sys.argv[1:2]).command](sys.argv[2:])
+    })
 
 
 def command_train(arguments: list[str]) -> None:
@@ -91,14 +87,14 @@ def command_train(arguments: list[str]) -> None:
     loss, optimizer = SoftmaxCrossEntropy(), Adam(flags.lr, clip_norm=1.0 if flags.decay else None)
     settings = {name: getattr(flags, name) for name in (*TUTORIAL, "seed")}
     settings["text"] = hashlib.sha256(text.encode()).hexdigest()
-    done: dict[str, Any] = {"epoch": 0, "rows": [], "seconds": 0.0}
+    # Another number of threads would draw other Dropout masks: a run that goes on keeps its own.
+    threads = flags.threads or default_threads(flags.batch_size)
+    done: dict[str, Any] = {"epoch": 0, "rows": [], "seconds": 0.0, "threads": threads}
     earlier = [] if flags.resume else sorted(flags.out.glob("improvement-*.npz"))
     done = begin_run([*files, *earlier], flags.resume, model, optimizer, settings, done)
     checkpoint, history_file, weights, _ = files
     history, chance = History(history_file, done["rows"]), math.log(vocab.size)
-    # Another number of threads would draw other Dropout masks: a run that goes on keeps its own.
-    done["threads"] = flags.threads or done.get("threads") or default_threads(flags.batch_size)
-    parallel = in_threads(model, done["threads"])
+    parallel = in_threads(model, flags.threads or done["threads"])
     if history.rows and not improvement(flags.out, history).exists():
         raise ScratchError(f"{improvement(flags.out, history)}: is gone; the run cannot go on without its best weights")
     known = network | {

@@ -13,10 +13,8 @@ steps and the classes are those of the model's file. Losses are in nats: a blind
 import json
 import math
 import random
-import sys
 import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +36,7 @@ from scratch.backend import ScratchError, to_device
 from scratch.batching import batches
 from scratch.checkpoint import begin_run, check_weights, save_checkpoint
 from scratch.files import read_shapes
-from scratch.history import History, progress, stop_unless_finite
+from scratch.history import History, progress, stop_unless_finite, tensorboard_log
 from scratch.layer import Sequential
 from scratch.losses import FocalLoss, SoftmaxCrossEntropy
 from scratch.parallel import default_threads, in_threads
@@ -59,12 +57,9 @@ WEIGHTS = Path(__file__).resolve().parent.parent / "weights" / "ag_news.npz"
 
 
 def main() -> None:
-    commands: dict[str, Callable[[list[str]], None]] = {
+    program.choose(__doc__, "char_cnn.py", {
         "train": command_train, "predict": command_predict, "evaluate": command_evaluate,
-    }
-    parser = program.Parser(__doc__, usage="char_cnn.py {train,predict,evaluate} [flags]")
-    parser.add_argument("command", choices=commands, help="what to do; char_cnn.py COMMAND --help tells more")
-    commands[parser.parse_args(sys.argv[1:2]).command](sys.argv[2:])
+    })
 
 
 # Training -------------------------------------------------------------------------------------------------------
@@ -89,12 +84,12 @@ def command_train(arguments: list[str]) -> None:
             Path(flags.data_path).write_text(SMOKE, encoding="utf-8")
         data = load(flags, random)
     learn, choose = data.learn, data.choose
-    files = [flags.output / f"{flags.model_name}{name}" for name in FILES]
+    files = [flags.output / (f"{flags.model_name}_{name}" if flags.model_name else name) for name in FILES]
     checkpoint, history_file, weights, metrics, confusion_file, curve_file = files
     flags.plot = flags.plot or curve_file
     program.writable(flags.output)
-    program.writable_file(flags.plot, data.path, *files[:-1])
-    program.writable_file(flags.report, data.path, flags.plot, *files)
+    program.writable_file(flags.plot, data.path, flags.config_path, *files[:-1])
+    program.writable_file(flags.report, data.path, flags.config_path, flags.plot, *files)
 
     model = build(config, len(flags.alphabet), flags.max_length, len(data.classes))
     weights_of_classes = class_weights_of(learn.labels, len(data.classes)) if flags.class_weights else None
@@ -103,15 +98,18 @@ def command_train(arguments: list[str]) -> None:
         loss = FocalLoss(flags.focal_loss, weights_of_classes)
     optimizer = make_optimizer(flags.optimizer, flags.learning_rate, flags.weight_decay)
     full_rate = optimizer.lr
+    log = tensorboard_log(flags.log_path)
     settings = {name: getattr(flags, name) for name in SETTINGS} | {"config": config, "data": data.digest}
-    done: dict[str, Any] = {"epoch": 0, "rows": [], "seconds": 0.0}
-    done = begin_run(files, flags.resume, model, optimizer, settings, done)
-    history = History(history_file, done["rows"], flags.log_path)
-    if history.rows:
-        check_weights(weights, "char_cnn", settings, (best_epoch(history), done["epoch"] + 1))
     # Another number of threads would draw other Dropout masks: a run that goes on keeps its own.
-    done["threads"] = flags.workers or done.get("threads") or default_threads(flags.batch_size)
-    parallel = in_threads(model, done["threads"])
+    threads = flags.workers or default_threads(flags.batch_size)
+    done: dict[str, Any] = {"epoch": 0, "rows": [], "seconds": 0.0, "threads": threads}
+    done = begin_run(files, flags.resume, model, optimizer, settings, done)
+    if not flags.checkpoint:
+        checkpoint.unlink()
+    history = History(history_file, done["rows"], log)
+    if history.rows:
+        check_weights(weights, "char_cnn", settings, (history.best("validation"), done["epoch"] + 1))
+    parallel = in_threads(model, flags.workers or done["threads"])
     known = {
         "program": "char_cnn", "alphabet": flags.alphabet, "steps": flags.steps, "max_length": flags.max_length,
         "config": config, "labels": data.classes, "names": data.names, "settings": settings,
@@ -127,7 +125,7 @@ def command_train(arguments: list[str]) -> None:
     started = time.perf_counter() - done["seconds"]
     try:
         for epoch in range(done["epoch"] + 1, flags.epochs + 1):
-            if flags.patience and epoch - best_epoch(history) > flags.patience:
+            if flags.patience and epoch - history.best("validation") > flags.patience:
                 print(f"{flags.patience} epochs in a row were not the best: stopped")
                 break
             optimizer.lr = full_rate * (0.5 ** ((epoch - 1) // flags.schedule) if flags.schedule else 1)
@@ -156,17 +154,17 @@ def command_train(arguments: list[str]) -> None:
                     "The loss is still that of a blind guess. What helps: --optimizer adam --learning_rate 0.001, "
                     "a smaller network, a longer --max_length; and a look at whether the labels go with the texts."
                 )
-            if best_epoch(history) == epoch:
+            if history.best("validation") == epoch:
                 save_weights(model, weights, known | {"best_epoch": epoch})
             write_metrics(metrics, history.rows, data.names)
             done |= {"epoch": epoch, "rows": history.rows, "seconds": time.perf_counter() - started}
             if flags.checkpoint:
                 save_checkpoint(checkpoint, model, optimizer, settings, done)
     except KeyboardInterrupt:
-        raise KeyboardInterrupt(f"--resume goes on after epoch {done['epoch']}") from None
+        raise KeyboardInterrupt(f"--resume goes on after epoch {done['epoch']}" if flags.checkpoint else "") from None
 
     load_weights(model, weights)  # of the best epoch, which need not be the last
-    best = history.rows[best_epoch(history) - 1]
+    best = history.rows[history.best("validation") - 1]
     figures = {name: best[name] for name in ("loss", "validation", "accuracy", "f1")} | {
         "best_epoch": best["epoch"], "epochs": done["epoch"], "seed": flags.seed, "seconds": done["seconds"],
         "num_learned": len(learn.labels), "num_to_choose_by": len(choose.labels),
@@ -182,12 +180,6 @@ def command_train(arguments: list[str]) -> None:
     print(f"More:     {program.command_line('examples/char_cnn.py', more)}")
 
 
-def best_epoch(history: History) -> int:
-    """The epoch of the least validation loss; 0 before the first."""
-    losses = history.column("validation")
-    return losses.index(min(losses)) + 1 if losses else 0
-
-
 # Trained weights ------------------------------------------------------------------------------------------------
 
 
@@ -200,7 +192,8 @@ def load_model(path: Path) -> tuple[Sequential, dict[str, Any]]:
     metadata = metadata_of(path, "char_cnn", **kinds)
     config, num_classes = check_config(metadata["config"], str(path)), len(metadata["labels"])
     texts = [*metadata["labels"], *metadata["names"]]
-    right = set(metadata["steps"]) <= STEPS.keys() and all(isinstance(text, str) for text in texts)
+    right = all(isinstance(text, str) for text in (*texts, *metadata["steps"]))
+    right = right and set(metadata["steps"]) <= STEPS.keys() and metadata["max_length"] <= 1_000_000
     # A network of a size that the file only claims is not even made.
     shapes = {name: shape for name, shape in read_shapes(path).items() if name.endswith(".w")}
     expected = weight_shapes(config, len(metadata["alphabet"]), metadata["max_length"], num_classes)
@@ -224,17 +217,18 @@ def command_predict(arguments: list[str]) -> None:
         return
     texts = flags.text or program.lines_of_stdin("texts; give --text, or one a line on standard input")
     ids = Quantiser(known["alphabet"], known["max_length"])([cleaned(text, known["steps"]) for text in texts])
-    unreadable = [text for text, row in zip(texts, ids, strict=True) if row.max() < 0]
-    for text, log_p in zip(texts, log_probabilities(model, ids), strict=True):
-        if text in unreadable:
+    unreadable = []
+    for text, row, log_p in zip(texts, ids, log_probabilities(model, ids), strict=True):
+        if row.max() < 0:
+            unreadable.append(text)
             continue
         p = dict(zip(known["names"], numpy.exp(log_p).tolist(), strict=True))
         best = max(p, key=p.__getitem__)
         if flags.json:
             print(json.dumps({"text": text, "class": best, "probabilities": p}, ensure_ascii=False))
         else:
-            others = ", ".join(f"{name} {value:.3f}" for name, value in p.items())
-            print(f"{program.one_line(text)[:100]}\n  {best} ({others})")
+            others = program.one_line(", ".join(f"{name} {value:.3f}" for name, value in p.items()))
+            print(f"{program.one_line(text)[:100]}\n  {program.one_line(best)} ({others})")
     if unreadable:  # after the others have their answers
         raise ScratchError(f"{unreadable[0][:40]!r}: has no character that this model knows")
 

@@ -13,7 +13,6 @@ bits are nats / log(2), and perplexity is exp(nats).
 
 import math
 import random
-import sys
 import tempfile
 import time
 from argparse import Namespace
@@ -44,12 +43,9 @@ SETTINGS = ("hidden", "layers", "dropout", "batch_size", "sequence", "lr", "epoc
 
 
 def main() -> None:
-    commands: dict[str, Callable[[list[str]], None]] = {
+    program.choose(__doc__, "char_lm.py", {
         "train": command_train, "sample": command_sample, "evaluate": command_evaluate, "compare": command_compare,
-    }
-    parser = program.Parser(__doc__, usage="char_lm.py {train,sample,evaluate,compare} [flags]")
-    parser.add_argument("command", choices=commands, help="what to do; char_lm.py COMMAND --help tells more")
-    commands[parser.parse_args(sys.argv[1:2]).command](sys.argv[2:])
+    })
 
 
 def command_train(arguments: list[str]) -> None:
@@ -72,15 +68,15 @@ def command_train(arguments: list[str]) -> None:
     optimizer = Adam(flags.lr, clip_norm=1.0)
     next(streams(learn, flags.batch_size, flags.sequence))  # refuses a text that is too short, before anything is done
     settings = {name: getattr(flags, name) for name in SETTINGS} | {"text": corpus.digest}
-    done: dict[str, Any] = {"epoch": 0, "rows": [], "seconds": 0.0}
+    # Another number of threads would draw other Dropout masks: a run that goes on keeps its own.
+    threads = flags.threads or default_threads(flags.batch_size)
+    done: dict[str, Any] = {"epoch": 0, "rows": [], "seconds": 0.0, "threads": threads}
     done = begin_run(files, flags.resume, model, optimizer, settings, done)
     checkpoint, history_file, weights, _ = files
     history, chance = History(history_file, done["rows"]), math.log(vocab.size)
-    # Another number of threads would draw other Dropout masks: a run that goes on keeps its own.
-    done["threads"] = flags.threads or done.get("threads") or default_threads(flags.batch_size)
-    parallel = in_threads(model, done["threads"])
+    parallel = in_threads(model, flags.threads or done["threads"])
     if history.rows:
-        check_weights(weights, "char_lm", settings, (best_epoch(history), done["epoch"] + 1))
+        check_weights(weights, "char_lm", settings, (history.best("validation"), done["epoch"] + 1))
     known = {
         "program": "char_lm", "vocabulary": vocab.w2i, "hidden": flags.hidden, "layers": flags.layers,
         "settings": settings,
@@ -112,7 +108,7 @@ def command_train(arguments: list[str]) -> None:
                 f"epoch {epoch:3}  loss {mean:.3f}  validation {validation:.3f} nats = {validation / math.log(2):.3f} "
                 f"bits, perplexity {perplexity(validation):.2f} (chance {chance:.3f}, {vocab.size})", flush=True,
             )
-            if best_epoch(history) == epoch:
+            if history.best("validation") == epoch:
                 save_weights(model, weights, known | {"best_epoch": epoch})
             done |= {"epoch": epoch, "rows": history.rows, "seconds": time.perf_counter() - started}
             save_checkpoint(checkpoint, model, optimizer, settings, done)
@@ -124,8 +120,9 @@ def command_train(arguments: list[str]) -> None:
     load_weights(model, weights)  # of the best epoch, which need not be the last
     figures = {
         "nats_per_character": nats(model, held_out), "train_loss": history.column("loss")[-1], "chance": chance,
-        "epochs": done["epoch"], "best_epoch": best_epoch(history), "seed": flags.seed, "seconds": done["seconds"],
-        "num_learned": len(learn), "command": program.command_line("examples/char_lm.py", ["train", *arguments]),
+        "epochs": done["epoch"], "best_epoch": history.best("validation"), "seed": flags.seed,
+        "seconds": done["seconds"], "num_learned": len(learn),
+        "command": program.command_line("examples/char_lm.py", ["train", *arguments]),
     }
     save_weights(model, weights, known | figures)
     program.write_report(flags.report, figures)
@@ -134,10 +131,6 @@ def command_train(arguments: list[str]) -> None:
     write_on(model, vocab, first_letter(vocab), 300, temperature=0.8)
     print(f"\nHeld out: {figures['nats_per_character']:.4f} nats per character, the state carried all through")
     print(f"Weights:  {weights}, curve: {flags.plot}")
-
-
-def best_epoch(history: History) -> int:
-    return 1 + min(range(len(history.rows)), key=history.column("validation").__getitem__)
 
 
 def perplexity(loss: float) -> float:

@@ -13,10 +13,8 @@ a blind guess costs log(5) = 1.609.
 
 import hashlib
 import math
-import sys
 import time
 from argparse import Namespace
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -60,12 +58,9 @@ SMOKE = [
 
 
 def main() -> None:
-    commands: dict[str, Callable[[list[str]], None]] = {
+    program.choose(__doc__, "movie_reviews.py", {
         "train": command_train, "predict": command_predict, "evaluate": command_evaluate,
-    }
-    parser = program.Parser(__doc__, usage="movie_reviews.py {train,predict,evaluate} [flags]")
-    parser.add_argument("command", choices=commands, help="what to do; movie_reviews.py COMMAND --help tells more")
-    commands[parser.parse_args(sys.argv[1:2]).command](sys.argv[2:])
+    })
 
 
 # Training -------------------------------------------------------------------------------------------------------
@@ -74,11 +69,6 @@ def main() -> None:
 def command_train(arguments: list[str]) -> None:
     flags = train_flags(arguments)
     program.begin(flags)
-    program.writable(flags.out)
-    files = [flags.out / name for name in FILES]
-    flags.plot = flags.plot or files[-1]
-    program.writable_file(flags.plot, flags.data, *files[:-1])
-    program.writable_file(flags.report, flags.data, flags.plot, *files)
     phrases = SMOKE if flags.smoke else load_phrases(flags.data)
     learn, choose, held_out = split(phrases, flags.split)
 
@@ -92,21 +82,27 @@ def command_train(arguments: list[str]) -> None:
     if flags.summary:
         print_summary(model, known.get("length"))
         return
+    program.writable(flags.out)
+    files = [flags.out / name for name in FILES]
+    flags.plot = flags.plot or files[-1]
+    program.writable_file(flags.plot, flags.data, flags.glove, *files[:-1])
+    program.writable_file(flags.report, flags.data, flags.glove, flags.plot, *files)
     if isinstance(reader, Words) and not flags.smoke:
         found = start_from(model, known["vocabulary"], *read_glove(glove_file(flags.glove), known["vocabulary"].keys()))
         print(f"{found} of {reader.vocab.size} words begin with a vector of GloVe's")
     optimizer, loss = AdamW(flags.lr, flags.weight_decay, clip_norm=1.0), SoftmaxCrossEntropy()
     settings = {name: getattr(flags, name) for name in SETTINGS}
     settings["phrases"] = hashlib.sha256(repr(phrases).encode()).hexdigest()
-    done: dict[str, Any] = {"epoch": 0, "rows": [], "seconds": 0.0}
+    # Another number of threads would draw other Dropout masks: a run that goes on keeps its own.
+    threads = flags.threads or default_threads(flags.batch_size)
+    done: dict[str, Any] = {"epoch": 0, "rows": [], "seconds": 0.0, "threads": threads}
     done = begin_run(files, flags.resume, model, optimizer, settings, done)
     checkpoint, history_file, weights, confusion_file, _ = files
     history = History(history_file, done["rows"])
     if history.rows:
-        check_weights(weights, "movie_reviews", settings, (best_epoch(history), done["epoch"] + 1))
+        check_weights(weights, "movie_reviews", settings, (history.best("accuracy", largest=True), done["epoch"] + 1))
     known["settings"] = settings
-    done["threads"] = flags.threads or done.get("threads") or default_threads(flags.batch_size)
-    parallel = in_threads(model, done["threads"])
+    parallel = in_threads(model, flags.threads or done["threads"])
     chance = math.log(len(LABELS))
     print(
         f"{len(learn)} phrases to learn from, {len(choose)} to choose by, {len(held_out)} held out; a blind guess "
@@ -140,7 +136,7 @@ def command_train(arguments: list[str]) -> None:
                 f"epoch {epoch:3}  loss {mean:.4f}  validation {validation:.4f} (blind: {chance:.3f})  accuracy "
                 f"{accuracy(confusion):.4f}", flush=True,
             )
-            if best_epoch(history) == epoch:
+            if history.best("accuracy", largest=True) == epoch:
                 save_weights(model, weights, known | {"best_epoch": epoch})
             done |= {"epoch": epoch, "rows": history.rows, "seconds": time.perf_counter() - started}
             save_checkpoint(checkpoint, model, optimizer, settings, done)
@@ -151,7 +147,7 @@ def command_train(arguments: list[str]) -> None:
     confusion = confusions(parallel, reader, held_out)
     figures = {
         "accuracy": accuracy(confusion), "f1": mean_f1(confusion), "loss": history.column("loss")[-1],
-        "best_epoch": best_epoch(history), "epochs": done["epoch"], "num_learned": len(learn),
+        "best_epoch": history.best("accuracy", largest=True), "epochs": done["epoch"], "num_learned": len(learn),
         "num_held_out": len(held_out), "seconds": done["seconds"],
         "command": program.command_line("examples/movie_reviews.py", ["train", *arguments]),
     }
@@ -162,11 +158,6 @@ def command_train(arguments: list[str]) -> None:
     confusion_matrix(confusion_file, shares(confusion), LABELS, "Phrases held out")
     print(f"\nHeld out: accuracy {figures['accuracy']:.4f}, mean F1 {figures['f1']:.4f}")
     print(f"Weights:  {weights}, pictures: {flags.plot}, {confusion_file}")
-
-
-def best_epoch(history: History) -> int:
-    """The epoch of the best accuracy among the phrases to choose by, the score of the competition."""
-    return 1 + max(range(len(history.rows)), key=history.column("accuracy").__getitem__)
 
 
 def glove_file(given: Path | None) -> Path:

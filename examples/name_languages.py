@@ -14,10 +14,9 @@ nats: a blind guess among 18 languages costs log(18) = 2.890 of them.
 import hashlib
 import math
 import random
-import sys
 import time
 from argparse import Namespace
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -62,12 +61,9 @@ SAMPLE = {  # of --smoke
 
 
 def main() -> None:
-    commands: dict[str, Callable[[list[str]], None]] = {
+    program.choose(__doc__, "name_languages.py", {
         "train": command_train, "predict": command_predict, "evaluate": command_evaluate, "serve": command_serve,
-    }
-    parser = program.Parser(__doc__, usage="name_languages.py {train,predict,evaluate,serve} [flags]")
-    parser.add_argument("command", choices=commands, help="what to do; name_languages.py COMMAND --help tells more")
-    commands[parser.parse_args(sys.argv[1:2]).command](sys.argv[2:])
+    })
 
 
 # Training -------------------------------------------------------------------------------------------------------
@@ -152,8 +148,7 @@ def command_train(arguments: list[str]) -> None:
 
 def best_epoch(history: History) -> int:
     """The epoch of the least validation loss; in the tutorial, which has none, the last."""
-    losses = history.column("validation")
-    return losses.index(min(losses)) + 1 if losses else len(history.rows)
+    return history.best("validation") or len(history.rows)
 
 
 def confusions(model: NameReader, examples: Sequence[Example]) -> numpy.ndarray:

@@ -31,21 +31,12 @@ Item = TypeVar("Item")
 class History:
     """The figures of a run, a dict for each `add`, in `rows`; and in a file of JSON lines if `path` is given.
 
-    A run that goes on gives the rows of its checkpoint, and the file begins with them. With a `log_path` the numbers
-    go into a log for TensorBoard too.
-    Raises: ScratchError when there should be such a log, and tensorboardX is not installed.
+    A run that goes on gives the rows of its checkpoint, and the file begins with them. With a `log`, which
+    `tensorboard_log` makes, the numbers go there too.
     """
 
-    def __init__(
-        self, path: str | Path | None = None, rows: Sequence[dict[str, Any]] = (), log_path: str | Path | None = None
-    ) -> None:
-        self.path, self.rows, self.log = path, list(rows), None
-        if log_path is not None:
-            try:
-                tensorboard: Any = importlib.import_module("tensorboardX")
-            except ImportError:
-                raise ScratchError("a log for TensorBoard takes pip install '.[data]'") from None
-            self.log = tensorboard.SummaryWriter(str(log_path))
+    def __init__(self, path: str | Path | None = None, rows: Sequence[dict[str, Any]] = (), log: Any = None) -> None:
+        self.path, self.rows, self.log = path, list(rows), log
         if path is not None:
             write_text(path, "".join(json.dumps(row) + "\n" for row in self.rows))
 
@@ -65,6 +56,22 @@ class History:
     def column(self, name: str) -> list[Any]:
         """One figure of every row that has it."""
         return [row[name] for row in self.rows if name in row]
+
+
+    def best(self, name: str, largest: bool = False) -> int:
+        """The number of the row, from 1 on, where that figure is smallest (or largest) first; 0 when there is none."""
+        values = self.column(name)
+        return values.index((max if largest else min)(values)) + 1 if values else 0
+
+
+def tensorboard_log(path: str | Path | None) -> Any:
+    """A log for TensorBoard in the folder `path`, if there is one. Raises: ScratchError without tensorboardX."""
+    if path is None:
+        return None
+    try:
+        return importlib.import_module("tensorboardX").SummaryWriter(str(path))
+    except ImportError:
+        raise ScratchError("a log for TensorBoard takes pip install '.[data]'") from None
 
 
 def progress(items: Iterable[Item], label: str = "", total: int | None = None) -> Iterable[Item]:

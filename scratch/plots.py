@@ -64,6 +64,9 @@ def _figure(width: float, height: float) -> tuple[Any, Any]:
 
 def _write(path: str | Path, figure: Any) -> None:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.text import Text
 
+    for text in figure.findobj(Text):
+        text.set_parse_math(False)  # a dollar sign is one, and begins no formula
     with replacing(path) as file:
         FigureCanvasAgg(figure).print_png(file)

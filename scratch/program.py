@@ -56,7 +56,7 @@ _COMMON: dict[str, dict[str, Any]] = {
     "threads": {"type": positive, "metavar": "N", "help": "how many threads share a batch (default: all cores)"},
     "resume": {"action": "store_true", "help": "go on from the checkpoint in --out"},
     "report": {"type": Path, "metavar": "FILE", "help": "write the run's figures to FILE as JSON"},
-    "plot": {"type": Path, "metavar": "FILE", "help": "where the curve of the loss goes, as PNG"},
+    "plot": {"type": Path, "metavar": "FILE", "help": "where the picture goes, as PNG (train: the curve of the loss)"},
     "patience": {"type": positive, "metavar": "N", "help": "stop when this many epochs in a row were not the best"},
     "count": {"type": positive, "metavar": "N", "help": "how many to make"},
     "temperature": {"type": rate, "metavar": "T", "help": "below 1: likelier ones; above: wilder ones"},
@@ -84,6 +84,13 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         raise ScratchError(f"{message}; see --help")
+
+
+def choose(document: str | None, name: str, commands: Mapping[str, Callable[[list[str]], None]]) -> None:
+    """Call the command that the first argument names, with the other arguments; `document` is the page of --help."""
+    parser = Parser(document, usage=f"{name} {{{','.join(commands)}}} [flags]")
+    parser.add_argument("command", choices=commands, help=f"what to do; {name} COMMAND --help tells more")
+    commands[parser.parse_args(sys.argv[1:2]).command](sys.argv[2:])
 
 
 def run(main: Callable[[], None]) -> NoReturn:

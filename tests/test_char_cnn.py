@@ -134,14 +134,18 @@ def test_a_table_without_a_header(tmp_path):
     ("text,polarity\na,1\n", {}, "no column 'label'; there are: text, polarity"),
     ("text,label\na,1\nb,\n", {}, "row 3 has no label"),
     ("text,label\na,1\nb, \n", {"chunksize": 1}, "row 3 has no label"),
-    ("text,label\na,1\n", {"classes": ["2", "3"]}, "label '1' in column 'label' is none of 2, 3"),
+    ("text,label\na,1\n", {"classes": ["2", "3"]}, "row 2 has label '1' in column 'label', which is none of 2, 3"),
     ('text,label\n"a,1\nb,2\n', {}, "quotation mark"),
     ("text,label\na,1\nb,2,3,4\n", {}, "line 3"),
     (b"text,label\nabc,1\n\xe9t\xe9,1\n", {}, "not utf-8 .byte 17."),
     ("text,label\n😀,1\n", {}, "no row with a character"),
     ("text,label\n", {}, "no row with a character"),
     ("text,label\na,1\n", {"encoding": "klingon"}, "unknown encoding"),
-    ("text,label\n" + "".join(f"a,{k}\n" for k in range(1001)), {}, "1001 different labels"),
+    ("text,label\na,1\n", {"encoding": "base64"}, "unknown encoding"),
+    ("text,label\na,1\n", {"encoding": "utf-16"}, "not utf-16 .byte"),
+    ("text,label\na,1,\nb,2,\n", {}, "not a CSV file"),
+    ("text,label,label\na,1,2\n", {}, "more than one column 'label'"),
+    ("text,label\n" + "".join(f"a,{k}\n" for k in range(101)), {}, "more than 100 different labels"),
 ], ids=lambda value: str(value)[:30])
 def test_a_table_that_cannot_be_read_is_refused(tmp_path, content, options, words):
     with pytest.raises(ScratchError, match=words):
@@ -158,7 +162,7 @@ def test_another_encoding(tmp_path):
 
 
 def test_a_run(tmp_path):
-    code, out, err = run("train", "--smoke", "--report", "r.json", "--model_name", "toy_", "--out", "run", cwd=tmp_path)
+    code, out, err = run("train", "--smoke", "--report", "r.json", "--model_name", "toy", "--out", "run", cwd=tmp_path)
     assert (code, err) == (0, ""), err
     assert out.count("\nepoch ") == 8
     report = json.loads((tmp_path / "r.json").read_text())
@@ -228,6 +232,9 @@ def test_what_cannot_be_trained_is_refused(tmp_path):
         assert words in refused(*flags, *more, cwd=tmp_path)
     (tmp_path / "c.json").write_text('{"tiny": {"conv": [[4, 3, 2]], "fc": [4], "pools": 1}}')
     assert "unknown key 'pools'" in refused(*flags, "--config_path", "c.json", "--size", "tiny", cwd=tmp_path)
+    (tmp_path / "r.json").write_text('{"model_parameters": {"name": "tiny", "conv": [[4, 3, 2, 1]], "fc": [4]}}')
+    assert "whole numbers" in refused(*flags, "--config_path", "r.json", "--size", "tiny", cwd=tmp_path)
+    assert "--checkpoint 0 keeps none" in refused(*flags, "--resume", "--checkpoint", 0, cwd=tmp_path)
     assert "there are: tiny" in refused(*flags, "--config_path", "c.json", cwd=tmp_path)
     table.write_text("SentimentText,Sentiment\n" + "text,1\n" * 20)
     assert "all labels are '1'" in refused(*flags, cwd=tmp_path)
@@ -248,7 +255,8 @@ def test_a_model_that_does_not_fit_its_metadata_is_refused(tmp_path):
     assert run("train", "--smoke", "--epochs", 1, "--out", "run", cwd=tmp_path)[0] == 0
     arrays, metadata = read_arrays(tmp_path / "run" / "weights.npz")
     for change in (
-        {"max_length": 90}, {"alphabet": "ab"}, {"steps": ["shout"]}, {"labels": ["0"]}, {"names": [1, 2]},
+        {"max_length": 90}, {"max_length": 10**11}, {"alphabet": "ab"}, {"steps": ["shout"]}, {"steps": [[]]},
+        {"labels": ["0"]}, {"names": [1, 2]},
         {"config": {"conv": [[60000, 3, 3]], "fc": []}}, {"max_length": "30"}, {"program": "char_lm"},
     ):
         write_arrays(tmp_path / "broken.npz", arrays, metadata | change)

@@ -105,10 +105,17 @@ def summary(model: Sequential, length: int) -> Iterator[str]:
 
 
 def read_config(path: Path, size: str) -> dict[str, Any]:
-    """The configuration called `size` in a JSON file {size: {"conv": [[256, 7, 3], ...], "fc": [1024, ...], ...}}."""
+    """The configuration called `size` in a JSON file {size: {"conv": [[256, 7, 3], ...], "fc": [1024, ...], ...}}.
+
+    Or in the repository's form, {"model_parameters": {"name": size, "conv": ..., "fc": ...}, ...}, of which the rest is
+    for flags.
+    """
     configs = read_json(path)
+    if isinstance(configs, dict) and isinstance(configs.get("model_parameters"), dict):
+        only = configs["model_parameters"]
+        configs = {only.get("name"): {key: value for key, value in only.items() if key != "name"}}
     if not isinstance(configs, dict) or size not in configs:
-        known = ", ".join(configs) if isinstance(configs, dict) else "no sizes"
+        known = ", ".join(map(str, configs)) if isinstance(configs, dict) else "no sizes"
         raise ScratchError(f"{path}: expected a configuration called {size!r}; there are: {known}")
     return check_config(configs[size], f"{path}: {size}")
 

@@ -74,6 +74,13 @@ def whole(text: str) -> int:
     return 0 if text == "0" else program.positive(text)
 
 
+def rows(text: str) -> int:
+    """A number of rows, of which there may be billions: the type of a flag."""
+    if not text.isdecimal() or len(text) > 12 or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"expected a number of rows, got {text[:20]!r}")
+    return int(text)
+
+
 def add_columns(parser: argparse.ArgumentParser) -> None:
     """The flags that say how a table is read."""
     number = {"type": program.positive, "metavar": "N"}
@@ -81,7 +88,7 @@ def add_columns(parser: argparse.ArgumentParser) -> None:
     option(parser, "label_column", metavar="NAME", help="the column of the labels (a file without a header: numbers)")
     option(parser, "encoding", default="utf-8", metavar="NAME", help="of the file (default: utf-8)")
     option(parser, "chunksize", **number, default=50_000, help="rows in memory at once as text (default: 50000)")
-    option(parser, "max_rows", **number, help="read no more rows than that")
+    option(parser, "max_rows", type=rows, metavar="N", help="read no more rows than that")
 
 
 def train_flags(arguments: list[str], sizes: Mapping[str, Any]) -> Namespace:
@@ -117,8 +124,11 @@ def train_flags(arguments: list[str], sizes: Mapping[str, Any]) -> Namespace:
     option(parser, "patience", **count, help="stop when N epochs in a row were not the best (default: 3; 0: never)")
     option(parser, "class_weights", type=int, choices=(0, 1), default=0, help="1: rows of rare classes count more")
     option(parser, "focal_loss", type=program.rate, metavar="GAMMA", help="use the focal loss, usually with 2")
-    option(parser, "checkpoint", type=int, choices=(0, 1), default=1, help="0: keep no checkpoint to resume from")
-    option(parser, "workers", "--threads", **number, help="how many threads share a batch (default: all cores)")
+    option(parser, "checkpoint", type=int, choices=(0, 1), default=1, help="0: keep none to resume from")
+    option(
+        parser, "workers", "--threads", type=whole, default=0, metavar="N",
+        help="how many threads share a batch (default, and 0: all cores)",
+    )
     option(parser, "log_path", type=Path, metavar="FOLDER", help="write a log for TensorBoard there")
     option(
         parser, "output", "--out", type=Path, default=Path("runs/char_cnn"), metavar="FOLDER",
@@ -128,11 +138,14 @@ def train_flags(arguments: list[str], sizes: Mapping[str, Any]) -> Namespace:
     parser.add_argument("--summary", action="store_true", help="print the layers and the shapes between them, no more")
     parser.common(seed=0, device=None, resume=False, report=None, plot=None, smoke=False)
     flags = parser.parse_args(arguments)
-    flags.alphabet = "".join(dict.fromkeys(flags.alphabet + flags.extra_characters))
-    if flags.number_of_characters not in (None, len(flags.alphabet)):
+    if flags.number_of_characters not in (None, len(set(flags.alphabet))):
         raise ScratchError(
-            f"--number_of_characters {flags.number_of_characters}: the alphabet has {len(flags.alphabet)}, each once"
+            f"--number_of_characters {flags.number_of_characters}: the alphabet has {len(set(flags.alphabet))}, "
+            "without those that are extra"
         )
+    flags.alphabet = "".join(dict.fromkeys(flags.alphabet + flags.extra_characters))
+    if flags.resume and not flags.checkpoint:
+        raise ScratchError("--resume: goes on from a checkpoint; --checkpoint 0 keeps none")
     if "/" in flags.model_name or len(flags.model_name) > 100:
         raise ScratchError(f"--model_name: expected the beginning of a file's name, got {flags.model_name[:40]!r}")
     if flags.size not in sizes and flags.config_path is None:

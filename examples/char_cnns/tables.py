@@ -2,6 +2,7 @@
 
 import codecs
 import hashlib
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
@@ -13,7 +14,7 @@ from char_cnns.texts import Quantiser, cleaned
 from scratch.backend import ScratchError
 from scratch.datasets import find
 
-MAX_CLASSES = 1000
+MAX_CLASSES = 100
 
 
 class Known(NamedTuple):
@@ -54,11 +55,12 @@ def file_of(name: str, part: str) -> tuple[Path, Known | None]:
     raise ScratchError(f"{folder}: has no {' or '.join(files)}")
 
 
-def class_names_of(path: Path, known: Known | None) -> list[str] | None:
-    """What a known data set calls its labels 1, 2, ..., beside the file at `path`; None where it has no names."""
+def names_of(classes: Sequence[str], path: Path, known: Known | None) -> list[str]:
+    """What a known data set calls its labels 1, 2, ..., in a file beside that at `path`; or the labels themselves."""
     if known is None or known.class_names is None:
-        return None
-    return (path.parent / known.class_names).read_text(encoding="utf-8").split()
+        return list(classes)
+    names = (path.parent / known.class_names).read_text(encoding="utf-8").splitlines()
+    return [names[int(label) - 1] for label in classes]
 
 
 def read_table(
@@ -71,42 +73,48 @@ def read_table(
     With `classes`, the labels are those, and another one is refused; otherwise they are what there is, numbers by size.
     Raises: ScratchError for a file that cannot be read so, and says where.
     """
-    parts, found, unreadable = [], [], 0
+    numbers = {label: number for number, label in enumerate(classes or ())}
+    parts, labels, unreadable = [], [], 0
     with closing(read_rows(path, text_column, label_column, encoding, chunksize, max_rows)) as chunks:
-        for first, texts, labels in chunks:
-            for number, label in enumerate(labels, first):
+        for first, texts, some in chunks:
+            for number, label in enumerate(some, first):
                 if not label.strip():
                     raise ScratchError(f"{path}: row {number} has no label in column {label_column!r}")
+                if classes is not None and label.strip() not in numbers:
+                    raise ScratchError(
+                        f"{path}: row {number} has label {label.strip()[:40]!r} in column {label_column!r}, which is "
+                        f"none of {', '.join(classes)[:200]}"
+                    )
+                numbers.setdefault(label.strip(), len(numbers))
+            if len(numbers) > MAX_CLASSES:
+                raise ScratchError(
+                    f"{path}: column {label_column!r} holds more than {MAX_CLASSES} different labels, for instance "
+                    f"{some[0][:40]!r}; is it the right column?"
+                )
             ids = quantise([cleaned(text, steps) for text in texts])
             readable = (ids >= 0).any(axis=1)
             unreadable += int((~readable).sum())
             parts.append(ids[readable])
-            found += [label.strip() for label, some in zip(labels, readable, strict=True) if some]
-    if not found:
+            labels.append(numpy.array([numbers[label.strip()] for label in some])[readable])
+    if not sum(map(len, parts)):
         raise ScratchError(f"{path}: has no row with a character that is in the alphabet")
-    distinct = sorted(set(found), key=_order)
-    if classes is None:
-        if len(distinct) > MAX_CLASSES:
-            raise ScratchError(
-                f"{path}: column {label_column!r} holds {len(distinct)} different labels, for instance "
-                f"{distinct[0][:40]!r}; is it the right column?"
-            )
-        classes = distinct
-    numbers = {label: number for number, label in enumerate(classes)}
-    if unknown := [label for label in distinct if label not in numbers]:
-        raise ScratchError(
-            f"{path}: label {unknown[0][:40]!r} in column {label_column!r} is none of {', '.join(classes)[:200]}"
-        )
-    labels = numpy.array([numbers[label] for label in found])
-    return Table(numpy.concatenate(parts), labels, list(classes), unreadable)
+    found = numpy.concatenate(labels)
+    if classes is None:  # those of the rows that are left, in order
+        first_seen = list(numbers)
+        classes = sorted((first_seen[number] for number in numpy.unique(found)), key=_order)
+        order = numpy.zeros(len(numbers), dtype=numpy.int64)
+        order[[numbers[label] for label in classes]] = range(len(classes))
+        found = order[found]
+    return Table(numpy.concatenate(parts), found, list(classes), unreadable)
 
 
 def _order(label: str) -> tuple[Any, ...]:
     """Numbers by size, then words."""
     try:
-        return 0, float(label), label
+        number = float(label)
     except ValueError:
-        return 1, 0.0, label
+        number = math.nan
+    return (0, number, label) if math.isfinite(number) else (1, 0.0, label)
 
 
 def read_rows(
@@ -121,26 +129,32 @@ def read_rows(
     wanted = [*text_columns, label_column]
     without_header = all(name.isdecimal() for name in wanted)
     try:
-        codecs.lookup(encoding)
+        "".encode(encoding)  # which also says whether it is one of texts
     except LookupError:
         raise ScratchError(f"unknown encoding {encoding!r}") from None
     if not path.is_file() or path.stat().st_size == 0:
         raise ScratchError(f"{path}: {'is empty' if path.is_file() else 'no such file'}; expected a CSV file")
     try:
-        columns = _columns(pandas, path, encoding)
+        options = {
+            "encoding": encoding, "dtype": str, "keep_default_na": False, "na_filter": False, "compression": None,
+        }
+        columns = pandas.read_csv(path, header=None, nrows=1, **options).iloc[0].tolist()
         without_header = without_header and not set(wanted) <= set(columns)
         if without_header:
             columns = [str(number) for number in range(1, len(columns) + 1)]
         if missing := [name for name in wanted if name not in columns]:
             raise ScratchError(f"{path}: has no column {missing[0]!r}; there are: {', '.join(columns)[:300]}")
+        if twice := [name for name in wanted if columns.count(name) > 1]:
+            raise ScratchError(f"{path}: has more than one column {twice[0]!r}")
         first = 1 if without_header else 2
-        with pandas.read_csv(
-            path, encoding=encoding, chunksize=chunksize, nrows=max_rows, dtype=str, keep_default_na=False,
-            na_filter=False, header=None if without_header else 0, names=columns, index_col=False,
-        ) as reader:
+        places = [columns.index(name) for name in wanted]
+        options |= {"header": None, "skiprows": first - 1, "names": range(len(columns))}
+        with pandas.read_csv(path, chunksize=chunksize, nrows=max_rows, **options) as reader:
             for chunk in reader:
-                texts = [" ".join(row) for row in zip(*(chunk[name] for name in text_columns), strict=True)]
-                yield first, texts, chunk[label_column].tolist()
+                if not isinstance(chunk.index, pandas.RangeIndex):  # which takes in what is beyond the first columns
+                    raise ScratchError(f"{path}: not a CSV file (its rows have more fields than the first one)")
+                texts = [" ".join(row) for row in zip(*(chunk[place] for place in places[:-1]), strict=True)]
+                yield first, texts, chunk[places[-1]].tolist()
                 first += len(chunk)
     except UnicodeError as error:
         place = _undecodable(path, encoding)
@@ -148,11 +162,6 @@ def read_rows(
     except (pandas.errors.ParserError, pandas.errors.EmptyDataError) as error:
         what = str(error).removeprefix("Error tokenizing data. ").removeprefix("C error: ")
         raise ScratchError(f"{path}: not a CSV file ({what}); is a quotation mark open?") from error
-
-
-def _columns(pandas: Any, path: Path, encoding: str) -> list[str]:
-    head = pandas.read_csv(path, encoding=encoding, header=None, nrows=1, dtype=str, keep_default_na=False)
-    return head.iloc[0].tolist()
 
 
 def _undecodable(path: Path, encoding: str) -> int | str:
@@ -165,6 +174,8 @@ def _undecodable(path: Path, encoding: str) -> int | str:
                 decoder.decode(block)
             except UnicodeDecodeError as error:
                 return place - waiting + error.start
+            except UnicodeError:
+                return place
             place += len(block)
     return "at its end"
 
@@ -178,7 +189,7 @@ def divide(labels: numpy.ndarray, share: float, chance: Any) -> tuple[numpy.ndar
         chance.shuffle(places)
         count = max(round(share * len(places)), 1)
         if count >= len(places):
-            raise ScratchError(f"too few rows: of one class there are {len(places)}, with {count} to choose by")
+            raise ScratchError(f"too few rows: of class {label} there are {len(places)}, with {count} to choose by")
         choose += places[:count]
         learn += places[count:]
     return numpy.array(learn), numpy.array(choose)
@@ -230,6 +241,7 @@ def load(flags: Any, chance: Any) -> Data:
         )
     digest = hashlib.sha256()
     for part in (learn, choose):
-        digest.update(part.ids.tobytes() + part.labels.tobytes())
-    names = class_names_of(path, known) or table.classes
+        digest.update(numpy.ascontiguousarray(part.ids))
+        digest.update(part.labels)
+    names = names_of(table.classes, path, known)
     return Data(learn, choose, table.classes, names, text_column, label_column, path, digest.hexdigest())

@@ -40,7 +40,7 @@ class Quantiser:
         self.alphabet, self.length = alphabet, length
         # For each code point its id; characters beyond the largest one share the last place, and are unknown.
         points = [ord(character) for character in alphabet]
-        self.dtype = numpy.dtype("int8" if len(alphabet) < 127 else "int16")
+        self.dtype = numpy.dtype("int8" if len(alphabet) < 128 else "int32")
         self.table = numpy.full(max(points) + 2, -1, dtype=self.dtype)
         self.table[points] = range(len(alphabet))
 

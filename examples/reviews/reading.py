@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy
-from char_cnns.network import summary
-from reviews.networks import KINDS, build
+from char_cnns.network import summary, weight_shapes
+from reviews.networks import CHARACTERS, KINDS, build
 from reviews.phrases import LABELS, SPLITS, Characters, Phrase, Words
 
 from scratch.backend import ScratchError, to_host
@@ -66,15 +66,23 @@ def load(path: Path) -> tuple[Words | Characters, Layer, dict[str, Any]]:
     known = metadata_of(path, "movie_reviews", **kinds)
     if known["model"] not in KINDS or known["split"] not in SPLITS:
         raise ScratchError(f"{path}: its metadata do not fit its network")
+    shapes = read_shapes(path)
     if known["model"] == "characters":
         known = metadata_of(path, "movie_reviews", **kinds, alphabet=str, length=int)
-        sizes = [len(known["alphabet"]), known["length"]]
+        expected = weight_shapes(CHARACTERS, len(known["alphabet"]), known["length"], len(LABELS))
+        right = [shape for name, shape in shapes.items() if name.endswith(".w")] == expected
+        right = right and known["length"] <= 1_000_000
     else:
         known = metadata_of(path, "movie_reviews", **kinds, vocabulary=dict, dim=int, hidden=int)
-        sizes = [len(known["vocabulary"]), known["dim"], known["hidden"]]
+        dim, hidden = known["dim"], known["hidden"]
+        wanted = {"embedding.w": (len(known["vocabulary"]), dim)}
+        if known["model"] == "lstm":
+            wanted["lstm.directions.forward.u"] = (4 * hidden, hidden)
+        else:
+            wanted["classifier.layers.0.w"] = (hidden, dim)
+        right = wanted.items() <= shapes.items()
     # A network of a size that the file only claims is not even made.
-    largest = max((size for shape in read_shapes(path).values() for size in shape), default=0)
-    if not 0 < min(sizes) <= max(sizes) <= largest:
+    if not right:
         raise ScratchError(f"{path}: its metadata do not fit its network")
     reader, model = reader_and_network(known)
     load_weights(model, path)
