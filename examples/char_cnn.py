@@ -37,6 +37,7 @@ from scratch.batching import batches
 from scratch.checkpoint import begin_run, check_weights, save_checkpoint
 from scratch.files import read_shapes
 from scratch.history import History, progress, stop_unless_finite, tensorboard_log
+from scratch.initial import generator
 from scratch.layer import Sequential
 from scratch.losses import FocalLoss, SoftmaxCrossEntropy
 from scratch.parallel import default_threads, in_threads
@@ -47,7 +48,7 @@ from scratch.weights import load_weights, metadata_of, save_weights
 FILES = ("checkpoint.npz", "history.jsonl", "weights.npz", "metrics.txt", "confusion.png", "loss.png")
 SETTINGS = (
     "validation_split", "steps", "alphabet", "max_length", "epochs", "batch_size", "optimizer", "learning_rate",
-    "weight_decay", "schedule", "patience", "class_weights", "focal_loss", "seed",
+    "weight_decay", "dropout_input", "schedule", "patience", "class_weights", "focal_loss", "seed",
 )
 SMOKE = "SentimentText,Sentiment\n" + "".join(
     f"it was {word} {end},{label}\n" for label, words in (("1", "good great fine nice"), ("0", "bad poor awful dull"))
@@ -131,8 +132,10 @@ def command_train(arguments: list[str]) -> None:
             optimizer.lr = full_rate * (0.5 ** ((epoch - 1) // flags.schedule) if flags.schedule else 1)
             total, num_steps = 0.0, -(-len(learn.labels) // flags.batch_size)
             for places in progress(batches(range(len(learn.labels)), flags.batch_size), f"epoch {epoch}", num_steps):
-                texts, labels = to_device(learn.ids[places]), to_device(learn.labels[places])
-                predicted = parallel.forward(texts)
+                texts, labels = learn.ids[places], to_device(learn.labels[places])
+                if flags.dropout_input:
+                    texts[generator().random(texts.shape) < flags.dropout_input] = -1
+                predicted = parallel.forward(to_device(texts))
                 total += loss.loss(predicted, labels) * len(places)
                 gradient = loss.gradient(predicted, labels)
                 parallel.backward(gradient)
