@@ -1,6 +1,7 @@
 """Starting an example program as a user does, and reading what it left."""
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -35,3 +36,20 @@ def refused(name, *arguments, cwd, **options):
 def weights(path):
     with np.load(path) as file:
         return {name: file[name] for name in file.files if name != "metadata"}
+
+
+def goes_on_to_the_bit(name, *flags, line, cwd):
+    """A run killed when it prints a line that begins so, and resumed, ends with the weights of one left alone."""
+    code, _, err = run(name, *flags, "--out", "whole", cwd=cwd)
+    assert code == 0, err
+    process = start(name, *flags, "--out", "killed", cwd=cwd)
+    for printed in process.stdout:
+        if printed.startswith(line):
+            break
+    process.send_signal(signal.SIGKILL)
+    process.communicate(timeout=60)
+    code, _, err = run(name, *flags, "--out", "killed", "--resume", cwd=cwd)
+    assert code == 0, err
+    killed, whole = (weights(cwd / folder / "weights.npz") for folder in ("killed", "whole"))
+    assert killed.keys() == whole.keys()
+    assert all(np.array_equal(killed[name], whole[name]) for name in whole)

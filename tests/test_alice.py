@@ -1,14 +1,12 @@
 """Alice: the ways to be given the book, the three recipes, what is generated, and what is refused."""
 
 import json
-import signal
 from argparse import Namespace
 
 import numpy as np
 import programs
 import pytest
 from characters import network, wonderland
-from programs import weights
 
 from scratch.backend import ScratchError, to_device
 from scratch.losses import SoftmaxCrossEntropy
@@ -110,17 +108,7 @@ def test_a_run(recipe, tmp_path):
 @pytest.mark.parametrize("recipe", [["small"], ["better"], ["better", "--sentences", "--no-stateful"]], ids=" ".join)
 def test_a_killed_run_goes_on_to_the_bit(recipe, tmp_path):
     given = ["train", "--recipe", *recipe, "--smoke", "--seed", 4]
-    assert run(*given, "--out", "whole", cwd=tmp_path)[0] == 0
-    process = programs.start("alice.py", *given, "--out", "killed", cwd=tmp_path)
-    for line in process.stdout:
-        if line.startswith("epoch   2"):
-            break
-    process.send_signal(signal.SIGKILL)
-    process.communicate(timeout=60)
-    code, _, err = run(*given, "--out", "killed", "--resume", cwd=tmp_path)
-    assert code == 0, err
-    killed, expected = (weights(tmp_path / name / "weights.npz") for name in ("killed", "whole"))
-    assert all(np.array_equal(killed[name], expected[name]) for name in expected)
+    programs.goes_on_to_the_bit("alice.py", *given, line="epoch   2", cwd=tmp_path)
 
 
 def test_what_is_refused(tmp_path):

@@ -1,7 +1,6 @@
 """The character CNN: what it reads, its network, a run, a killed one, predictions, and what is refused."""
 
 import json
-import signal
 
 import numpy as np
 import programs
@@ -10,7 +9,7 @@ from char_cnns import network, tables
 from char_cnns.texts import ALPHABET, Quantiser, cleaned
 from hypothesis import given
 from hypothesis import strategies as st
-from programs import DATA, weights
+from programs import DATA
 
 from scratch.backend import ScratchError
 from scratch.files import read_arrays, write_arrays
@@ -191,18 +190,7 @@ def test_a_run(tmp_path):
 
 def test_a_killed_run_goes_on_to_the_bit(tmp_path):
     flags = ["train", "--smoke", "--seed", 4, "--dropout_input", 0.02]
-    assert run(*flags, "--out", "whole", cwd=tmp_path)[0] == 0
-    process = programs.start("char_cnn.py", *flags, "--out", "killed", cwd=tmp_path)
-    for line in process.stdout:
-        if line.startswith("epoch   3"):
-            break
-    process.send_signal(signal.SIGKILL)
-    process.communicate(timeout=60)
-    code, _, err = run(*flags, "--out", "killed", "--resume", cwd=tmp_path)
-    assert code == 0, err
-    whole, killed = (weights(tmp_path / name / "weights.npz") for name in ("whole", "killed"))
-    for name, array in whole.items():
-        assert np.array_equal(array, killed[name]), name
+    programs.goes_on_to_the_bit("char_cnn.py", *flags, line="epoch   3", cwd=tmp_path)
     assert "with seed = 4, not 5" in refused(*flags, "--seed", 5, "--out", "killed", "--resume", cwd=tmp_path)
 
 

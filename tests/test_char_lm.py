@@ -1,7 +1,6 @@
 """The character language model: the network, a run, a killed one, samples, and what is refused."""
 
 import json
-import signal
 
 import char_lm
 import numpy as np
@@ -70,18 +69,7 @@ def test_a_run(tmp_path):
 
 
 def test_a_killed_run_goes_on_to_the_bit(tmp_path):
-    flags = ["train", "--smoke", "--seed", 4]
-    assert run(*flags, "--out", "whole", cwd=tmp_path)[0] == 0
-    process = programs.start("char_lm.py", *flags, "--out", "killed", cwd=tmp_path)
-    for line in process.stdout:
-        if line.startswith("epoch   2"):
-            break
-    process.send_signal(signal.SIGKILL)
-    process.communicate(timeout=60)
-    code, _, err = run(*flags, "--out", "killed", "--resume", cwd=tmp_path)
-    assert code == 0, err
-    killed, expected = (weights(tmp_path / name / "weights.npz") for name in ("killed", "whole"))
-    assert all(np.array_equal(killed[name], expected[name]) for name in expected)
+    programs.goes_on_to_the_bit("char_lm.py", "train", "--smoke", "--seed", 4, line="epoch   2", cwd=tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -1,13 +1,12 @@
 """Movie reviews: the table and its splits, words, the three networks, runs, and what is refused."""
 
 import json
-import signal
 
 import movie_reviews
 import numpy as np
 import programs
 import pytest
-from programs import DATA, weights
+from programs import DATA
 from reviews import networks, phrases
 from reviews.phrases import Phrase, Words
 
@@ -108,19 +107,7 @@ def test_a_run(kind, tmp_path):
 
 
 def test_a_killed_run_goes_on_to_the_bit(tmp_path):
-    flags = ["train", "--smoke", "--seed", 4]
-    assert run(*flags, "--out", "whole", cwd=tmp_path)[0] == 0
-    process = programs.start("movie_reviews.py", *flags, "--out", "killed", cwd=tmp_path)
-    for line in process.stdout:
-        if line.startswith("epoch   3"):
-            break
-    process.send_signal(signal.SIGKILL)
-    process.communicate(timeout=60)
-    code, _, err = run(*flags, "--out", "killed", "--resume", cwd=tmp_path)
-    assert code == 0, err
-    whole, killed = (weights(tmp_path / name / "weights.npz") for name in ("whole", "killed"))
-    for name, array in whole.items():
-        assert np.array_equal(array, killed[name]), name
+    programs.goes_on_to_the_bit("movie_reviews.py", "train", "--smoke", "--seed", 4, line="epoch   3", cwd=tmp_path)
 
 
 def test_what_cannot_be_done_is_refused(tmp_path):

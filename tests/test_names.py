@@ -4,7 +4,6 @@ import hashlib
 import json
 import random
 import shutil
-import signal
 import subprocess
 
 import numpy as np
@@ -16,7 +15,7 @@ from name_languages import RECIPES
 from names.letters import ALPHABET, as_batch, check, encode, log_probabilities, predict, split
 from names.networks import BothEnds, Committee, TutorialNetwork, build
 from names.training import in_batches, learn_batch, learn_name
-from programs import DATA, ROOT, weights
+from programs import DATA, ROOT
 
 from scratch.backend import ScratchError, precision, to_device, to_host
 from scratch.functions import log_softmax
@@ -260,19 +259,8 @@ def test_bad_weights(tmp_path):
 @pytest.mark.parametrize("recipe", ["best", "tutorial"])
 def test_a_killed_run_goes_on_to_the_bit(recipe, tmp_path):
     flags = ["train", "--smoke", "--recipe", recipe, "--seed", 4, "--epochs", 10]
-    whole = run(*flags, "--out", "whole", cwd=tmp_path)
-    assert whole[0] == 0, whole[2]
-    process = start(*flags, "--out", "killed", cwd=tmp_path)
-    for line in process.stdout:
-        if line.startswith(("epoch   3", "5000 ")):
-            break
-    process.send_signal(signal.SIGKILL)
-    process.communicate(timeout=60)
+    programs.goes_on_to_the_bit("name_languages.py", *flags, line=("epoch   3", "5000 "), cwd=tmp_path)
     assert run("predict", "--weights", tmp_path / "killed" / "weights.npz", "Sato", cwd=tmp_path)[0] == 0
-    code, _, err = run(*flags, "--out", "killed", "--resume", cwd=tmp_path)
-    assert code == 0, err
-    killed, expected = (weights(tmp_path / name / "weights.npz") for name in ("killed", "whole"))
-    assert all(np.array_equal(killed[name], expected[name]) for name in expected)
     message = refused(*flags, "--out", "killed", "--resume", "--lr", 0.1, cwd=tmp_path)
     assert f"lr = {RECIPES[recipe]['lr']}, not 0.1" in message
     assert run("train", "--smoke", "--recipe", recipe, "--out", "other", cwd=tmp_path)[0] == 0
