@@ -28,11 +28,29 @@ Read next: `dense.py`.
 import copy
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any, NamedTuple, TypeVar
 
 from scratch.backend import Array, ScratchError, expect, float_type, xp
 
 AnyLayer = TypeVar("AnyLayer", bound="Layer")
+
+
+class WholeBatch:
+    """What a layer that looks at the whole batch asks, when the batch has not been cut into parts.
+
+    part: the number of the part that this layer has.
+    """
+
+    part = 0
+
+    def sum(self, values: Any) -> Any:
+        """The sum of what each part has given, numbers or arrays: the same for all. Every part has to ask."""
+        return values
+
+
+_WHOLE = WholeBatch()
+batch: ContextVar[WholeBatch] = ContextVar("batch", default=_WHOLE)  # a thread that shares one has another
 
 
 class Home(NamedTuple):

@@ -1,8 +1,9 @@
 """One batch on all cores: the model once for each thread, and the gradients added up.
 
 The rows of a batch do not know of each other, so each thread can take some of them all the way through the network
-and back. What the threads share is the parameters' values, which nobody changes meanwhile; what each needs for itself
-is a memory and a place for its gradients, and that is a `sibling` with a `grad` of its own:
+and back. (In BatchNorm they do: there the threads wait for each other, and add up what they have.) What the threads
+share is the parameters' values, which nobody changes meanwhile; what each needs for itself is a memory and a place for
+its gradients, and that is a `sibling` with a `grad` of its own:
 
     model = InThreads(model, 2)
     predicted = model.forward(x)         # rows 0 .. N/2 - 1 on one thread, the others on the second
@@ -17,17 +18,33 @@ Read next: `deep_learning.py`.
 import contextvars
 import os
 import random
+import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import Any, TypeVar
 
 from threadpoolctl import ThreadpoolController
 
-from scratch.backend import Array, expect, xp
+from scratch.backend import Array, xp
 from scratch.initial import chance
-from scratch.layer import Layer, Parameter
+from scratch.layer import Layer, Parameter, WholeBatch, batch
 
 Result = TypeVar("Result")
+
+
+class Part(WholeBatch):
+    """One part of a batch: its number, and the sum over all parts, for which the threads wait for each other."""
+
+    def __init__(self, part: int, given: list[Any], barrier: threading.Barrier) -> None:
+        self.part, self.given, self.barrier = part, given, barrier
+
+    def sum(self, values: Any) -> Any:
+        """The sum of what each part has given, in the order of the parts: the same for all."""
+        self.given[self.part] = values
+        self.barrier.wait()
+        total = sum(self.given[1:], start=self.given[0])
+        self.barrier.wait()  # before anybody gives something else
+        return total
 
 
 class InThreads(Layer):
@@ -37,7 +54,6 @@ class InThreads(Layer):
         same rows go the same way at each call: so stateful layers may carry their state. Each part has a state and a
         mode of its own: give `evaluating`, and whatever resets the state, this layer, not the model.
     Parameters: the model's own, under their names there.
-    Raises: ScratchError for a model with a layer whose rows depend on each other (BatchNorm).
     Differs: from the model alone by rounding, since sums are taken in another order; and Dropout draws other numbers
         for another number of threads (the same for the same, from the one seed).
     """
@@ -47,8 +63,6 @@ class InThreads(Layer):
     _blas: ThreadpoolController | None = None
 
     def __init__(self, model: Layer, num_threads: int) -> None:
-        whole = [layer for layer in model.all_layers() if getattr(layer, "looks_at_the_whole_batch", False)]
-        expect(not whole or num_threads == 1, self, "layers that take each row by itself", whole)
         self.model = model
         self.others = [model.sibling(own_grad=True) for _ in range(num_threads - 1)]
 
@@ -93,23 +107,35 @@ class InThreads(Layer):
             self._at_once(_warm_up, num_parts)
         # A part has chance of its own, since nobody knows which thread would draw first.
         seeds = [random.getrandbits(64) for _ in range(num_parts)] if self.train else [0] * num_parts
+        given: list[Any] = [None] * num_parts
+        barrier = threading.Barrier(num_parts)
 
-        def with_chance(k: int) -> Result:
+        def as_a_part(k: int) -> Result:
             chance.set(random.Random(seeds[k]))
-            return function(k)
+            batch.set(Part(k, given, barrier))
+            try:
+                return function(k)
+            except BaseException:
+                barrier.abort()  # nobody need wait for this one
+                raise
 
-        return self._at_once(with_chance, num_parts)
+        return self._at_once(as_a_part, num_parts)
 
     def _at_once(self, function: Callable[[int], Result], num_parts: int) -> Sequence[Result]:
         assert self._pool is not None and self._blas is not None
         with self._blas.limit(limits=1, user_api="blas"):
             # Each thread gets a copy of this one's context, in which NumPy keeps what to do about an overflow.
             tasks = [self._pool.submit(contextvars.copy_context().run, function, k) for k in range(1, num_parts)]
+            mine: Future[Result] = Future()
             try:
-                first = contextvars.copy_context().run(function, 0)
-            finally:
-                wait(tasks)
-        return [first, *(task.result() for task in tasks)]
+                mine.set_result(contextvars.copy_context().run(function, 0))
+            except BaseException as error:
+                mine.set_exception(error)
+            wait(tasks)
+        done = [mine, *tasks]
+        # Of a part that went wrong, and those that waited for it, the one that went wrong is heard.
+        done.sort(key=lambda task: isinstance(task.exception(), threading.BrokenBarrierError))
+        return [task.result() for task in done]
 
 
 def _warm_up(k: int) -> None:

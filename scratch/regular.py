@@ -20,7 +20,7 @@ import numpy
 
 from scratch.backend import Array, ScratchError, as_floats, expect, float_type, to_device, xp
 from scratch.initial import generator, zeros
-from scratch.layer import Layer, Parameter
+from scratch.layer import Layer, Parameter, batch
 
 
 class Dropout(Layer):
@@ -74,8 +74,6 @@ class BatchNorm(Layer):
     Raises: ScratchError for an input of another width, or a training batch of a single row, which has no variance.
     """
 
-    looks_at_the_whole_batch = True
-
     def __init__(self, num_features: int, momentum: float = 0.9, epsilon: float = 1e-5) -> None:
         self.num_features, self.momentum, self.epsilon = num_features, momentum, epsilon
         self.w, self.b = Parameter(zeros(num_features) + 1), Parameter(zeros(num_features))
@@ -85,31 +83,33 @@ class BatchNorm(Layer):
         input = as_floats(input)
         expect(input.shape[-1:] == (self.num_features,), self, "input (..., {num_features})", input)
         rows = input.reshape(-1, self.num_features)
+        whole, num_rows = batch.get(), 0
         if self.train:
-            num_rows = len(rows)
+            num_rows = whole.sum(len(rows))
             expect(num_rows > 1, self, "more than one row to train on", input)
-            mean = rows.sum(axis=0) / num_rows
+            mean = whole.sum(rows.sum(axis=0)) / num_rows
             centred = rows - mean
-            variance = (centred * centred).sum(axis=0) / num_rows
-            self._follow(self.running_mean.data, mean)
-            self._follow(self.running_variance.data, variance * (num_rows / (num_rows - 1)))
+            variance = whole.sum((centred * centred).sum(axis=0)) / num_rows
+            if whole.part == 0:  # the running figures are shared by all parts
+                self._follow(self.running_mean.data, mean)
+                self._follow(self.running_variance.data, variance * (num_rows / (num_rows - 1)))
         else:
             centred, variance = rows - self.running_mean.data, self.running_variance.data
         scale = 1 / xp.sqrt(variance + self.epsilon)
         centred *= scale
-        self.remember(input.shape, centred, scale)
+        self.remember(input.shape, centred, scale, num_rows)
         return (centred * self.w.data + self.b.data).reshape(input.shape)
 
     def backward(self, gradient: Array) -> Array:
-        normed, scale = self.recall(gradient)
+        normed, scale, num_rows = self.recall(gradient)
         rows = gradient.reshape(-1, self.num_features)
         # y = w normed + b, for every row.
         b_grad, w_grad = rows.sum(axis=0), (rows * normed).sum(axis=0)
         self.b.grad += b_grad
         self.w.grad += w_grad
-        # To move one row moves the mean and the variance too. What all rows have in common moves the mean alone, what
+        # To move one row moves the mean and the variance too. What all rows have in common moves the mean alone; what
         # grows with their distance from it the variance alone; and neither changes y. So both are taken out.
-        num_rows = len(rows)
+        b_grad, w_grad = batch.get().sum(xp.stack([b_grad, w_grad]))
         input_grad = rows - b_grad / num_rows
         input_grad -= normed * (w_grad / num_rows)
         input_grad *= self.w.data * scale

@@ -1,15 +1,18 @@
 """Windows, convolution, pooling, BatchNorm: what the contract's tests do not say."""
 
+import copy
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from scratch.activations import Tanh
 from scratch.backend import ScratchError, precision, to_device, to_host
 from scratch.convolution import Conv1d
 from scratch.dense import Linear
 from scratch.gradient_check import relative_error
-from scratch.layer import Parameter, Sequential, evaluating
+from scratch.layer import Layer, Parameter, Sequential, evaluating
 from scratch.optimizers import GradientDescent
 from scratch.parallel import InThreads
 from scratch.pooling import MaxOverTime, MaxPool1d
@@ -146,9 +149,33 @@ def test_batch_norm_of_a_trained_network_looks_at_each_row_by_itself(device):
         model.forward(x[:1])
 
 
-def test_batch_norm_is_refused_where_a_batch_is_cut():
-    with pytest.raises(ScratchError, match=r"each row by itself, got \[BatchNorm"):
-        InThreads(Sequential([Linear(4, 3), BatchNorm(3)]), 2)
+@pytest.mark.parametrize("num_threads", [2, 3])
+def test_batch_norm_looks_at_the_whole_batch_of_all_threads(num_threads):
+    with precision("float64"):
+        model = Sequential([Linear(4, 3), BatchNorm(3), Tanh(), Linear(3, 2), BatchNorm(2)])
+        alone, x = copy.deepcopy(model), rng.normal(size=(7, 5, 4))
+        cut, gradient = InThreads(model, num_threads), rng.normal(size=(7, 5, 2))
+        for _ in range(2):
+            assert relative_error(cut.forward(x), alone.forward(x)) < 1e-12
+            assert relative_error(cut.backward(gradient), alone.backward(gradient)) < 1e-9
+        for p, q in zip(model.parameters(), alone.parameters(), strict=True):
+            assert relative_error(p.grad, q.grad) < 1e-9, p.name
+            assert relative_error(p.data, q.data) < 1e-12, p.name  # the running figures, too
+        with evaluating(cut, alone):
+            assert relative_error(cut.forward(x), alone.forward(x)) < 1e-12
+
+
+def test_an_error_in_one_part_ends_the_others_wait():
+    class Refuses(Layer):
+        def forward(self, input):
+            if input[0, 0] > 1:
+                raise ScratchError("too large")
+            return input
+
+    model = InThreads(Sequential([Refuses(), BatchNorm(3)]), 2)
+    for x in (np.array([[0.0] * 3, [2.0] * 3]), np.array([[2.0] * 3, [0.0] * 3])):
+        with pytest.raises(ScratchError, match="too large"):
+            model.forward(to_device(x))
 
 
 def test_weight_decay_draws_weights_and_leaves_biases_and_running_figures():
