@@ -110,6 +110,7 @@ def command_train(arguments: list[str]) -> None:
     )
 
     rows, labels = reader.encode([phrase.text for phrase in learn]), numpy.array([phrase.label for phrase in learn])
+    chosen_by, truths = reader.encode([phrase.text for phrase in choose]), [phrase.label for phrase in choose]
     length = (lambda place: len(rows[place])) if isinstance(reader, Words) else None
     num_steps = -(-len(rows) // flags.batch_size)
     started = time.perf_counter() - done["seconds"]
@@ -127,8 +128,7 @@ def command_train(arguments: list[str]) -> None:
                 parallel.backward(gradient)
                 optimizer.step(model)
             mean = stop_unless_finite(total / len(rows), model, f"epoch {epoch}")
-            log_p = log_probabilities(parallel, reader, [phrase.text for phrase in choose])
-            truths = [phrase.label for phrase in choose]
+            log_p = log_probabilities(parallel, reader, chosen_by)
             validation = -float(log_p[numpy.arange(len(log_p)), truths].mean())
             confusion = count_confusions(truths, log_p.argmax(axis=1), len(LABELS))
             history.add(epoch=epoch, loss=mean, validation=validation, accuracy=accuracy(confusion))
@@ -210,7 +210,7 @@ def command_predict(arguments: list[str]) -> None:
         print_summary(model, known.get("length"))
         return
     texts = flags.texts or program.lines_of_stdin("texts; give some, or one a line on standard input")
-    for text, log_p in zip(texts, log_probabilities(model, reader, texts), strict=True):
+    for text, log_p in zip(texts, log_probabilities(model, reader, reader.encode(texts)), strict=True):
         shown = ", ".join(f"{label} {value:.3f}" for label, value in zip(LABELS, numpy.exp(log_p), strict=True))
         print(f"{program.one_line(text)[:100]}\n  {LABELS[log_p.argmax()]} ({shown})")
 
@@ -229,9 +229,8 @@ def command_evaluate(arguments: list[str]) -> None:
         print_summary(model, known.get("length"))
         return
     *_, held_out = split(load_phrases(flags.data), known["split"])
-    guesses = log_probabilities(
-        in_threads(model, default_threads(256)), reader, [phrase.text for phrase in held_out]
-    ).argmax(axis=1)
+    rows = reader.encode([phrase.text for phrase in held_out])
+    guesses = log_probabilities(in_threads(model, default_threads(256)), reader, rows).argmax(axis=1)
     labels = numpy.array([phrase.label for phrase in held_out])
     confusion = count_confusions(labels, guesses, len(LABELS))
     print(table(confusion, LABELS))

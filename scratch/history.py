@@ -57,7 +57,6 @@ class History:
         """One figure of every row that has it."""
         return [row[name] for row in self.rows if name in row]
 
-
     def best(self, name: str, largest: bool = False) -> int:
         """The number of the row, from 1 on, where that figure is smallest (or largest) first; 0 when there is none."""
         values = self.column(name)

@@ -218,15 +218,11 @@ class FocalLoss(SoftmaxCrossEntropy):
         return -float(((1 - p) ** self.gamma * log_p * weights).sum()) / total
 
     def gradient(self, predicted: Any, actual: Any, mask: Array | None = None) -> Array:
-        log_p, p, weights, total = self._rows(predicted, actual, mask)
-        # By the chain rule through log p, whose own gradient is cross-entropy's: d(-(1 - p)^gamma log p)/d(-log p).
+        log_p, p, *_ = self._rows(predicted, actual, mask)
+        # By the chain rule through log p: cross-entropy's gradient, times d(-(1 - p)^gamma log p)/d(-log p).
         slope = (1 - p) ** self.gamma * (1 - self.gamma * p * log_p / xp.maximum(1 - p, _TINY))
-        predicted = as_floats(predicted)
-        gradient = softmax(predicted)
-        rows = gradient.reshape(-1, predicted.shape[-1])
-        rows[xp.arange(len(rows)), to_device(actual).reshape(-1)] -= 1
-        scale = (slope * weights / total).reshape(*predicted.shape[:-1], 1)
-        return xp.where(scale != 0, gradient, 0) * scale
+        gradient = super().gradient(predicted, actual, mask)
+        return gradient * slope.reshape(*gradient.shape[:-1], 1)
 
     def _rows(self, predicted: Any, actual: Any, mask: Array | None) -> tuple[Array, Array, Array, float]:
         """log p and p of each row's truth, how much the row counts, and the sum of that."""

@@ -32,10 +32,9 @@ def reader_and_network(known: dict[str, Any], dropout: float = 0.0) -> tuple[Wor
 
 
 def log_probabilities(
-    model: Layer, reader: Words | Characters, texts: Sequence[str], batch_size: int = 256
+    model: Layer, reader: Words | Characters, rows: Sequence[Sequence[int]], batch_size: int = 256
 ) -> numpy.ndarray:
-    """The logarithm of each label's probability for each text: (N, 5), on the host."""
-    rows = reader.encode(texts)
+    """The logarithm of each label's probability for each text, encoded by `reader`: (N, 5), on the host."""
     order = sorted(range(len(rows)), key=lambda place: len(rows[place]))  # like lengths together
     found = numpy.empty((len(rows), len(LABELS)), dtype=numpy.float32)
     with evaluating(model):
@@ -47,7 +46,7 @@ def log_probabilities(
 
 
 def confusions(model: Layer, reader: Words | Characters, phrases: Sequence[Phrase]) -> numpy.ndarray:
-    guesses = log_probabilities(model, reader, [phrase.text for phrase in phrases]).argmax(axis=1)
+    guesses = log_probabilities(model, reader, reader.encode([phrase.text for phrase in phrases])).argmax(axis=1)
     return count_confusions([phrase.label for phrase in phrases], guesses, len(LABELS))
 
 

@@ -4,12 +4,12 @@ import random
 
 import numpy as np
 from char_cnns.network import SIZES, build
+from workloads.training import our_step, pytorch_step
 
 from scratch.backend import precision, to_device
 from scratch.gradient_check import relative_error
 from scratch.losses import SoftmaxCrossEntropy
 from scratch.optimizers import Momentum
-from scratch.parallel import default_threads, in_threads
 
 BATCH, CHARACTERS, CLASSES, LR, MOMENTUM = 128, 69, 4, 0.01, 0.9
 
@@ -32,19 +32,8 @@ class Workload:
         """A function that makes one training step."""
         if side != "ours":
             return self.in_pytorch(side)
-        model, loss = self.ours(), SoftmaxCrossEntropy()
-        optimizer = Momentum(LR / (1 - MOMENTUM), MOMENTUM)
-        parallel = in_threads(model, default_threads(BATCH))
-        ids, labels = to_device(self.ids), to_device(self.labels)
-
-        def step():
-            predicted = parallel.forward(ids)
-            loss.loss(predicted, labels)
-            parallel.backward(loss.gradient(predicted, labels))
-            optimizer.step(model)
-            return 1
-
-        return step
+        model = self.ours()
+        return our_step(model, Momentum(LR / (1 - MOMENTUM), MOMENTUM), self.ids, self.labels)
 
     def network(self, dropout, channels_last=False):
         """As the repository's; with `channels_last` as convolutions of images one pixel high, which PyTorch has so."""
@@ -79,18 +68,8 @@ class Workload:
         import torch
 
         network, input, labels = self.network(0.5, channels_last=side == "tuned")
-        loss = torch.nn.CrossEntropyLoss()
         optimizer = torch.optim.SGD(network.parameters(), lr=LR, momentum=MOMENTUM, fused=side == "tuned")
-
-        def step():
-            error = loss(network(input), labels)
-            error.item()
-            optimizer.zero_grad()
-            error.backward()
-            optimizer.step()
-            return 1
-
-        return step
+        return pytorch_step(network, optimizer, input, labels)
 
     def gradient_error(self):
         """The largest relative difference between the two sides' gradients.

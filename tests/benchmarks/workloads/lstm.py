@@ -4,12 +4,12 @@ import random
 
 import numpy as np
 from characters.network import build
+from workloads.training import our_step, pytorch_step
 
 from scratch.backend import to_device
 from scratch.gradient_check import relative_error
 from scratch.losses import SoftmaxCrossEntropy
 from scratch.optimizers import Adam
-from scratch.parallel import default_threads, in_threads
 
 LR = 0.002
 CASES = {  # layers, hidden, batch, steps, vocabulary, windows?
@@ -39,18 +39,8 @@ class Workload:
         """A function that makes one training step."""
         if side != "ours":
             return self.in_pytorch(side)
-        model, loss, optimizer = self.ours(), SoftmaxCrossEntropy(), Adam(LR)
-        parallel = in_threads(model, default_threads(len(self.letters)))
-        letters, following = to_device(self.letters), to_device(self.following)
-
-        def step():
-            predicted = parallel.forward(letters)
-            loss.loss(predicted, following)
-            parallel.backward(loss.gradient(predicted, following))
-            optimizer.step(model)
-            return 1
-
-        return step
+        model = self.ours()
+        return our_step(model, Adam(LR), self.letters, self.following)
 
     def network(self):
         import torch
@@ -77,18 +67,8 @@ class Workload:
         import torch
 
         network, input, following = self.network()
-        loss = torch.nn.CrossEntropyLoss()
         optimizer = torch.optim.Adam(network.parameters(), lr=LR, fused=side == "tuned")
-
-        def step():
-            error = loss(network(input).reshape(-1, self.vocab), following)
-            error.item()
-            optimizer.zero_grad()
-            error.backward()
-            optimizer.step()
-            return 1
-
-        return step
+        return pytorch_step(network, optimizer, input, following)
 
     def gradient_error(self):
         """The largest relative difference between the two sides' gradients."""
