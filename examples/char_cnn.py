@@ -198,7 +198,7 @@ def load_model(path: Path) -> tuple[Sequential, dict[str, Any]]:
     right = all(isinstance(text, str) for text in (*texts, *metadata["steps"]))
     right = right and set(metadata["steps"]) <= STEPS.keys() and metadata["max_length"] <= 1_000_000
     # A network of a size that the file only claims is not even made.
-    shapes = {name: shape for name, shape in read_shapes(path).items() if name.endswith(".w")}
+    shapes = {name: shape for name, shape in read_shapes(path).items() if name.endswith(".w") and len(shape) > 1}
     expected = weight_shapes(config, len(metadata["alphabet"]), metadata["max_length"], num_classes)
     if not right or len(texts) != 2 * num_classes or list(shapes.values()) != expected:
         raise ScratchError(f"{path}: its metadata do not fit its network")

@@ -60,8 +60,9 @@ def test_lengths_are_the_papers():
     assert [row.split()[-4] for row in rows if row.startswith("MaxPool")] == ["336", "110", "34"]
 
 
-def test_the_summary_is_what_comes_out():
-    config = {"conv": [[5, 3, 2], [4, 2, 0]], "fc": [6], "dropout": 0.5}
+@pytest.mark.parametrize("batch_norm", [False, True])
+def test_the_summary_is_what_comes_out(batch_norm):
+    config = {"conv": [[5, 3, 2], [4, 2, 0]], "fc": [6], "dropout": 0.5, "batch_norm": batch_norm}
     model, length = network.build(config, 7, 11, 3), 11
     rows, x = list(network.summary(model, length))[2:-1], np.zeros((2, 11), dtype=int)
     for layer, row in zip(model.layers, rows, strict=True):
@@ -96,6 +97,7 @@ def test_threads_do_not_change_the_scores():
     ({"conv": [[3, 4, 2]], "fc": [10**9]}, "whole numbers"),
     ({"conv": [[3, 4, 0], [3, 4, 2]], "fc": []}, "last convolution"),
     ({"conv": [[3, 4, 2]], "fc": [], "dropout": 1}, "dropout"),
+    ({"conv": [[3, 4, 2]], "fc": [], "batch_norm": 1}, "true or false"),
     ({"conv": [], "fc": []}, "whole numbers"),
 ])
 def test_a_configuration_that_cannot_be_is_refused(config, words):
@@ -209,7 +211,7 @@ def test_what_cannot_be_trained_is_refused(tmp_path):
         (["--number-of-classes", 3], "has 2: 0, 1"),
         (["--number_of_characters", 70], "the alphabet has 69"),
         (["--max_length", 20], "--max-length 123 is the least"),
-        (["--size", "huge"], "--size: expected small or large"),
+        (["--size", "huge"], "--size: expected small, large, compact, or"),
         (["--model_name", "../x"], "--model_name"),
         (["--validation_split", 1], "share above 0 and below 1"),
         (["--data_path", "nowhere.csv"], "no such file"),

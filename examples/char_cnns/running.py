@@ -110,7 +110,7 @@ def train_flags(arguments: list[str], sizes: Mapping[str, Any]) -> Namespace:
     option(parser, "number_of_characters", **number, help="how many those are, if that should be checked")
     option(parser, "extra_characters", default="", metavar="TEXT", help="more of them, such as éàèùâêîôûçëïü")
     option(parser, "config_path", type=Path, metavar="FILE", help="networks in JSON; see README")
-    option(parser, "size", default="small", metavar="NAME", help="small (default), large, or one of --config_path")
+    option(parser, "size", default="small", metavar="NAME", help="small (default) and large: Zhang's; compact: ours; or one of --config_path")
     option(parser, "max_length", **number, default=150, help="characters of each text, from its end (default: 150)")
     option(parser, "number_of_classes", **number, help="how many there are, if that should be checked")
     option(parser, "epochs", **number, default=10, help="how many times to go through the data (default: 10)")
@@ -155,5 +155,5 @@ def train_flags(arguments: list[str], sizes: Mapping[str, Any]) -> Namespace:
     if "/" in flags.model_name or len(flags.model_name) > 100:
         raise ScratchError(f"--model_name: expected the beginning of a file's name, got {flags.model_name[:40]!r}")
     if flags.size not in sizes and flags.config_path is None:
-        raise ScratchError(f"--size: expected {' or '.join(sizes)}, or one of --config_path, got {flags.size!r}")
+        raise ScratchError(f"--size: expected {', '.join(sizes)}, or one of --config_path, got {flags.size!r}")
     return flags
