@@ -110,7 +110,10 @@ def train_flags(arguments: list[str], sizes: Mapping[str, Any]) -> Namespace:
     option(parser, "number_of_characters", **number, help="how many those are, if that should be checked")
     option(parser, "extra_characters", default="", metavar="TEXT", help="more of them, such as éàèùâêîôûçëïü")
     option(parser, "config_path", type=Path, metavar="FILE", help="networks in JSON; see README")
-    option(parser, "size", default="small", metavar="NAME", help="small (default) and large: Zhang's; compact: ours; or one of --config_path")
+    option(
+        parser, "size", default="small", metavar="NAME",
+        help="Zhang's small (default) or large, our compact, or one of --config_path",
+    )
     option(parser, "max_length", **number, default=150, help="characters of each text, from its end (default: 150)")
     option(parser, "number_of_classes", **number, help="how many there are, if that should be checked")
     option(parser, "epochs", **number, default=10, help="how many times to go through the data (default: 10)")
