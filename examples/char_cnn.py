@@ -29,7 +29,7 @@ from char_cnns.running import (
     write_metrics,
 )
 from char_cnns.tables import KNOWN, file_of, load, read_table
-from char_cnns.texts import STEPS, Quantiser, cleaned
+from char_cnns.texts import STEPS, Quantiser, cleaned, with_gaps
 
 from scratch import program
 from scratch.backend import ScratchError, to_device
@@ -37,7 +37,6 @@ from scratch.batching import batches
 from scratch.checkpoint import begin_run, check_weights, save_checkpoint
 from scratch.files import read_shapes
 from scratch.history import History, progress, stop_unless_finite, tensorboard_log
-from scratch.initial import generator
 from scratch.layer import Sequential
 from scratch.losses import FocalLoss, SoftmaxCrossEntropy
 from scratch.parallel import default_threads, in_threads
@@ -48,7 +47,7 @@ from scratch.weights import load_weights, metadata_of, save_weights
 FILES = ("checkpoint.npz", "history.jsonl", "weights.npz", "metrics.txt", "confusion.png", "loss.png")
 SETTINGS = (
     "validation_split", "steps", "alphabet", "max_length", "epochs", "batch_size", "optimizer", "learning_rate",
-    "weight_decay", "dropout_input", "schedule", "patience", "class_weights", "focal_loss", "seed",
+    "weight_decay", "dropout_input", "dropout_words", "schedule", "patience", "class_weights", "focal_loss", "seed",
 )
 SMOKE = "SentimentText,Sentiment\n" + "".join(
     f"it was {word} {end},{label}\n" for label, words in (("1", "good great fine nice"), ("0", "bad poor awful dull"))
@@ -133,8 +132,8 @@ def command_train(arguments: list[str]) -> None:
             total, num_steps = 0.0, -(-len(learn.labels) // flags.batch_size)
             for places in progress(batches(range(len(learn.labels)), flags.batch_size), f"epoch {epoch}", num_steps):
                 texts, labels = learn.ids[places], to_device(learn.labels[places])
-                if flags.dropout_input:
-                    texts[generator().random(texts.shape) < flags.dropout_input] = -1
+                if flags.dropout_input or flags.dropout_words:
+                    texts = with_gaps(texts, flags.dropout_input, flags.dropout_words)
                 predicted = parallel.forward(to_device(texts))
                 total += loss.loss(predicted, labels) * len(places)
                 gradient = loss.gradient(predicted, labels)

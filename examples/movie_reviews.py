@@ -41,7 +41,7 @@ from scratch.weights import load_weights, save_weights
 FILES = ("checkpoint.npz", "history.jsonl", "weights.npz", "confusion.png", "loss.png")
 WEIGHTS = Path(__file__).resolve().parent.parent / "weights"
 RECIPES: dict[str, dict[str, Any]] = {
-    "characters": {"epochs": 15, "batch_size": 128, "lr": 0.001, "dropout": 0.5, "drop": 0.05, "weight_decay": 0.01},
+    "characters": {"epochs": 30, "batch_size": 128, "lr": 0.002, "dropout": 0.5, "drop": 0.05, "weight_decay": 0.01},
     "glove": {"epochs": 20, "batch_size": 128, "lr": 0.001, "dropout": 0.5, "drop": 0.1, "weight_decay": 0.01},
     "lstm": {"epochs": 8, "batch_size": 128, "lr": 0.001, "dropout": 0.5, "drop": 0.1, "weight_decay": 0.01},
 }

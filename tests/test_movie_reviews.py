@@ -80,6 +80,26 @@ def test_vectors_come_to_their_words():
         networks.start_from(model, {}, ["a"], np.zeros((1, 3)))
 
 
+def test_characters_are_moved_to_learn_from_and_not_to_predict():
+    reader = phrases.Characters("abc", 20)
+    rows = reader.encode(["abc", "ca"] * 50)
+    assert np.array_equal(reader.batch(rows)[0], rows)
+    moved = reader.batch(rows, drop=1e-9)[0]
+    places = (moved >= 0).argmax(axis=1)
+    assert set(places) == set(range(phrases.SHIFTS))
+    for row, known, place in zip(moved, rows, places, strict=True):
+        assert np.array_equal(row[place:], known[: 20 - place])
+
+
+@pytest.mark.parametrize("split", phrases.SPLITS)
+@pytest.mark.parametrize("kind", networks.KINDS)
+def test_the_committed_weights_predict(kind, split, tmp_path):
+    flags = ["--model", kind, "--split", split]
+    code, out, err = run("predict", *flags, "a wonderful , moving film", "awful and boring", cwd=tmp_path)
+    assert code == 0, err
+    assert " positive (" in out.splitlines()[1] and " negative (" in out.splitlines()[3]
+
+
 @pytest.mark.parametrize("kind", networks.KINDS)
 def test_a_run(kind, tmp_path):
     code, _, err = run("train", "--smoke", "--model", kind, "--report", "r.json", "--out", "run", cwd=tmp_path)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 import numpy
 
 from scratch.backend import ScratchError
+from scratch.initial import generator
 
 # The paper's 70 characters, of which "-" stands there twice; a space is not among them, so it is a row of zeros.
 ALPHABET = "abcdefghijklmnopqrstuvwxyz0123456789-,;.!?:'\"/\\|_@#$%^&*~`+=<>()[]{}\n"
@@ -23,6 +24,17 @@ def cleaned(text: str, steps: Sequence[str]) -> str:
     for step in steps:
         text = STEPS[step](text)
     return text
+
+
+def with_gaps(ids: numpy.ndarray, characters: float, words: float) -> numpy.ndarray:
+    """Ids (N, length), of which each is taken for unknown (-1) with chance `characters`, and each word of them with
+    chance `words`; a word is what stands between unknown characters, of which a space is one."""
+    chance = generator()
+    gaps = chance.random(ids.shape, dtype=numpy.float32) < characters
+    if words:
+        word = (ids < 0).cumsum(axis=1)  # the number of the word that each character is in
+        gaps |= numpy.take_along_axis(chance.random((len(ids), ids.shape[1] + 1)) < words, word, axis=1)
+    return numpy.where(gaps, ids.dtype.type(-1), ids)
 
 
 class Quantiser:

@@ -15,7 +15,7 @@ from scratch.recurrent import LSTM
 from scratch.regular import Dropout
 
 KINDS = ("characters", "glove", "lstm")
-CHARACTERS: dict[str, Any] = {"conv": [[64, 3, 3], [64, 3, 3]], "fc": [1024, 256], "dropout": 0.5}
+CHARACTERS: dict[str, Any] = {"conv": [[64, 3, 3], [64, 3, 3]], "fc": [1024, 256], "dropout": 0.5, "batch_norm": True}
 
 
 class BagOfWords(Layer):

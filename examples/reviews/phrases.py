@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy
-from char_cnns.texts import Quantiser
+from char_cnns.texts import Quantiser, with_gaps
 
 from scratch.backend import Array, ScratchError, to_device
 from scratch.batching import padded
@@ -16,6 +16,7 @@ from scratch.text import Vocabulary, words_of
 LABELS = ("negative", "somewhat negative", "neutral", "somewhat positive", "positive")
 SPLITS = ("phrase", "sentence")
 UNKNOWN = ""  # the word with id 0
+SHIFTS = 9  # from 0 to 8 places
 
 
 class Phrase(NamedTuple):
@@ -101,7 +102,11 @@ class Characters:
         return self.quantise([text.lower() for text in texts])
 
     def batch(self, rows: Sequence[numpy.ndarray], drop: float = 0.0) -> tuple[Array, dict[str, Any]]:
+        """Ids (N, length). Where `drop` of them are taken for unknown, to learn from, each text is also moved by a few
+        places: the pools look at every third, and a word should be known wherever it stands."""
         ids = numpy.stack(rows)
         if drop:
-            ids[generator().random(ids.shape) < drop] = -1
+            ids = with_gaps(ids, drop, 0.0)
+            places = numpy.arange(self.quantise.length) - generator().integers(0, SHIFTS, (len(ids), 1))
+            ids = numpy.where(places < 0, -1, numpy.take_along_axis(ids, numpy.maximum(places, 0), axis=1))
         return to_device(ids), {}
