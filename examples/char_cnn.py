@@ -47,7 +47,7 @@ from scratch.weights import load_weights, metadata_of, save_weights
 FILES = ("checkpoint.npz", "history.jsonl", "weights.npz", "metrics.txt", "confusion.png", "loss.png")
 SETTINGS = (
     "validation_split", "steps", "alphabet", "max_length", "epochs", "batch_size", "optimizer", "learning_rate",
-    "weight_decay", "dropout_input", "dropout_words", "schedule", "patience", "class_weights", "focal_loss", "seed",
+    "weight_decay", "dropout_input", "schedule", "patience", "class_weights", "focal_loss", "seed",
 )
 SMOKE = "SentimentText,Sentiment\n" + "".join(
     f"it was {word} {end},{label}\n" for label, words in (("1", "good great fine nice"), ("0", "bad poor awful dull"))
@@ -132,8 +132,8 @@ def command_train(arguments: list[str]) -> None:
             total, num_steps = 0.0, -(-len(learn.labels) // flags.batch_size)
             for places in progress(batches(range(len(learn.labels)), flags.batch_size), f"epoch {epoch}", num_steps):
                 texts, labels = learn.ids[places], to_device(learn.labels[places])
-                if flags.dropout_input or flags.dropout_words:
-                    texts = with_gaps(texts, flags.dropout_input, flags.dropout_words)
+                if flags.dropout_input:
+                    texts = with_gaps(texts, flags.dropout_input)
                 predicted = parallel.forward(to_device(texts))
                 total += loss.loss(predicted, labels) * len(places)
                 gradient = loss.gradient(predicted, labels)

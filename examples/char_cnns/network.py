@@ -23,10 +23,9 @@ SIZES: dict[str, dict[str, Any]] = {
     }
     for size, features, units in (("small", 256, 1024), ("large", 1024, 2048))
 }
-# Ours: a vector for each character, which is a window of one; fewer features, and in the end wherever they were found.
-SIZES["compact"] = {
-    "conv": [[32, 1, -1], [128, 5, 2], [128, 5, 2], [256, 5, 0]], "fc": [256], "dropout": 0.5, "batch_norm": True,
-}
+# Ours: a vector for each character, which is a window of one; and then it is asked which pieces as long as a word (10
+# characters) are there, wherever. Windows that reach further learn the texts by heart where there are few of them.
+SIZES["compact"] = {"conv": [[32, 1, -1], [256, 5, 2], [256, 3, 0]], "fc": [256], "dropout": 0.5, "batch_norm": True}
 LARGEST = 1 << 16  # of a number in a configuration
 
 

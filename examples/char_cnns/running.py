@@ -126,10 +126,6 @@ def train_flags(arguments: list[str], sizes: Mapping[str, Any]) -> Namespace:
         parser, "dropout_input", type=program.rate, default=0.0, metavar="P",
         help="how many of the characters are taken for unknown, so that the network learns to do without (default: 0)",
     )
-    option(
-        parser, "dropout_words", type=program.rate, default=0.0, metavar="P",
-        help="how many of the words, which are what is between unknown characters (default: 0)",
-    )
     count = {"type": whole, "metavar": "N", "default": 3}
     option(parser, "schedule", **count, help="halve the rate every N epochs (default: 3; 0: never)")
     option(parser, "patience", **count, help="stop when N epochs in a row were not the best (default: 3; 0: never)")
@@ -155,8 +151,8 @@ def train_flags(arguments: list[str], sizes: Mapping[str, Any]) -> Namespace:
             "without those that are extra"
         )
     flags.alphabet = "".join(dict.fromkeys(flags.alphabet + flags.extra_characters))
-    if max(flags.dropout_input, flags.dropout_words) >= 1:
-        raise ScratchError("--dropout_input and --dropout_words: expected a share below 1")
+    if flags.dropout_input >= 1:
+        raise ScratchError(f"--dropout_input: expected a share below 1, got {flags.dropout_input:g}")
     if flags.resume and not flags.checkpoint:
         raise ScratchError("--resume: goes on from a checkpoint; --checkpoint 0 keeps none")
     if "/" in flags.model_name or len(flags.model_name) > 100:

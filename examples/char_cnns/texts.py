@@ -26,15 +26,9 @@ def cleaned(text: str, steps: Sequence[str]) -> str:
     return text
 
 
-def with_gaps(ids: numpy.ndarray, characters: float, words: float) -> numpy.ndarray:
-    """Ids (N, length), of which each is taken for unknown (-1) with chance `characters`, and each word of them with
-    chance `words`; a word is what stands between unknown characters, of which a space is one."""
-    chance = generator()
-    gaps = chance.random(ids.shape, dtype=numpy.float32) < characters
-    if words:
-        word = (ids < 0).cumsum(axis=1)  # the number of the word that each character is in
-        gaps |= numpy.take_along_axis(chance.random((len(ids), ids.shape[1] + 1)) < words, word, axis=1)
-    return numpy.where(gaps, ids.dtype.type(-1), ids)
+def with_gaps(ids: numpy.ndarray, share: float) -> numpy.ndarray:
+    """Ids of any shape, `share` of which are taken for unknown (-1), so that a network learns to do without."""
+    return numpy.where(generator().random(ids.shape) < share, ids.dtype.type(-1), ids)
 
 
 class Quantiser:

@@ -106,7 +106,7 @@ class Characters:
         places: the pools look at every third, and a word should be known wherever it stands."""
         ids = numpy.stack(rows)
         if drop:
-            ids = with_gaps(ids, drop, 0.0)
+            ids = with_gaps(ids, drop)
             places = numpy.arange(self.quantise.length) - generator().integers(0, SHIFTS, (len(ids), 1))
             ids = numpy.where(places < 0, -1, numpy.take_along_axis(ids, numpy.maximum(places, 0), axis=1))
         return to_device(ids), {}
