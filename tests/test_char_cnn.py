@@ -3,6 +3,7 @@
 import json
 import random
 
+import char_cnn
 import numpy as np
 import programs
 import pytest
@@ -260,6 +261,27 @@ def test_a_model_that_does_not_fit_its_metadata_is_refused(tmp_path):
     ):
         write_arrays(tmp_path / "broken.npz", arrays, metadata | change)
         refused("predict", "--model", "broken.npz", "--text", "it was", cwd=tmp_path)
+
+
+def test_the_committed_weights_predict(tmp_path):
+    code, out, err = run("predict", "--text", "Shares fell on Wall Street", "--text", "The cup final", cwd=tmp_path)
+    assert code == 0, err
+    assert out.splitlines()[1].startswith("  Business (") and out.splitlines()[3].startswith("  Sports (")
+    reviews = ["--model", char_cnn.WEIGHTS.with_name("french_reviews.npz")]
+    texts = "génial , à ne pas manquer\nsérie nulle et sans intérêt\n"
+    code, out, err = run("predict", *reviews, cwd=tmp_path, input=texts)
+    assert code == 0, err
+    assert out.splitlines()[1].startswith("  1 (") and out.splitlines()[3].startswith("  0 (")
+    code, out, _ = run("evaluate", "--summary", cwd=tmp_path)
+    assert code == 0 and "MaxOverTime()" in out
+
+
+@pytest.mark.skipif(not (DATA / "ag_news_csv").is_dir(), reason="the real data are not here")
+def test_the_committed_weights_have_their_score(tmp_path):
+    flags = ["--data_path", DATA / "ag_news_csv" / "test.csv", "--report", "r.json"]
+    code, _, err = run("evaluate", *flags, cwd=tmp_path)
+    assert code == 0, err
+    assert json.loads((tmp_path / "r.json").read_text())["accuracy"] > 0.845
 
 
 @pytest.mark.skipif(not (DATA / "ag_news_csv").is_dir(), reason="the real data are not here")

@@ -144,3 +144,12 @@ def test_the_real_phrases_are_read():
     rows = phrases.read_phrases(DATA / "movie_reviews")
     counts = np.bincount([row.label for row in rows])
     assert len(rows) == 156_060 and counts.tolist() == [7072, 27273, 79582, 32927, 9206]
+
+
+@pytest.mark.skipif(not (DATA / "movie_reviews").is_dir(), reason="the real data are not here")
+@pytest.mark.parametrize(("kind", "score"), [("characters", 0.62), ("glove", 0.66), ("lstm", 0.675)])
+def test_the_committed_weights_have_their_score(kind, score, tmp_path):
+    flags = ["--model", kind, "--data", DATA / "movie_reviews", "--report", "r.json"]
+    code, _, err = run("evaluate", *flags, cwd=tmp_path)
+    assert code == 0, err
+    assert json.loads((tmp_path / "r.json").read_text())["accuracy"] > score
