@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy
-from char_cnns.network import SIZES, build, check_config, read_config, summary, weight_shapes
+from char_cnns.network import SIZES, build, check_config, fits, read_config, summary
 from char_cnns.running import (
     add_columns,
     class_weights_of,
@@ -194,12 +194,11 @@ def load_model(path: Path) -> tuple[Sequential, dict[str, Any]]:
     metadata = metadata_of(path, "char_cnn", **kinds)
     config, num_classes = check_config(metadata["config"], str(path)), len(metadata["labels"])
     texts = [*metadata["labels"], *metadata["names"]]
-    right = all(isinstance(text, str) for text in (*texts, *metadata["steps"]))
-    right = right and set(metadata["steps"]) <= STEPS.keys() and metadata["max_length"] <= 1_000_000
     # A network of a size that the file only claims is not even made.
-    shapes = {name: shape for name, shape in read_shapes(path).items() if name.endswith(".w") and len(shape) > 1}
-    expected = weight_shapes(config, len(metadata["alphabet"]), metadata["max_length"], num_classes)
-    if not right or len(texts) != 2 * num_classes or list(shapes.values()) != expected:
+    right = fits(read_shapes(path), config, len(metadata["alphabet"]), metadata["max_length"], num_classes)
+    right = right and all(isinstance(text, str) for text in (*texts, *metadata["steps"]))
+    right = right and set(metadata["steps"]) <= STEPS.keys() and metadata["max_length"] <= 1_000_000
+    if not right or len(texts) != 2 * num_classes:
         raise ScratchError(f"{path}: its metadata do not fit its network")
     model = build(config, len(metadata["alphabet"]), metadata["max_length"], num_classes)
     load_weights(model, path)

@@ -1,7 +1,7 @@
 """Zhang's network: convolutions and pools over the characters of a text, and a classifier on what is left of it."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +78,15 @@ def weight_shapes(
         shapes.append((units, width))
         width = units
     return shapes
+
+
+def fits(
+    shapes: Mapping[str, tuple[int, ...]], config: dict[str, Any], num_characters: int, max_length: int,
+    num_classes: int,
+) -> bool:
+    """Whether arrays of these shapes, by name, have the matrices of that network: asked before it is made."""
+    matrices = [shape for name, shape in shapes.items() if name.endswith(".w") and len(shape) > 1]
+    return matrices == weight_shapes(config, num_characters, max_length, num_classes)
 
 
 def shortest(config: dict[str, Any]) -> int:

@@ -28,7 +28,7 @@ def cleaned(text: str, steps: Sequence[str]) -> str:
 
 def with_gaps(ids: numpy.ndarray, share: float) -> numpy.ndarray:
     """Ids of any shape, `share` of which are taken for unknown (-1), so that a network learns to do without."""
-    return numpy.where(generator().random(ids.shape) < share, ids.dtype.type(-1), ids)
+    return numpy.where(generator().random(ids.shape) < share, -1, ids)
 
 
 class Quantiser:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy
-from char_cnns.network import summary, weight_shapes
+from char_cnns.network import fits, summary
 from reviews.networks import CHARACTERS, KINDS, build
 from reviews.phrases import LABELS, SPLITS, Characters, Phrase, Words
 
@@ -68,8 +68,7 @@ def load(path: Path) -> tuple[Words | Characters, Layer, dict[str, Any]]:
     shapes = read_shapes(path)
     if known["model"] == "characters":
         known = metadata_of(path, "movie_reviews", **kinds, alphabet=str, length=int)
-        expected = weight_shapes(CHARACTERS, len(known["alphabet"]), known["length"], len(LABELS))
-        right = [shape for name, shape in shapes.items() if name.endswith(".w") and len(shape) > 1] == expected
+        right = fits(shapes, CHARACTERS, len(known["alphabet"]), known["length"], len(LABELS))
         right = right and known["length"] <= 1_000_000
     else:
         known = metadata_of(path, "movie_reviews", **kinds, vocabulary=dict, dim=int, hidden=int)
