@@ -35,9 +35,10 @@ from scratch.checkpoint import begin_run, save_checkpoint
 from scratch.history import History, progress, stop_unless_finite
 from scratch.layer import Layer, Sequential, evaluating
 from scratch.losses import SoftmaxCrossEntropy
-from scratch.optimizers import Adam, cosine_decay
+from scratch.optimizers import Adam
 from scratch.parallel import default_threads, in_threads
 from scratch.plots import curve
+from scratch.schedules import cosine_decay
 from scratch.text import Vocabulary
 from scratch.weights import load_weights, save_weights
 

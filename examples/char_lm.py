@@ -30,9 +30,10 @@ from scratch.batching import num_pieces, streams
 from scratch.checkpoint import begin_run, check_weights, save_checkpoint
 from scratch.history import History, progress, stop_unless_finite
 from scratch.losses import SoftmaxCrossEntropy
-from scratch.optimizers import Adam, cosine_decay
+from scratch.optimizers import Adam
 from scratch.parallel import default_threads, in_threads
 from scratch.plots import curve
+from scratch.schedules import cosine_decay
 from scratch.text import Vocabulary
 from scratch.weights import load_weights, save_weights
 

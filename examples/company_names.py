@@ -30,9 +30,10 @@ from scratch.functions import sample_from, softmax
 from scratch.history import History, progress, stop_unless_finite
 from scratch.layer import Sequential, evaluating
 from scratch.losses import SoftmaxCrossEntropy
-from scratch.optimizers import Momentum, step_decay
+from scratch.optimizers import Momentum
 from scratch.plots import curve
 from scratch.recurrent import GRU, LSTM, SimpleRnn
+from scratch.schedules import step_decay
 from scratch.text import Vocabulary
 from scratch.weights import load_weights, metadata_of, save_vocab, save_weights, vocabulary_of
 

@@ -31,9 +31,10 @@ from scratch.checkpoint import begin_run, check_weights, save_checkpoint
 from scratch.datasets import find
 from scratch.history import History, progress, stop_unless_finite
 from scratch.losses import SoftmaxCrossEntropy
-from scratch.optimizers import AdamW, cosine_decay
+from scratch.optimizers import AdamW
 from scratch.parallel import default_threads, in_threads
 from scratch.plots import confusion_matrix, curve
+from scratch.schedules import cosine_decay
 from scratch.scores import accuracy, count_confusions, mean_f1, shares, table
 from scratch.text import Vocabulary, read_glove, words_of
 from scratch.weights import load_weights, save_weights

@@ -1,6 +1,6 @@
-"""Functions applied to every number alone: Sigmoid, Tanh, Relu; and the two that look along the last axis.
+"""Functions applied to every number alone: Sigmoid, Tanh, Relu, Gelu; and the two that look along the last axis.
 
-Without them a stack of Linear layers would be one Linear layer. Each needs only its own output to go back:
+Without them a stack of Linear layers would be one Linear layer. Most need only their own output to go back:
 
     sigmoid' = y (1 - y)        tanh' = 1 - y^2        relu' = 1 where y > 0, else 0
 
@@ -11,7 +11,7 @@ Read next: `regular.py`.
 
 from typing import Any
 
-from scratch.backend import Array, as_floats, xp
+from scratch.backend import Array, as_floats, pieces, xp
 from scratch.functions import log_softmax, sigmoid, softmax
 from scratch.layer import Layer
 
@@ -69,6 +69,36 @@ class Relu(Layer):
     def backward(self, gradient: Array) -> Array:
         (output,) = self.recall(gradient)
         return gradient * (output > 0)
+
+
+class Gelu(Layer):
+    """A Relu without the kink: lets large positive numbers through, stops large negative ones, and between them bends.
+
+        y = x * sigmoid(1.702 x)
+
+    Shapes: any -> the same.
+    Source: Hendrycks and Gimpel 2016, https://arxiv.org/abs/1606.08415, section 2: their faster approximation.
+    Differs: the GELU of PyTorch and Keras is x * P(a normal number is below x), which this is to 0.02.
+    """
+
+    def forward(self, input: Any) -> Array:
+        input = as_floats(input)
+        output, slope = xp.empty_like(input), xp.empty_like(input)
+        for piece in pieces(input):
+            x, y, s = input[piece], output[piece], slope[piece]
+            xp.multiply(x, -1.702, out=s)
+            xp.exp(s, out=s)
+            s += 1
+            xp.reciprocal(s, out=s)  # sigmoid(1.702 x)
+            xp.multiply(x, s, out=y)
+            # y' = s + x s', and s' = 1.702 s (1 - s).
+            s += 1.702 * y * (1 - s)
+        self.remember(output.shape, slope)
+        return output
+
+    def backward(self, gradient: Array) -> Array:
+        (slope,) = self.recall(gradient)
+        return gradient * slope
 
 
 class Softmax(Layer):

@@ -12,11 +12,16 @@ Row n of each batch goes on where row n of the last one stopped, so that a state
 
 Or as windows: every run of so many ids, with the id that comes after it. They overlap, so they are views too.
 
+Where a batch takes time to make (pictures are flipped and moved), the next one is made while the last is learned from:
+
+    for images, labels in ahead(made_batches):
+
 Read next: `corpus.py`.
 """
 
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
 import numpy
@@ -88,3 +93,16 @@ def windows(ids: Any, length: int) -> tuple[numpy.ndarray, numpy.ndarray]:
     if len(ids) <= length:
         raise ScratchError(f"windows: {len(ids)} ids are too few for a window of {length} and what follows it")
     return numpy.lib.stride_tricks.sliding_window_view(ids, length)[:-1], ids[length:]
+
+
+def ahead(items: Iterable[Item]) -> Iterator[Item]:
+    """The same items, each of them made by another thread while the caller is at work on the one before.
+
+    Whoever makes them must have chance of its own: which thread draws first from a shared one, nobody knows.
+    """
+    iterator, end = iter(items), object()
+    with ThreadPoolExecutor(1) as maker:
+        coming = maker.submit(next, iterator, end)
+        while (item := coming.result()) is not end:
+            coming = maker.submit(next, iterator, end)
+            yield item  # type: ignore[misc]

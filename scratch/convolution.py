@@ -1,4 +1,4 @@
-"""A small network that slides along a sequence: Conv1d.
+"""A small network that slides along a sequence, or over an image: Conv1d and Conv2d.
 
 What makes a phrase positive is the same at the beginning of a review as at its end. So one set of weights looks at
 every run of K steps, and says how much of what it looks for is there:
@@ -19,17 +19,20 @@ The way back is made of the same two pieces. For w: each matrix of windows meets
 input: x[t] was in the windows t, t - 1, ..., t - K + 1, at the places 0, 1, ..., K - 1; so its gradient is a sum over
 the K gradients up to row t, which is a window of the gradient, with w's places in reverse. It is a convolution again.
 
+Over an image the same holds in both directions, and `windows.py` shows how its windows become matrices too.
+
 Read next: `pooling.py`.
 """
 
 from typing import Any
 
-from scratch.backend import Array, add_at, as_floats, expect, expect_ids, to_device, xp
+from scratch.backend import Array, add_at, as_floats, expect, expect_ids, pieces, to_device, xp
 from scratch.initial import random_tensor, zeros
 from scratch.layer import Layer, Parameter
-from scratch.windows import window_matrices
+from scratch.windows import stacked_rows, window_columns, window_matrices
 
 _IN_CACHE = 1 << 17  # numbers, which are 512 KiB in float32: so many stay in a processor's cache
+_ROWS = 256  # of a matrix of windows: enough for a product to be worth its call, few enough for the cache
 
 
 class Conv1d(Layer):
@@ -131,9 +134,8 @@ class Conv1d(Layer):
         columns = self.w.data.transpose(1, 2, 0)
         table = xp.concatenate([columns, xp.zeros((K, 1, D), dtype=columns.dtype)], axis=1)
         output = xp.empty((N, length, D), dtype=columns.dtype)
-        at_once = max(_IN_CACHE // (length * D), 1) if xp.device == "cpu" else max(N, 1)
-        for n in range(0, N, at_once):
-            some, sums = ids[n : n + at_once], output[n : n + at_once]
+        for piece in pieces(output, _IN_CACHE):
+            some, sums = ids[piece], output[piece]
             sums[...] = self.b.data
             for k in range(K):
                 sums += table[k][some[:, k : k + length]]
@@ -160,3 +162,90 @@ class Conv1d(Layer):
         padded = xp.full((N, T + self.kernel_size - 1, *input.shape[2:]), fill, dtype=input.dtype)
         padded[:, before : before + T] = input
         return padded
+
+
+class Conv2d(Layer):
+    """Each output is a weighted sum of a square window of the image, plus a bias; the same weights for every window.
+
+        y[n, i, j] = b + sum over k, l of w[:, k, l] x[n, i + k, j + l]
+
+    `padding="valid"` takes the windows that lie in the image; "same" first puts K - 1 rows and columns of zeros around
+    it, half of them (rounded down) before it, so that the output is as large as the input. `bias=False` leaves b out,
+    which a BatchNorm that follows would take out again.
+
+    Shapes: (N, H, W, input_dim) -> (N, H', W', output_dim), where H' is H - kernel_size + 1, or H with "same"; W' too.
+        The input gradient with `input_gradient=False` is None.
+    Parameters: w (output_dim, kernel_size, kernel_size, input_dim), by rows, then columns; b (output_dim,).
+    Source: LeCun et al. 1989, https://doi.org/10.1162/neco.1989.1.4.541
+    Differs: PyTorch's w is (output_dim, input_dim, kernel_size, kernel_size), its input (N, input_dim, H, W); both
+        compute the same as here, without reversing the window.
+    Raises: ScratchError for an input of another width, or smaller than a window.
+    """
+
+    def __init__(
+        self, input_dim: int, output_dim: int, kernel_size: int, padding: str = "valid", bias: bool = True,
+        init: str = "he", input_gradient: bool = True,
+    ) -> None:
+        self.input_dim, self.output_dim, self.kernel_size = input_dim, output_dim, kernel_size
+        self.padding, self.input_gradient = padding, input_gradient
+        expect(padding in ("valid", "same"), self, "padding 'valid' or 'same'", padding)
+        expect(kernel_size >= 1, self, "a kernel_size from 1 on", kernel_size)
+        self.w = Parameter(random_tensor(output_dim, kernel_size, kernel_size, input_dim, init=init))
+        self.b = Parameter(zeros(output_dim)) if bias else None
+
+    def forward(self, input: Any) -> Array:
+        input = as_floats(input)
+        right = input.ndim == 4 and input.shape[3] == self.input_dim
+        expect(right, self, "images (N, H, W, {input_dim})", input)
+        (N, H, W, _), lost = input.shape, 0 if self.padding == "same" else self.kernel_size - 1
+        expect(min(H, W) > lost, self, "images of at least {kernel_size} by {kernel_size}", input)
+        # By columns, then rows, then input: the order of a window in its matrix.
+        weights = self.w.data.transpose(2, 1, 3, 0)
+        output = xp.empty((N, H - lost, W - lost, self.output_dim), dtype=input.dtype)
+        _slide(input, weights, self._num_before(), output)
+        if self.b is not None:
+            output += self.b.data
+        self.remember(output.shape, input)
+        return output
+
+    def backward(self, gradient: Array) -> Array | None:
+        (input,) = self.recall(gradient)
+        K, D, before = self.kernel_size, self.output_dim, self._num_before()
+        if self.b is not None:
+            self.b.grad += gradient.sum(axis=(0, 1, 2))
+        if not self.w.fixed:
+            w_grad = xp.zeros((D, K, K * self.input_dim), dtype=gradient.dtype)
+            for piece in pieces(gradient, _ROWS * gradient.shape[2] * D):
+                stacked = stacked_rows(input[piece], K, before, gradient.shape[1])
+                for x, first, matrix in window_columns(stacked, before, gradient.shape[2]):
+                    # Window r met weight w[o] in output[r, o]; so w[o] collects grad[r, o] * window[r] over r.
+                    grad = xp.ascontiguousarray(gradient[piece, :, x]).reshape(-1, D)
+                    collected = grad.T.dot(matrix).reshape(D, -1, K * self.input_dim)
+                    w_grad[:, first : first + collected.shape[1]] += collected
+            self.w.grad += w_grad.reshape(D, K, K, self.input_dim).swapaxes(1, 2)
+        if not self.input_gradient:
+            return None
+        # x[i, j] stood at place k, l of the window at i - k, j - l; so it collects w[o, k, l] * grad[i - k, j - l, o]:
+        # a sum over a window of the gradient, with the places in reverse.
+        reversed_w = self.w.data[:, ::-1, ::-1].transpose(2, 1, 0, 3)
+        input_grad = xp.empty(input.shape, dtype=gradient.dtype)
+        _slide(gradient, reversed_w, K - 1 - before, input_grad)
+        return input_grad
+
+    def _num_before(self) -> int:
+        return (self.kernel_size - 1) // 2 if self.padding == "same" else 0
+
+
+def _slide(images: Array, weights: Array, before: int, output: Array) -> None:
+    """Write to each pixel of `output` the product of its window, which begins `before` rows and columns earlier.
+
+    Shapes: images (N, H, W, C), weights (K, K, C, D) by columns, then rows; output (N, H', W', D).
+    """
+    (_, R, W, D), K = output.shape, len(weights)
+    weights = weights.reshape(-1, D)
+    column = len(weights) // K  # rows of `weights` that belong to one column of the window
+    for piece in pieces(output, _ROWS * W * D):
+        rows = output[piece].reshape(-1, W * D)
+        for x, first, matrix in window_columns(stacked_rows(images[piece], K, before, R), before, W):
+            part = weights[first * column :][: matrix.shape[1]]
+            xp.matmul(matrix, part, out=rows[:, x * D : (x + 1) * D])

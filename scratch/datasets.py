@@ -75,6 +75,12 @@ SOURCES = {
         "", {}, "download train.tsv.zip from https://www.kaggle.com/c/sentiment-analysis-on-movie-reviews/data (which "
         "takes an account), unpack it, and put train.tsv into a folder movie_reviews/kaggle in SCRATCH_DATA",
     ),
+    # Krizhevsky 2009.
+    "cifar10": Source(
+        "https://www.cs.toronto.edu/~kriz/",
+        {"cifar-10-python.tar.gz": "md5:c58f30108f718f92721af3b95e74349a"},
+        "download https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz and give it to --data",
+    ),
     # Vectors for words.
     "glove": Source(
         "", {}, "download https://nlp.stanford.edu/data/glove.6B.zip, unpack it, and put glove.6B.100d.txt into a "

@@ -69,18 +69,20 @@ class Parameter:
     data: its value.
     grad: the sum of its gradients since the last optimizer step; same shape.
     name: its path in the model ("layers.0.w"), set by `Layer.parameters()`; its key on disk.
+    fixed: it belongs to the model, and is saved with it, but no optimizer moves it.
     """
 
-    __slots__ = ("data", "grad", "home", "name")
+    __slots__ = ("data", "fixed", "grad", "home", "name")
 
-    def __init__(self, data: Array, name: str = "") -> None:
+    def __init__(self, data: Array, name: str = "", fixed: bool = False) -> None:
         self.data = data
         self.grad = xp.zeros_like(data)
         self.name = name
+        self.fixed = fixed
         self.home: Home | None = None  # where `in_one_vector` has put it
 
     def __reduce__(self) -> tuple:  # a copy has arrays of its own, so it must not claim this one's home
-        return Parameter, (self.data, self.name)
+        return Parameter, (self.data, self.name, self.fixed)
 
     def __repr__(self) -> str:
         return f"Parameter({self.name!r}, shape={self.data.shape})"
@@ -191,7 +193,7 @@ class Layer:
         called it a shared clone. With `own_grad`, only the values are shared: for a second place in time, another
         thread, whose gradients are added by whoever started it.
         """
-        shared = {id(p): Parameter(p.data, p.name) if own_grad else p for p in self.parameters()}
+        shared = {id(p): Parameter(p.data, p.name, p.fixed) if own_grad else p for p in self.parameters()}
         twin = copy.deepcopy(self, shared)  # what is in the memo is not copied
         for layer in twin.all_layers():
             layer.forget()

@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from scratch.backend import Array, as_floats, as_mask, expect, expect_ids, to_device, xp
-from scratch.functions import log_softmax, softmax
+from scratch.functions import log_softmax, one_hot, softmax
 
 
 class Loss:
@@ -177,11 +177,30 @@ class SoftmaxCrossEntropy(NegativeLogLikelihood):
 
         loss = mean over rows of -log softmax(predicted)[row, truth of the row]     (nats)
 
+    With `label_smoothing` the truth, where it is an id, is only mostly that: each class gets the share
+    label_smoothing / K, and the id what is left, so that no score gains by growing without end (Szegedy et al. 2015,
+    https://arxiv.org/abs/1512.00567, section 7).
+
     Shapes: as NegativeLogLikelihood.
     Source: Grus, Data Science from Scratch, chapter 19 ("isn't this a pleasant equation?", of its gradient).
     Differs: from the book, the mean over rows, not their sum: one row gives the same. The book adds 1e-30 to each
         probability; here the logarithm is taken before anything can underflow.
     """
+
+    def __init__(self, class_weights: Sequence[float] | None = None, label_smoothing: float = 0.0) -> None:
+        super().__init__(class_weights)
+        right = 0 <= label_smoothing < 1 and (class_weights is None or not label_smoothing)
+        expect(right, self, "a label_smoothing from 0 to below 1, and 0 with class weights", label_smoothing)
+        self.label_smoothing = label_smoothing
+
+    def _truth(self, predicted: Array, actual: Any, mask: Array | None) -> Any:
+        actual = super()._truth(predicted, actual, mask)
+        num_classes = predicted.shape[-1]
+        if self.label_smoothing and (isinstance(actual, int) or actual.ndim < predicted.ndim):
+            actual = one_hot(actual, num_classes)
+            actual *= 1 - self.label_smoothing
+            actual += self.label_smoothing / num_classes
+        return actual
 
     def _log_p(self, predicted: Array) -> Array:
         return log_softmax(predicted)

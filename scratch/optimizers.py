@@ -1,4 +1,4 @@
-"""How parameters follow their gradients: GradientDescent, Momentum, RMSProp, Adam, AdamW.
+"""How parameters follow their gradients: GradientDescent, Momentum, RMSProp, Adam, AdamW; and Lookahead around one.
 
 A gradient says which way is up; every optimizer steps down, and they differ in how far:
 
@@ -14,11 +14,10 @@ A step works on the whole model at once: `layer.in_one_vector` lays all paramete
 `update` below is one operation on one long array. Gradients are spent by the step, so their memory is free for
 scratch work.
 
-Read next: `gradient_check.py`.
+Read next: `schedules.py`.
 """
 
 import math
-from collections.abc import Sequence
 from typing import Any
 
 from scratch.backend import Array, ScratchError, to_device, to_host, xp
@@ -57,12 +56,14 @@ class Optimizer:
         """Move every Parameter of `layer` once against its gradient; then the gradients are zero."""
         if layer is not self._layer or self._moved():
             self._gather(layer)
+        for grad in self._fixed:
+            grad.fill(0)
         if self.clip_norm is not None:
             clip_by_norm(self._grad, self.clip_norm)
         self.num_steps += 1
         if self.weight_decay:
-            for _, data, _ in self._seen:
-                if data.ndim > 1:
+            for p, data, _ in self._seen:
+                if data.ndim > 1 and not p.fixed:
                     data *= 1 - self.lr * self.weight_decay
         self.update(self._data, self._grad, *self._vectors)
         self._grad.fill(0)
@@ -83,6 +84,7 @@ class Optimizer:
         self.num_steps = max((self._steps.get(p, 0) for p in parameters), default=0)
         self._layer, (self._data, self._grad) = layer, in_one_vector(parameters)
         self._seen = [(p, p.data, p.grad) for p in parameters]
+        self._fixed = [p.grad for p in parameters if p.fixed]
         self._vectors = [xp.zeros_like(self._data) for _ in self.slots]
         start = 0
         for p in parameters:
@@ -142,23 +144,31 @@ class Momentum(Optimizer):
     """Along the running average of the gradients, so that steps to and fro cancel and steady ones go through.
 
         u = mo * u + (1 - mo) * g
-        p -= lr * u
+        p -= lr * u                            with `nesterov`:   p -= lr * (mo * u + (1 - mo) * g)
 
-    Source: Grus, Data Science from Scratch, chapter 19.
+    Nesterov's is the average as it would be one step on, if the next gradient were this one again.
+
+    Source: Grus, Data Science from Scratch, chapter 19; Sutskever et al. 2013,
+        https://proceedings.mlr.press/v28/sutskever13.html, section 2, in the form of Bengio et al.
+        2012, https://arxiv.org/abs/1212.0901, equation 7.
     Differs: the usual momentum (Polyak; PyTorch) is u = mo * u + g, whose steps are 1 / (1 - mo) times as long.
     """
 
     slots = ("u",)
 
-    def __init__(self, learning_rate: float, momentum: float = 0.9, **shared: Any) -> None:
+    def __init__(self, learning_rate: float, momentum: float = 0.9, nesterov: bool = False, **shared: Any) -> None:
         super().__init__(learning_rate, **shared)
-        self.mo = momentum
+        self.mo, self.nesterov = momentum, nesterov
 
     def update(self, data: Array, grad: Array, *state: Array) -> None:
         (u,) = state
         u *= self.mo  # u is kept without its factor 1 - mo, which joins lr: one pass less over the model
         u += grad
-        xp.multiply(u, self.lr * (1 - self.mo), out=grad)
+        if self.nesterov:
+            grad += self.mo * u
+            grad *= self.lr * (1 - self.mo)
+        else:
+            xp.multiply(u, self.lr * (1 - self.mo), out=grad)
         data -= grad
 
 
@@ -238,22 +248,35 @@ class AdamW(Adam):
         super().__init__(learning_rate, weight_decay=weight_decay, **adam)
 
 
+class Lookahead(Optimizer):
+    """Another optimizer goes ahead; every few steps the slow weights follow part of the way, and it goes on from them.
+
+        every `every` steps:   slow = decay * slow + (1 - decay) * p;   p = slow
+
+    So what the fast steps overshoot is averaged out. The larger `decay`, the more; it may be changed between steps,
+    as `lr` may.
+
+    Source: Zhang et al. 2019, https://arxiv.org/abs/1907.08610, algorithm 1; its alpha is 1 - decay.
+    """
+
+    def __init__(self, ahead: Optimizer, every: int = 5, decay: float = 0.5) -> None:
+        super().__init__(ahead.lr, ahead.clip_norm, ahead.weight_decay)
+        self.ahead, self.every, self.decay = ahead, every, decay
+        self.slots = ("slow", *ahead.slots)
+
+    def update(self, data: Array, grad: Array, *state: Array) -> None:
+        slow, *others = state
+        if self.num_steps == 1:
+            slow[...] = data
+        self.ahead.lr, self.ahead.num_steps = self.lr, self.num_steps
+        self.ahead.update(data, grad, *others)
+        if self.num_steps % self.every == 0:
+            slow *= self.decay
+            slow += (1 - self.decay) * data
+            data[...] = slow
+
+
 def clip_by_norm(grad: Array, max_norm: float) -> None:
     """Shorten the vector `grad`, in place, to length `max_norm` if it is longer; its direction stays."""
     norm = xp.sqrt((grad * grad).sum())
     grad *= xp.minimum(1, max_norm / xp.maximum(norm, 1e-12)).astype(grad.dtype)
-
-
-def step_decay(epoch: int, at: Sequence[int], factor: float = 0.1) -> float:
-    """The learning rate's multiplier in `epoch`: times `factor` from each epoch in `at` on."""
-    return factor ** sum(epoch >= cut for cut in at)
-
-
-def cosine_decay(step: int, num_steps: int, warmup: int = 0) -> float:
-    """The multiplier at `step` of `num_steps`: up to 1 in a line while warming up, then down half a cosine to 0.
-
-    Source: Loshchilov and Hutter 2016, https://arxiv.org/abs/1608.03983, equation 5.
-    """
-    if step < warmup:
-        return (step + 1) / (warmup + 1)
-    return 0.5 * (1 + math.cos(math.pi * min((step - warmup) / max(num_steps - warmup, 1), 1.0)))

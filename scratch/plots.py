@@ -2,6 +2,7 @@
 
     curve("loss.png", {"training": losses}, "epoch", "loss (nats per character)")
     confusion_matrix("confusion.png", shares, ["Czech", "Dutch"])
+    image_grid("mistakes.png", pictures, ["cat, taken for a dog"])
 
 Read next: `program.py`.
 """
@@ -54,12 +55,25 @@ def confusion_matrix(path: str | Path, shares: Any, labels: Sequence[str], title
     _write(path, figure)
 
 
-def _figure(width: float, height: float) -> tuple[Any, Any]:
+def image_grid(path: str | Path, images: Sequence[Any], captions: Sequence[str], columns: int = 5) -> None:
+    """Draw pictures, each (H, W, 3) on the host, bytes or numbers from 0 to 1, with a caption under each."""
+    rows = -(-len(images) // columns)
+    lines = max(caption.count("\n") + 1 for caption in captions)
+    figure, axes = _figure(2 * columns, (1.75 + 0.18 * lines) * rows, (rows, columns))
+    for place, ax in enumerate(axes.flat):
+        ax.set_axis_off()
+        if place < len(images):
+            ax.imshow(images[place], interpolation="nearest")
+            ax.text(0.5, -0.03, captions[place], transform=ax.transAxes, ha="center", va="top", fontsize=9)
+    _write(path, figure)
+
+
+def _figure(width: float, height: float, grid: tuple[int, int] | None = None) -> tuple[Any, Any]:
     # Made without pyplot, which would choose a window system for the whole program.
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(width, height), dpi=120, layout="constrained")
-    return figure, figure.subplots()
+    return figure, figure.subplots() if grid is None else figure.subplots(*grid, squeeze=False)
 
 
 def _write(path: str | Path, figure: Any) -> None:

@@ -1,4 +1,5 @@
 """Shorter sequences: MaxPool1d keeps the largest of every few steps; MaxOverTime of all, MeanOverTime their mean.
+Smaller images: MaxPool2d and AveragePool2d do so with squares of pixels.
 
 A convolution says at every step how much of something is there. Mostly it is enough to know that it was there, and
 about where: so of every few steps the largest is kept, and the sequence gets shorter. The largest of all steps forgets
@@ -15,9 +16,9 @@ Read next: `text.py`.
 
 from typing import Any
 
-from scratch.backend import Array, as_floats, as_mask, expect, xp
+from scratch.backend import Array, as_floats, as_mask, expect, pieces, xp
 from scratch.layer import Layer
-from scratch.windows import side_by_side
+from scratch.windows import side_by_side, squares
 
 
 class MaxPool1d(Layer):
@@ -119,3 +120,93 @@ class MeanOverTime(Layer):
         (shares,) = self.recall(gradient)
         # Each step had its share in the output, and gets that share of the gradient.
         return shares[..., None] * gradient[:, None]
+
+
+class MaxPool2d(Layer):
+    """The largest of every square of `size` by `size` pixels, for each feature by itself.
+
+        y[n, i, j, c] = max over k, l of x[n, i * size + k, j * size + l, c]
+
+    Rows and columns at the end that fill no square are left out.
+
+    Shapes: (N, H, W, C) -> (N, H // size, W // size, C).
+    Source: as MaxPool1d.
+    Differs: as MaxPool1d.
+    Raises: ScratchError for images smaller than a square.
+    """
+
+    def __init__(self, size: int) -> None:
+        expect(size >= 1, "MaxPool2d", "a size from 1 on", size)
+        self.size = size
+
+    def forward(self, input: Any) -> Array:
+        input = _images(self, input)
+        output = _empty_output(input, self.size)
+        for piece in pieces(input):
+            first, *others = squares(input[piece], self.size)
+            largest = output[piece]
+            largest[...] = first
+            for other in others:
+                xp.maximum(largest, other, out=largest)
+        self.remember(output.shape, input, output)
+        return output
+
+    def backward(self, gradient: Array) -> Array:
+        input, output = self.recall(gradient)
+        input_grad = xp.zeros(input.shape, dtype=gradient.dtype)
+        for piece in pieces(input):
+            waiting = xp.ones(output[piece].shape, dtype=bool)  # for the first that is as large as the largest
+            for x, grad in zip(squares(input[piece], self.size), squares(input_grad[piece], self.size), strict=True):
+                found = x == output[piece]
+                found &= waiting
+                xp.multiply(gradient[piece], found, out=grad)
+                waiting ^= found
+        return input_grad
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.size})"
+
+
+class AveragePool2d(Layer):
+    """The mean of every square of `size` by `size` pixels, for each feature by itself.
+
+        y[n, i, j, c] = mean over k, l of x[n, i * size + k, j * size + l, c]
+
+    Shapes: (N, H, W, C) -> (N, H // size, W // size, C); rows and columns at the end that fill no square are left out.
+    Raises: ScratchError for images smaller than a square.
+    """
+
+    def __init__(self, size: int) -> None:
+        expect(size >= 1, "AveragePool2d", "a size from 1 on", size)
+        self.size = size
+
+    def forward(self, input: Any) -> Array:
+        input = _images(self, input)
+        output = _empty_output(input, self.size)
+        for piece in pieces(input):
+            output[piece] = sum(squares(input[piece], self.size)) * (1 / self.size**2)
+        self.remember(output.shape, input.shape)
+        return output
+
+    def backward(self, gradient: Array) -> Array:
+        (shape,) = self.recall(gradient)
+        input_grad = xp.zeros(shape, dtype=gradient.dtype)
+        for grad in squares(input_grad, self.size):
+            # Each pixel had its share in the output, and gets that share of the gradient.
+            xp.multiply(gradient, 1 / self.size**2, out=grad)
+        return input_grad
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.size})"
+
+
+def _images(pool: Any, input: Any) -> Array:
+    input = as_floats(input)
+    right = input.ndim == 4 and min(input.shape[1:3]) >= pool.size
+    expect(right, pool, "images (N, H, W, C) of at least {size} by {size}", input)
+    return input
+
+
+def _empty_output(input: Array, size: int) -> Array:
+    N, H, W, C = input.shape
+    return xp.empty((N, H // size, W // size, C), dtype=input.dtype)

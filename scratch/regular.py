@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy
 
-from scratch.backend import Array, ScratchError, as_floats, expect, float_type, to_device, xp
+from scratch.backend import Array, ScratchError, as_floats, expect, float_type, pieces, to_device, xp
 from scratch.initial import generator, zeros
 from scratch.layer import Layer, Parameter, batch
 
@@ -77,42 +77,61 @@ class BatchNorm(Layer):
     def __init__(self, num_features: int, momentum: float = 0.9, epsilon: float = 1e-5) -> None:
         self.num_features, self.momentum, self.epsilon = num_features, momentum, epsilon
         self.w, self.b = Parameter(zeros(num_features) + 1), Parameter(zeros(num_features))
-        self.running_mean, self.running_variance = Parameter(zeros(num_features)), Parameter(zeros(num_features) + 1)
+        self.running_mean = Parameter(zeros(num_features), fixed=True)
+        self.running_variance = Parameter(zeros(num_features) + 1, fixed=True)
 
     def forward(self, input: Any) -> Array:
         input = as_floats(input)
         expect(input.shape[-1:] == (self.num_features,), self, "input (..., {num_features})", input)
         rows = input.reshape(-1, self.num_features)
-        whole, num_rows = batch.get(), 0
-        if self.train:
-            num_rows = whole.sum(len(rows))
-            expect(num_rows > 1, self, "more than one row to train on", input)
-            mean = whole.sum(rows.sum(axis=0)) / num_rows
-            centred = rows - mean
-            variance = whole.sum((centred * centred).sum(axis=0)) / num_rows
-            if whole.part == 0:  # the running figures are shared by all parts
-                self._follow(self.running_mean.data, mean)
-                self._follow(self.running_variance.data, variance * (num_rows / (num_rows - 1)))
-        else:
-            centred, variance = rows - self.running_mean.data, self.running_variance.data
+        if not self.train:
+            self.remember(input.shape)
+            scale = self.w.data / xp.sqrt(self.running_variance.data + self.epsilon)
+            shift = self.b.data - self.running_mean.data * scale
+            output = rows * scale
+            output += shift
+            return output.reshape(input.shape)
+        whole, normed, output = batch.get(), xp.empty_like(rows), xp.empty_like(rows)
+        num_rows = whole.sum(len(rows))
+        expect(num_rows > 1, self, "more than one row to train on", input)
+        mean = whole.sum(sum(rows[piece].sum(axis=0) for piece in pieces(rows))) / num_rows
+        squares = xp.zeros_like(mean)
+        for piece in pieces(rows):
+            centred = normed[piece]
+            xp.subtract(rows[piece], mean, out=centred)
+            squares += (centred * centred).sum(axis=0)
+        variance = whole.sum(squares) / num_rows
+        if whole.part == 0:  # the running figures are shared by all parts
+            self._follow(self.running_mean.data, mean)
+            self._follow(self.running_variance.data, variance * (num_rows / (num_rows - 1)))
         scale = 1 / xp.sqrt(variance + self.epsilon)
-        centred *= scale
-        self.remember(input.shape, centred, scale, num_rows)
-        return (centred * self.w.data + self.b.data).reshape(input.shape)
+        for piece in pieces(rows):
+            normed[piece] *= scale
+            xp.multiply(normed[piece], self.w.data, out=output[piece])
+            output[piece] += self.b.data
+        self.remember(input.shape, normed, scale, num_rows)
+        return output.reshape(input.shape)
 
     def backward(self, gradient: Array) -> Array:
         normed, scale, num_rows = self.recall(gradient)
         rows = gradient.reshape(-1, self.num_features)
         # y = w normed + b, for every row.
-        b_grad, w_grad = rows.sum(axis=0), (rows * normed).sum(axis=0)
+        b_grad, w_grad = xp.zeros_like(self.b.data), xp.zeros_like(self.w.data)
+        for piece in pieces(rows):
+            b_grad += rows[piece].sum(axis=0)
+            w_grad += (rows[piece] * normed[piece]).sum(axis=0)
         self.b.grad += b_grad
         self.w.grad += w_grad
         # To move one row moves the mean and the variance too. What all rows have in common moves the mean alone; what
         # grows with their distance from it the variance alone; and neither changes y. So both are taken out.
         b_grad, w_grad = batch.get().sum(xp.stack([b_grad, w_grad]))
-        input_grad = rows - b_grad / num_rows
-        input_grad -= normed * (w_grad / num_rows)
-        input_grad *= self.w.data * scale
+        input_grad = xp.empty_like(rows)
+        for piece in pieces(rows):
+            some = input_grad[piece]
+            xp.multiply(normed[piece], w_grad / -num_rows, out=some)
+            some += rows[piece]
+            some -= b_grad / num_rows
+            some *= self.w.data * scale
         return input_grad.reshape(gradient.shape)
 
     def _follow(self, running: Array, batch: Array) -> None:

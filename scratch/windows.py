@@ -1,4 +1,4 @@
-"""Windows of a sequence as the rows of a matrix, without copying any.
+"""Windows of a sequence, or of an image, as the rows of a matrix, with next to nothing copied.
 
 A convolution looks at every run of K rows of a sequence: row 0 to K - 1, row 1 to K, and so on. Where the rows lie one
 after the other in memory, so do those of a window: K rows of C numbers are one run of K * C. Windows that do not
@@ -16,12 +16,20 @@ are treated as one; the K - 1 windows that reach over each joint are taken along
     for start, matrix in window_matrices(rows, 3):      # rows (R, C) -> matrices (about R / 3, 3 * C)
         output[start : start + 3 * len(matrix) : 3] = matrix.dot(w)
 
+The window of an image is K rows of K pixels, which lie in K places. So each row of the image is laid beside the K - 1
+below it, pixel for pixel: K numbers where there was one, not the K * K of a copy of every window. Then the window that
+begins at column x is one run, K pixels wide, and those of all rows y are the rows of a matrix.
+
+    image   a b c      stacked, K = 2   a d  b e  c f      the windows at x = 0:  [a d b e]    at x = 1:  [b e c f]
+            d e f                       d g  e h  f i                             [d g e h]               [e h f i]
+            g h i
+
 Read next: `convolution.py`.
 """
 
 from collections.abc import Iterator
 
-from scratch.backend import Array
+from scratch.backend import Array, xp
 
 
 def window_matrices(rows: Array, size: int) -> Iterator[tuple[int, Array]]:
@@ -44,3 +52,48 @@ def side_by_side(input: Array, size: int) -> Array:
     N, T, C = input.shape
     count = T // size
     return input[:, : count * size].reshape(N, count, size, C)
+
+
+def stacked_rows(images: Array, size: int, before: int, num_rows: int) -> Array:
+    """Beside each pixel those below it: row y holds what rows y - before to y - before + size - 1 of the image hold.
+
+    Outside of the image are zeros. Shapes: images (N, H, W, C) -> (N, num_rows, W, size, C).
+    """
+    N, H, W, C = images.shape
+    stacked = xp.empty((N, num_rows, W, size, C), dtype=images.dtype)
+    for i in range(size):
+        first = before - i  # the row of `stacked` in which the image begins
+        top, bottom = max(first, 0), min(first + H, num_rows)
+        stacked[:, :top, :, i] = 0
+        stacked[:, top:bottom, :, i] = images[:, top - first : bottom - first]
+        stacked[:, bottom:, :, i] = 0
+    return stacked
+
+
+def window_columns(stacked: Array, before: int, num_columns: int) -> Iterator[tuple[int, int, Array]]:
+    """For each column x the windows that begin `before` columns to its left, as a matrix that is a view of `stacked`.
+
+    Of a window that reaches over the edge, the matrix has what lies in the image; zeros would add nothing.
+
+    Shapes: stacked (N, R, W, size, C) -> for each x: (x, the first of the window's columns that is in the image,
+        (N * R, columns in the image * size * C)).
+    """
+    N, R, W, size, C = stacked.shape
+    flat = stacked.reshape(N * R, W * size * C)
+    for x in range(num_columns):
+        start, stop = max(x - before, 0), min(x - before + size, W)
+        yield x, start - (x - before), flat[:, start * size * C : stop * size * C]
+
+
+def squares(images: Array, size: int) -> Iterator[Array]:
+    """For each place in a square of `size` by `size` pixels, row by row: what the squares of the images have there.
+
+    The squares do not overlap; what fills none is left out.
+
+    Shapes: (N, H, W, C) -> (N, H // size, W // size, C), views.
+    """
+    _, H, W, _ = images.shape
+    bottom, right = H // size * size, W // size * size
+    for k in range(size):
+        for j in range(size):
+            yield images[:, k:bottom:size, j:right:size]

@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from scratch.activations import LogSoftmax, Relu, Sigmoid, Softmax, Tanh
+from scratch.activations import Gelu, LogSoftmax, Relu, Sigmoid, Softmax, Tanh
 from scratch.backend import to_device
 from scratch.bidirectional import Bidirectional
-from scratch.convolution import Conv1d
+from scratch.convolution import Conv1d, Conv2d
 from scratch.dense import Embedding, Flatten, Linear
 from scratch.layer import Layer, Sequential
-from scratch.pooling import MaxOverTime, MaxPool1d, MeanOverTime
+from scratch.pooling import AveragePool2d, MaxOverTime, MaxPool1d, MaxPool2d, MeanOverTime
 from scratch.recurrent import GRU, LSTM, SimpleRnn
 from scratch.regular import BatchNorm, Dropout
 
@@ -73,6 +73,7 @@ CASES = [
     Case("Sigmoid", Sigmoid, lambda n: floats(n, D)),
     Case("Tanh", Tanh, lambda n: floats(n, D)),
     Case("Relu", Relu, lambda n: floats(n, D)),
+    Case("Gelu", Gelu, lambda n: floats(n, D)),
     Case("Softmax", Softmax, lambda n: floats(n, D)),
     Case("LogSoftmax", LogSoftmax, lambda n: floats(n, D)),
     Case("Dropout", lambda: Dropout(0.4), lambda n: floats(n, D), before=lambda layer: random.seed(5)),
@@ -100,6 +101,25 @@ CASES += [
         "A network of convolutions",
         lambda: Sequential([Conv1d(D, H, 2), MaxPool1d(2), Relu(), Conv1d(H, D, 2), Flatten()]),
         lambda n: floats(n, LONG, D),
+    ),
+]
+HIGH, WIDE = 7, 6  # pixels
+for options in (
+    {"kernel_size": 1}, {"kernel_size": 2}, {"kernel_size": 3}, {"kernel_size": 6, "bias": False},
+    {"kernel_size": 2, "padding": "same"}, {"kernel_size": 3, "padding": "same"}, {"kernel_size": 9, "padding": "same"},
+):
+    name = "Conv2d, " + ", ".join(f"{key} {value}" for key, value in options.items())
+    make = lambda o=options: Conv2d(D, H, **o)  # noqa: E731
+    CASES.append(Case(name, make, lambda n: floats(n, HIGH, WIDE, D)))
+CASES += [
+    Case("MaxPool2d", lambda: MaxPool2d(3), lambda n: floats(n, HIGH, WIDE, D)),
+    Case("MaxPool2d of one", lambda: MaxPool2d(1), lambda n: floats(n, HIGH, WIDE, D)),
+    Case("AveragePool2d", lambda: AveragePool2d(3), lambda n: floats(n, HIGH, WIDE, D)),
+    Case("BatchNorm of images", lambda: BatchNorm(D), lambda n: floats(n, HIGH, WIDE, D), batch=False),
+    Case(
+        "A network of convolutions of images",
+        lambda: Sequential([Conv2d(D, H, 2), MaxPool2d(2), Gelu(), Conv2d(H, 3, 3, "same"), AveragePool2d(2)]),
+        lambda n: floats(n, HIGH, WIDE, D),
     ),
 ]
 ONE_ROW = np.array([[False, True, False], [False, False, False]])

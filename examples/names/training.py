@@ -13,8 +13,9 @@ from scratch.backend import Array, to_device
 from scratch.batching import batches
 from scratch.history import progress
 from scratch.losses import Loss, NegativeLogLikelihood
-from scratch.optimizers import Optimizer, cosine_decay
+from scratch.optimizers import Optimizer
 from scratch.program import one_line
+from scratch.schedules import cosine_decay
 from scratch.scores import accuracy, count_confusions, mean_recall
 
 
