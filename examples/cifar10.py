@@ -181,22 +181,27 @@ def train_flags(arguments: list[str]) -> Namespace:
         raise ScratchError("--optimizer: the modern recipe has its own; choose --recipe document")
     if flags.optimizer == "adam" and flags.lr is None:
         flags.lr = ADAM_RATE
+    if flags.smoke:
+        flags.batch_size, flags.epochs = flags.batch_size or 20, flags.epochs or 6
+        if flags.recipe == "modern" and flags.lr is None:
+            flags.lr = 3.0
     for name, value in RECIPES[flags.recipe].items():
         if getattr(flags, name) is None:
             setattr(flags, name, value)
     flags.widths = list(WIDTHS[flags.recipe])
     if flags.smoke:
-        flags.widths, flags.batch_size, flags.epochs = [8] * len(flags.widths), 20, 6
-        flags.lr *= 0.1 if flags.recipe == "modern" else 1.0
+        flags.widths = [16] * len(flags.widths)
     return flags
 
 
 def smoke_images() -> tuple[Images, Images]:
-    """Ten colours, with some noise: enough to see that a network learns."""
-    draw = numpy.random.default_rng(0)
+    """Stripes in five colours, across or upright, with some noise: enough to see that a network learns."""
     labels = numpy.arange(120) % 10
-    colours = draw.integers(40, 216, (10, 1, 1, 3))
-    pixels = (colours[labels] + draw.integers(-20, 21, (120, 32, 32, 3))).astype(numpy.uint8)
+    colours = numpy.array([[1, 0, 0], [0, 1, 0], [0, 0, 1], [1, 1, 0], [1, 1, 1]])
+    stripes = numpy.broadcast_to(numpy.arange(32) // 4 % 2, (32, 32))
+    patterns = numpy.array([stripes, stripes.T])[labels // 5, ..., None] * colours[labels % 5, None, None]
+    noise = numpy.random.default_rng(0).integers(0, 60, patterns.shape)
+    pixels = (40 + 150 * patterns + noise).astype(numpy.uint8)
     return Images(pixels[:100], labels[:100]), Images(pixels[100:], labels[100:])
 
 

@@ -2,8 +2,8 @@
 
 A pickle is a program: it may import any function and call it, so who opens a stranger's file with `pickle.load` runs
 the stranger's code. Some data sets are published in no other form. What they hold is plain: dicts, lists, texts,
-numbers, and arrays of bytes. So this reader knows those and nothing else. Where the file asks for one of the three
-names by which NumPy's arrays are rebuilt, it is given a stand-in of ours; any other name is refused.
+numbers, and arrays of bytes. So this reader knows those and nothing else. Where the file asks for one of the few names
+by which bytes and NumPy's arrays are rebuilt, it is given a stand-in of ours; any other name is refused.
 
     batch = read_pickle(path, path.read_bytes())
     batch[b"data"]                     # (10000, 3072), uint8
@@ -94,7 +94,13 @@ def _reconstruct(*_: Any) -> _Array:
     return _Array()
 
 
+def _encode(text: str, _: str) -> bytes:
+    """How Python 3 writes bytes for Python 2."""
+    return text.encode("latin1")
+
+
 _STAND_INS = {
+    ("_codecs", "encode"): _encode,
     ("numpy.core.multiarray", "_reconstruct"): _reconstruct,
     ("numpy", "ndarray"): _Name,
     ("numpy", "dtype"): _Type,

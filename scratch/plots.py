@@ -57,8 +57,8 @@ def confusion_matrix(path: str | Path, shares: Any, labels: Sequence[str], title
 
 def image_grid(path: str | Path, images: Sequence[Any], captions: Sequence[str], columns: int = 5) -> None:
     """Draw pictures, each (H, W, 3) on the host, bytes or numbers from 0 to 1, with a caption under each."""
-    rows = -(-len(images) // columns)
-    lines = max(caption.count("\n") + 1 for caption in captions)
+    rows = max(-(-len(images) // columns), 1)  # without a picture the grid is empty
+    lines = max((caption.count("\n") + 1 for caption in captions), default=1)
     figure, axes = _figure(2 * columns, (1.75 + 0.18 * lines) * rows, (rows, columns))
     for place, ax in enumerate(axes.flat):
         ax.set_axis_off()

@@ -10,7 +10,7 @@ Accuracy is what a user meets when examples come as often as in the data; the me
 called balanced accuracy) is what a user of an average class meets, however rare it is. A guess that is always the
 commonest class can do well by the first and not by the second, so both are reported.
 
-Read next: `files.py`.
+Read next: `pickles.py`.
 """
 
 from collections.abc import Sequence

@@ -140,6 +140,36 @@ def twins():
     optimizer("RMSProp", lambda p: torch.optim.RMSprop(p, lr=0.01, alpha=0.9))
     optimizer("Adam", lambda p: torch.optim.Adam(p, lr=0.01))
     optimizer("AdamW", lambda p: torch.optim.AdamW(p, lr=0.01, weight_decay=0.1))
+    optimizer("Momentum, Nesterov's", lambda p: torch.optim.SGD(p, lr=0.1, momentum=0.8, nesterov=True))
+    smoothed = nn.CrossEntropyLoss(label_smoothing=0.2)
+    loss("SoftmaxCrossEntropy, smoothed", smoothed, torch.randn(N, V), torch.randint(0, V, (N,)))
+
+    def images(case, layer, x, **weights):
+        """PyTorch has channels before rows and columns."""
+        x.requires_grad_(True)
+        output = layer(x.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
+        g = torch.randn(*output.shape)
+        output.backward(g)
+        last = lambda weight: weight.permute(0, 2, 3, 1) if weight.ndim == 4 else weight  # noqa: E731
+        grads = {f"{name}_grad": last(weight.grad) for name, weight in weights.items()}
+        weights = {name: last(weight) for name, weight in weights.items()}
+        keep(case, input=x, gradient=g, output=output, input_grad=x.grad, **weights, **grads)
+
+    for case, conv in (
+        ("Conv2d", nn.Conv2d(D, H, 3)), ("Conv2d, same", nn.Conv2d(D, H, 3, padding="same")),
+        ("Conv2d, same and even", nn.Conv2d(D, H, 2)),
+    ):
+        ends = nn.ZeroPad2d((0, 1, 0, 1) if "even" in case else 0)
+        images(case, nn.Sequential(ends, conv), torch.randn(N, 6, 7, D), w=conv.weight, b=conv.bias)
+    images("MaxPool2d", nn.MaxPool2d(2), torch.randn(N, 6, 7, D))
+    images("AveragePool2d", nn.AvgPool2d(3), torch.randn(N, 6, 7, D))
+    norm = nn.BatchNorm2d(D)
+    images("BatchNorm of images", norm, torch.randn(N, 6, 7, D), w=norm.weight, b=norm.bias)
+    x = torch.randn(N, D, requires_grad=True)
+    output = x * torch.sigmoid(1.702 * x)
+    g = torch.randn(N, D)
+    output.backward(g)
+    keep("Gelu", input=x, gradient=g, output=output, input_grad=x.grad)
     torch.set_default_dtype(torch.float32)
     return found
 

@@ -12,7 +12,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 FLOORS = [
     ["__init__", "backend"],
-    ["initial", "functions", "files", "scores", "windows", "schedules"],
+    ["initial", "functions", "files", "scores", "windows", "schedules", "pickles"],
     ["layer"],
     [
         "dense", "activations", "regular", "through_time", "convolution", "pooling", "losses", "optimizers", "text",
@@ -49,7 +49,7 @@ def test_no_file_is_too_long(path):
 def test_layers_speak_to_the_device_only_through_the_backend():
     may_import_numpy = {
         "backend", "initial", "functions", "files", "weights", "gradient_check", "regular", "program", "scores",
-        "batching", "corpus", "text",
+        "batching", "corpus", "text", "pickles",
     }
     for path in ROOT.glob("scratch/*.py"):
         text = path.read_text(encoding="utf-8")

@@ -7,22 +7,23 @@ import pytest
 
 from scratch.backend import ScratchError, to_device, to_host
 from scratch.dense import Linear
-from scratch.layer import Parameter, Sequential, in_one_vector
+from scratch.layer import Layer, Parameter, Sequential, in_one_vector
 from scratch.optimizers import (
     Adam,
     AdamW,
     GradientDescent,
+    Lookahead,
     Momentum,
     Optimizer,
     RMSProp,
     clip_by_norm,
-    cosine_decay,
-    step_decay,
 )
+from scratch.schedules import cosine_decay, step_decay, triangle
 
 KINDS = [
     lambda: GradientDescent(0.1), lambda: Momentum(0.1), lambda: RMSProp(0.01), lambda: Adam(0.01),
-    lambda: AdamW(0.01, weight_decay=0.1), lambda: Adam(0.01, clip_norm=0.5),
+    lambda: AdamW(0.01, weight_decay=0.1), lambda: Adam(0.01, clip_norm=0.5), lambda: Momentum(0.1, nesterov=True),
+    lambda: Lookahead(Adam(0.02)),
 ]
 EACH = pytest.mark.parametrize("make", KINDS, ids=lambda make: str(make()))
 
@@ -198,3 +199,48 @@ def test_schedules():
     assert cosine_decay(10, 10) == pytest.approx(0)
     assert [cosine_decay(step, 10, warmup=3) for step in range(4)] == [0.25, 0.5, 0.75, 1]
     assert math.isfinite(cosine_decay(random.randrange(99), 0))
+    up_and_down = [triangle(step, 8, start=0.2, top=0.5, end=0.1) for step in range(9)]
+    assert up_and_down == pytest.approx([0.2, 0.4, 0.6, 0.8, 1, 0.775, 0.55, 0.325, 0.1])
+
+
+def test_lookahead_goes_back_part_of_the_way(device):
+    layer, optimizer = Layer(), Lookahead(GradientDescent(1.0), every=2, decay=0.75)
+    layer.p = Parameter(to_device([8.0]))
+    seen = []
+    for _ in range(4):
+        layer.p.grad[...] = 2
+        optimizer.step(layer)
+        seen.append(float(to_host(layer.p.data)[0]))
+    # 8 -> 6 -> 4, and back to 0.75 * 8 + 0.25 * 4 = 7; then 5, 3, and 0.75 * 7 + 0.25 * 3 = 6.
+    assert seen == [6, 7, 5, 6]
+
+
+def test_lookahead_uses_the_other_optimizers_state_and_goes_on_from_its_own(device):
+    make = lambda: Lookahead(Momentum(0.1, nesterov=True, weight_decay=0.01), every=3)  # noqa: E731
+    layer, optimizer = model(), make()
+    for k in range(4):
+        push(layer, k)
+        optimizer.step(layer)
+    twin, other = copy.deepcopy(layer), make()
+    other.load_state(twin, optimizer.state(layer))
+    for k in range(4, 8):
+        push(layer, k)
+        push(twin, k)
+        optimizer.step(layer)
+        other.step(twin)
+    for a, b in zip(layer.params(), twin.params(), strict=True):
+        assert np.array_equal(to_host(a), to_host(b))
+
+
+def test_what_is_fixed_is_not_moved(device):
+    for optimizer in (Adam(0.1), AdamW(0.1, weight_decay=0.5), Momentum(0.1, clip_norm=1.0, weight_decay=0.5)):
+        layer = model()
+        layer.layers[0].w.fixed = True
+        before = [to_host(array).copy() for array in layer.params()]
+        for other in (layer, layer.sibling(own_grad=True), copy.deepcopy(layer)):
+            assert [p.fixed for p in other.parameters()] == [True] + [False] * (len(before) - 1)
+        for k in range(2):
+            push(layer, k)
+            optimizer.step(layer)
+        moved = [not np.array_equal(to_host(p), old) for p, old in zip(layer.params(), before, strict=True)]
+        assert moved == [False] + [True] * (len(before) - 1)

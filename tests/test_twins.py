@@ -7,12 +7,12 @@ from make_twins import FILE, twins
 from scratch import activations, losses, recurrent
 from scratch.backend import precision, to_device, to_host
 from scratch.bidirectional import Bidirectional
-from scratch.convolution import Conv1d
+from scratch.convolution import Conv1d, Conv2d
 from scratch.dense import Embedding, Linear
 from scratch.gradient_check import relative_error
 from scratch.layer import Layer, Parameter, evaluating
-from scratch.optimizers import Adam, AdamW, GradientDescent, RMSProp
-from scratch.pooling import MaxOverTime, MaxPool1d
+from scratch.optimizers import Adam, AdamW, GradientDescent, Momentum, RMSProp
+from scratch.pooling import AveragePool2d, MaxOverTime, MaxPool1d, MaxPool2d
 from scratch.regular import BatchNorm
 
 FIXTURES = dict(np.load(FILE))
@@ -75,7 +75,7 @@ def test_dense_layers_and_activations(device):
     with precision("float64"):
         compare(Linear(5, 4), of("Linear"))
         compare(Embedding(7, 4), of("Embedding"))
-        for name in ("Sigmoid", "Tanh", "Relu", "Softmax", "LogSoftmax"):
+        for name in ("Sigmoid", "Tanh", "Relu", "Gelu", "Softmax", "LogSoftmax"):
             compare(getattr(activations, name)(), of(name))
 
 
@@ -87,6 +87,11 @@ def test_dense_layers_and_activations(device):
         ("Conv1d, same", lambda: Conv1d(5, 4, 3, padding="same")),
         ("Conv1d, same and even", lambda: Conv1d(5, 4, 4, padding="same")),
         ("MaxPool1d", lambda: MaxPool1d(3)),
+        ("Conv2d", lambda: Conv2d(5, 4, 3)),
+        ("Conv2d, same", lambda: Conv2d(5, 4, 3, padding="same")),
+        ("Conv2d, same and even", lambda: Conv2d(5, 4, 2, padding="same")),
+        ("MaxPool2d", lambda: MaxPool2d(2)),
+        ("AveragePool2d", lambda: AveragePool2d(3)),
     ],
 )
 def test_convolution_and_pooling(name, make, device):
@@ -98,6 +103,13 @@ def test_max_over_time(device):
     with precision("float64"):
         twin = of("MaxOverTime")
         compare(MaxOverTime(), twin | {"output": twin["output"][:, 0], "gradient": twin["gradient"][:, 0]})
+
+
+def test_batch_norm_of_images(device):
+    with precision("float64"):
+        layer, twin = BatchNorm(5), of("BatchNorm of images")
+        assert relative_error(layer.forward(to_device(twin["input"])), twin["output"]) < TOLERANCE
+        assert relative_error(layer.backward(to_device(twin["gradient"])), twin["input_grad"]) < TOLERANCE
 
 
 def test_batch_norm(device):
@@ -115,12 +127,18 @@ def test_batch_norm(device):
 
 
 @pytest.mark.parametrize(
-    "name", ["SoftmaxCrossEntropy", "SoftmaxCrossEntropy, weighted", "NegativeLogLikelihood", "MSE", "SSE"]
+    "name",
+    [
+        "SoftmaxCrossEntropy", "SoftmaxCrossEntropy, weighted", "SoftmaxCrossEntropy, smoothed",
+        "NegativeLogLikelihood", "MSE", "SSE",
+    ],
 )
 def test_losses(name, device):
     with precision("float64"):
         twin, kind = of(name), getattr(losses, name.split(",")[0])
         loss = kind(twin["weights"].tolist()) if "weights" in twin else kind()
+        if "smoothed" in name:
+            loss = kind(label_smoothing=0.2)
         predicted, actual = to_device(twin["predicted"]), to_device(twin["actual"])
         assert loss.loss(predicted, actual) == pytest.approx(float(twin["loss"]), rel=TOLERANCE)
         assert relative_error(loss.gradient(predicted, actual), twin["gradient"]) < TOLERANCE
@@ -134,6 +152,7 @@ def test_losses(name, device):
         ("RMSProp", lambda: RMSProp(0.01)),
         ("Adam", lambda: Adam(0.01)),
         ("AdamW", lambda: AdamW(0.01, weight_decay=0.1)),
+        ("Momentum, Nesterov's", lambda: Momentum(0.5, 0.8, nesterov=True)),
     ],
 )
 def test_optimizers(name, make, device):
@@ -148,8 +167,6 @@ def test_optimizers(name, make, device):
 
 
 def test_momentum_is_the_books():
-    from scratch.optimizers import Momentum
-
     layer = Layer()
     layer.p = Parameter(to_device([1.0]))
     optimizer, p, u = Momentum(0.5, momentum=0.8), 1.0, 0.0
