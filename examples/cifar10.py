@@ -184,7 +184,7 @@ def train_flags(arguments: list[str]) -> Namespace:
     if flags.smoke:
         flags.batch_size, flags.epochs = flags.batch_size or 20, flags.epochs or 6
         if flags.recipe == "modern" and flags.lr is None:
-            flags.lr = 3.0
+            flags.lr = 1.0
     for name, value in RECIPES[flags.recipe].items():
         if getattr(flags, name) is None:
             setattr(flags, name, value)
