@@ -36,7 +36,7 @@ from scratch.history import History, progress, stop_unless_finite
 from scratch.layer import Layer, Sequential, evaluating
 from scratch.losses import SoftmaxCrossEntropy
 from scratch.optimizers import Adam
-from scratch.parallel import default_threads, in_threads
+from scratch.parallel import default_threads, in_threads, mine
 from scratch.plots import curve
 from scratch.schedules import cosine_decay
 from scratch.text import Vocabulary
@@ -69,7 +69,7 @@ def main() -> None:
 
 def command_train(arguments: list[str]) -> None:
     flags = train_flags(arguments)
-    program.begin(flags)
+    program.begin(flags, shared=True)
     program.writable(flags.out)
     files = [flags.out / name for name in ("checkpoint.npz", "history.jsonl", "weights.npz", "loss.png")]
     flags.plot = flags.plot or files[-1]
@@ -114,10 +114,10 @@ def command_train(arguments: list[str]) -> None:
             for k, (letters, following, mask) in enumerate(batches):
                 if flags.decay:
                     optimizer.lr = flags.lr * cosine_decay((epoch - 1) * num_steps + k, flags.epochs * num_steps)
-                letters, following = to_device(letters), to_device(following)
-                mask = None if mask is None else to_device(mask)
-                predicted = parallel.forward(letters)
                 size = following.size if mask is None else int(mask.sum())
+                letters, following = to_device(mine(letters)), to_device(mine(following))
+                mask = None if mask is None else to_device(mine(mask))
+                predicted = parallel.forward(letters)
                 total += loss.loss(predicted, following, mask) * size
                 count += size
                 gradient = loss.gradient(predicted, following, mask)
@@ -130,7 +130,7 @@ def command_train(arguments: list[str]) -> None:
             if best:
                 save_weights(model, improvement(flags.out, history), known | {"epoch": epoch, "train_loss": mean})
                 for old in improvements(flags.out)[:-KEEP]:
-                    old.unlink()
+                    old.unlink(missing_ok=True)  # another process may have been faster
             done |= {"epoch": epoch, "rows": history.rows, "seconds": time.perf_counter() - started}
             save_checkpoint(checkpoint, model, optimizer, settings, done)
     except KeyboardInterrupt:

@@ -39,7 +39,7 @@ from scratch.files import read_shapes
 from scratch.history import History, progress, stop_unless_finite, tensorboard_log
 from scratch.layer import Sequential
 from scratch.losses import FocalLoss, SoftmaxCrossEntropy
-from scratch.parallel import default_threads, in_threads
+from scratch.parallel import default_threads, in_threads, mine
 from scratch.plots import confusion_matrix, curve
 from scratch.scores import accuracy, count_confusions, mean_f1, shares, table
 from scratch.weights import load_weights, metadata_of, save_weights
@@ -67,7 +67,7 @@ def main() -> None:
 
 def command_train(arguments: list[str]) -> None:
     flags = train_flags(arguments, SIZES)
-    program.begin(flags)
+    program.begin(flags, shared=True)
     config = dict(read_config(flags.config_path, flags.size) if flags.config_path else SIZES[flags.size])
     if flags.dropout is not None:
         config = check_config(config | {"dropout": flags.dropout}, "--dropout")
@@ -105,7 +105,7 @@ def command_train(arguments: list[str]) -> None:
     done: dict[str, Any] = {"epoch": 0, "rows": [], "seconds": 0.0, "threads": threads}
     done = begin_run(files, flags.resume, model, optimizer, settings, done)
     if not flags.checkpoint:
-        checkpoint.unlink()
+        checkpoint.unlink(missing_ok=True)  # another process may have been faster
     history = History(history_file, done["rows"], log)
     if history.rows:
         check_weights(weights, "char_cnn", settings, (history.best("validation"), done["epoch"] + 1))
@@ -131,10 +131,10 @@ def command_train(arguments: list[str]) -> None:
             optimizer.lr = full_rate * (0.5 ** ((epoch - 1) // flags.schedule) if flags.schedule else 1)
             total, num_steps = 0.0, -(-len(learn.labels) // flags.batch_size)
             for places in progress(batches(range(len(learn.labels)), flags.batch_size), f"epoch {epoch}", num_steps):
-                texts, labels = learn.ids[places], to_device(learn.labels[places])
+                texts, labels = learn.ids[places], to_device(learn.labels[mine(places)])
                 if flags.dropout_input:
                     texts = with_gaps(texts, flags.dropout_input)
-                predicted = parallel.forward(to_device(texts))
+                predicted = parallel.forward(to_device(mine(texts)))
                 total += loss.loss(predicted, labels) * len(places)
                 gradient = loss.gradient(predicted, labels)
                 parallel.backward(gradient)

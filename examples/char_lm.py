@@ -31,7 +31,7 @@ from scratch.checkpoint import begin_run, check_weights, save_checkpoint
 from scratch.history import History, progress, stop_unless_finite
 from scratch.losses import SoftmaxCrossEntropy
 from scratch.optimizers import Adam
-from scratch.parallel import default_threads, in_threads
+from scratch.parallel import default_threads, in_threads, mine
 from scratch.plots import curve
 from scratch.schedules import cosine_decay
 from scratch.text import Vocabulary
@@ -51,7 +51,7 @@ def main() -> None:
 
 def command_train(arguments: list[str]) -> None:
     flags = train_flags(arguments)
-    program.begin(flags)
+    program.begin(flags, shared=True)
     program.writable(flags.out)
     files = [flags.out / name for name in FILES]
     flags.plot = flags.plot or files[-1]
@@ -96,9 +96,10 @@ def command_train(arguments: list[str]) -> None:
             pieces = progress(streams(learn, flags.batch_size, flags.sequence), f"epoch {epoch}", num_steps)
             for k, (letters, next_letters) in enumerate(pieces):
                 optimizer.lr = flags.lr * cosine_decay((epoch - 1) * num_steps + k, flags.epochs * num_steps)
-                letters, next_letters = to_device(letters), to_device(next_letters)
+                size = letters.size
+                letters, next_letters = to_device(mine(letters)), to_device(mine(next_letters))
                 predicted = parallel.forward(letters)
-                total += loss.loss(predicted, next_letters) * letters.size
+                total += loss.loss(predicted, next_letters) * size
                 gradient = loss.gradient(predicted, next_letters)
                 parallel.backward(gradient)
                 optimizer.step(model)

@@ -34,7 +34,7 @@ from scratch.initial import generator
 from scratch.layer import Sequential, evaluating
 from scratch.losses import SoftmaxCrossEntropy
 from scratch.optimizers import Adam, GradientDescent, Lookahead, Momentum, Optimizer
-from scratch.parallel import default_threads, in_threads
+from scratch.parallel import default_threads, in_threads, mine
 from scratch.plots import confusion_matrix, curve, image_grid
 from scratch.regular import BatchNorm
 from scratch.schedules import step_decay, triangle
@@ -62,7 +62,7 @@ def main() -> None:
 
 def command_train(arguments: list[str]) -> None:
     flags = train_flags(arguments)
-    program.begin(flags)
+    program.begin(flags, shared=True)
     learn, test = smoke_images() if flags.smoke else load_cifar(flags.data)
     program.writable(flags.out)
     checkpoint, history_file, weights, confusion_file, filters_file, mistakes_file, curve_file = files = [
@@ -96,8 +96,8 @@ def command_train(arguments: list[str]) -> None:
             made = progress(ahead(batches(flags, learn, epoch)), f"epoch {epoch}", num_steps)
             for k, (images, labels) in enumerate(made):
                 set_rates(optimizer, flags, (epoch - 1) * num_steps + k, flags.epochs * num_steps, epoch)
-                truth = to_device(labels)
-                predicted = parallel.forward(to_device(images))
+                truth = to_device(mine(labels))
+                predicted = parallel.forward(to_device(mine(images)))
                 total += loss.loss(predicted, truth) * len(labels)
                 gradient = loss.gradient(predicted, truth)
                 parallel.backward(gradient)

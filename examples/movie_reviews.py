@@ -32,7 +32,7 @@ from scratch.datasets import find
 from scratch.history import History, progress, stop_unless_finite
 from scratch.losses import SoftmaxCrossEntropy
 from scratch.optimizers import AdamW
-from scratch.parallel import default_threads, in_threads
+from scratch.parallel import default_threads, in_threads, mine
 from scratch.plots import confusion_matrix, curve
 from scratch.schedules import cosine_decay
 from scratch.scores import accuracy, count_confusions, mean_f1, shares, table
@@ -69,7 +69,7 @@ def main() -> None:
 
 def command_train(arguments: list[str]) -> None:
     flags = train_flags(arguments)
-    program.begin(flags)
+    program.begin(flags, shared=True)
     phrases = SMOKE if flags.smoke else load_phrases(flags.data)
     learn, choose, held_out = split(phrases, flags.split)
 
@@ -122,8 +122,8 @@ def command_train(arguments: list[str]) -> None:
             for k, places in enumerate(progress(parts, f"epoch {epoch}", num_steps)):
                 optimizer.lr = flags.lr * cosine_decay((epoch - 1) * num_steps + k, flags.epochs * num_steps)
                 ids, mask = reader.batch([rows[place] for place in places], flags.drop)
-                truth = to_device(labels[places])
-                predicted = parallel.forward(ids, **mask)
+                truth = to_device(labels[mine(places)])
+                predicted = parallel.forward(mine(ids), **{name: mine(rows) for name, rows in mask.items()})
                 total += loss.loss(predicted, truth) * len(places)
                 gradient = loss.gradient(predicted, truth)
                 parallel.backward(gradient)

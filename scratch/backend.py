@@ -42,6 +42,7 @@ class _ArrayLibrary:
     def __getattr__(self, name: str) -> Any:
         if "library" not in self.__dict__:
             use(os.environ.get("SCRATCH_DEVICE") or "cpu")
+            return getattr(self, name)
         value = getattr(self.__dict__["library"], name)
         setattr(self, name, value)
         return value
@@ -77,6 +78,13 @@ def _import_cupy() -> Any:
     if num_devices == 0:
         raise ScratchError("device cuda: no GPU is visible here; use --device cpu")
     return cupy
+
+
+def devices_of_job(rank: int, num_ranks: int, local_rank: int) -> Any:
+    """Take a GPU for this process of an MPI job. Returns CuPy's group of all of them, which send by NCCL."""
+    xp.cuda.Device(local_rank % xp.cuda.runtime.getDeviceCount()).use()
+    distributed = importlib.import_module("cupyx.distributed")
+    return distributed.init_process_group(num_ranks, rank, use_mpi=True)
 
 
 @contextmanager

@@ -20,8 +20,8 @@ from pathlib import Path
 from typing import Any
 
 from scratch.backend import ScratchError, to_device, to_host
-from scratch.files import read_arrays, read_metadata, write_arrays
-from scratch.layer import Layer
+from scratch.files import may_write, read_arrays, read_metadata, write_arrays
+from scratch.layer import Layer, batch
 from scratch.optimizers import Optimizer
 from scratch.weights import metadata_of
 
@@ -98,9 +98,12 @@ def begin_run(
         if not checkpoint.exists():
             raise ScratchError(f"{checkpoint}: there is no run to resume; leave off --resume to begin one")
         return progress | load_checkpoint(checkpoint, model, optimizer, settings)
-    if aside := set_aside(files):
-        print(f"{checkpoint.parent} held an earlier run (--resume would have gone on with it); it is now in {aside}")
-    save_checkpoint(checkpoint, model, optimizer, settings, progress)
+    if may_write():
+        if aside := set_aside(files):
+            folder = checkpoint.parent
+            print(f"{folder} held an earlier run (--resume would have gone on with it); it is now in {aside}")
+        save_checkpoint(checkpoint, model, optimizer, settings, progress)
+    batch.get().wait()
     return progress
 
 

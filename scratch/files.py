@@ -12,6 +12,7 @@ Read next: `datasets.py`.
 """
 
 import errno
+import io
 import json
 import math
 import os
@@ -34,9 +35,26 @@ _MAX_TEXT = 16 * 2**20  # bytes
 _DAMAGE = (zipfile.BadZipFile, struct.error, tokenize.TokenError, SyntaxError, EOFError, ValueError, RuntimeError)
 
 
+_writes = True
+
+
+def may_write() -> bool:
+    """Whether this process writes files: of several that share a batch, one does."""
+    return _writes
+
+
+def leave_writing_to_another() -> None:
+    """From now on this process writes nothing: what it would write goes nowhere."""
+    global _writes
+    _writes = False
+
+
 @contextmanager
 def replacing(path: str | Path) -> Iterator[BinaryIO]:
     """A file to write to, which takes the place of `path` when the block ends well and is removed when it raises."""
+    if not may_write():
+        yield io.BytesIO()
+        return
     path = Path(os.path.realpath(path))  # what a link points to is replaced, not the link
     if path.exists() and not path.is_file():
         raise ScratchError(f"{path}: not a plain file, so it cannot be written anew")

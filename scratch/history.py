@@ -22,7 +22,7 @@ from typing import Any, TypeVar
 from tqdm import tqdm
 
 from scratch.backend import ScratchError, xp
-from scratch.files import write_text
+from scratch.files import may_write, write_text
 from scratch.layer import Layer
 
 Item = TypeVar("Item")
@@ -44,7 +44,7 @@ class History:
         """Add one row."""
         line = json.dumps(figures, default=float)  # NumPy's scalars as plain numbers
         self.rows.append(json.loads(line))
-        if self.path is not None:
+        if self.path is not None and may_write():
             with open(self.path, "a", encoding="utf-8") as file:
                 file.write(line + "\n")
         if self.log is not None:
@@ -65,7 +65,7 @@ class History:
 
 def tensorboard_log(path: str | Path | None) -> Any:
     """A log for TensorBoard in the folder `path`, if there is one. Raises: ScratchError without tensorboardX."""
-    if path is None:
+    if path is None or not may_write():
         return None
     try:
         return importlib.import_module("tensorboardX").SummaryWriter(str(path))
@@ -75,7 +75,7 @@ def tensorboard_log(path: str | Path | None) -> Any:
 
 def progress(items: Iterable[Item], label: str = "", total: int | None = None) -> Iterable[Item]:
     """`items` (`total` of them, if it is not len(items)), with a progress bar on stderr, where that is a terminal."""
-    if sys.stderr is None:  # closed by whoever started the program
+    if sys.stderr is None or not may_write():  # closed by whoever started the program; or another draws it
         return items
     return tqdm(items, desc=label, total=total, disable=None, leave=False, dynamic_ncols=True)
 

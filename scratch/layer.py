@@ -37,20 +37,32 @@ AnyLayer = TypeVar("AnyLayer", bound="Layer")
 
 
 class WholeBatch:
-    """What a layer that looks at the whole batch asks, when the batch has not been cut into parts.
+    """What a layer or a loss that looks at the whole batch asks, when the batch has not been cut into parts.
 
-    part: the number of the part that this layer has.
+    `parallel.py` cuts batches, over threads and over processes, and puts something else in its place.
+
+    part: the number of the part that this layer has, among the threads of this process.
+    rank, num_ranks: the number of this process, and how many share the batch.
     """
 
-    part = 0
+    part, rank, num_ranks = 0, 0, 1
 
     def sum(self, values: Any) -> Any:
-        """The sum of what each part has given, numbers or arrays: the same for all. Every part has to ask."""
+        """The sum of what each part has given, numbers or arrays, which the caller leaves as it is.
+
+        All get the same; so every part has to ask.
+        """
         return values
+
+    def add_up(self, array: Array) -> None:
+        """Make `array`, in place, the sum of those of all processes."""
+
+    def wait(self) -> None:
+        """Go on when all processes are here."""
 
 
 _WHOLE = WholeBatch()
-batch: ContextVar[WholeBatch] = ContextVar("batch", default=_WHOLE)  # a thread that shares one has another
+batch: ContextVar[WholeBatch] = ContextVar("batch", default=_WHOLE)  # who has a part of one has another
 
 
 class Home(NamedTuple):

@@ -9,6 +9,9 @@ A loss turns a prediction and the truth into one number to make small, and its g
 Cross-entropy is the surprise at the truth: -log p(truth), in nats. A uniform guess among K costs log K, and every
 example prints that chance level beside its loss. A mask is True where a row counts, and False where it is padding.
 
+A mean is over the whole batch, also where this process has only some of its rows (`parallel.py`): so it asks how many
+there are.
+
 Read next: `optimizers.py`.
 """
 
@@ -18,6 +21,7 @@ from typing import Any
 
 from scratch.backend import Array, as_floats, as_mask, expect, expect_ids, to_device, xp
 from scratch.functions import log_softmax, one_hot, softmax
+from scratch.layer import batch
 
 
 class Loss:
@@ -45,7 +49,7 @@ class SSE(Loss):
 
     def loss(self, predicted: Any, actual: Any, mask: Array | None = None) -> float:
         error = self._error(predicted, actual, mask)
-        return float((error * error).sum())
+        return batch.get().sum(float((error * error).sum()))
 
     def gradient(self, predicted: Any, actual: Any, mask: Array | None = None) -> Array:
         return 2 * self._error(predicted, actual, mask)
@@ -76,9 +80,10 @@ class MSE(SSE):
 
     def _count(self, predicted: Any, mask: Array | None) -> int:
         predicted = as_floats(predicted)
-        if mask is None:
-            return max(predicted.size, 1)
-        return max(int(to_device(mask).sum()) * math.prod(predicted.shape[2:]), 1)
+        count = predicted.size
+        if mask is not None:
+            count = int(to_device(mask).sum()) * math.prod(predicted.shape[2:])
+        return max(batch.get().sum(count), 1)
 
 
 class NegativeLogLikelihood(Loss):
@@ -110,11 +115,12 @@ class NegativeLogLikelihood(Loss):
         else:
             rows = log_p.reshape(-1, log_p.shape[-1])
             at_truth = rows[xp.arange(len(rows)), actual.reshape(-1)]
+        whole = batch.get()
         if mask is None and self.class_weights is None:
-            return -float(at_truth.sum()) / max(at_truth.size, 1)
+            return -whole.sum(float(at_truth.sum())) / max(whole.sum(at_truth.size), 1)
         weights, total = self._row_weights(log_p, actual, mask)
         # Padding may hold anything: minus infinity too, of which zero times is NaN.
-        return -float((xp.where(weights > 0, at_truth, 0) * weights).sum()) / total
+        return -whole.sum(float((xp.where(weights > 0, at_truth, 0) * weights).sum())) / total
 
     def gradient(self, predicted: Any, actual: Any, mask: Array | None = None) -> Array:
         predicted = as_floats(predicted)
@@ -130,14 +136,14 @@ class NegativeLogLikelihood(Loss):
             rows[xp.arange(len(rows)), actual.reshape(-1)] -= 1
         # The mean over rows divides each row's gradient by their number, or by the sum of their weights.
         if mask is None and self.class_weights is None:
-            gradient /= max(predicted.size // predicted.shape[-1], 1)
+            gradient /= max(batch.get().sum(predicted.size // predicted.shape[-1]), 1)
             return gradient
         weights, total = self._row_weights(predicted, actual, mask)
         weights = weights.reshape(*predicted.shape[:-1], 1) / total
         return xp.where(weights > 0, gradient, 0) * weights
 
     def _row_weights(self, predicted: Array, actual: Array, mask: Array | None) -> tuple[Array, float]:
-        """How much each row counts, in a row, and the sum of that (1 where it is zero)."""
+        """How much each row counts, in a row, and the sum of that over the whole batch (1 where it is zero)."""
         if self.class_weights is None:
             weights = xp.ones(predicted.size // predicted.shape[-1], dtype=predicted.dtype)
         else:
@@ -147,7 +153,7 @@ class NegativeLogLikelihood(Loss):
             weights = table[actual.reshape(-1)]
         if mask is not None:
             weights = weights * as_mask(self, mask, predicted.shape[:-1]).reshape(-1)
-        return weights, float(weights.sum()) or 1.0
+        return weights, batch.get().sum(float(weights.sum())) or 1.0
 
     def _log_p(self, predicted: Array) -> Array:
         return predicted
@@ -234,7 +240,7 @@ class FocalLoss(SoftmaxCrossEntropy):
 
     def loss(self, predicted: Any, actual: Any, mask: Array | None = None) -> float:
         log_p, p, weights, total = self._rows(predicted, actual, mask)
-        return -float(((1 - p) ** self.gamma * log_p * weights).sum()) / total
+        return -batch.get().sum(float(((1 - p) ** self.gamma * log_p * weights).sum())) / total
 
     def gradient(self, predicted: Any, actual: Any, mask: Array | None = None) -> Array:
         log_p, p, *_ = self._rows(predicted, actual, mask)

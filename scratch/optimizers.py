@@ -21,7 +21,7 @@ import math
 from typing import Any
 
 from scratch.backend import Array, ScratchError, to_device, to_host, xp
-from scratch.layer import Layer, Parameter, in_one_vector
+from scratch.layer import Layer, Parameter, batch, in_one_vector
 
 
 class Optimizer:
@@ -56,6 +56,8 @@ class Optimizer:
         """Move every Parameter of `layer` once against its gradient; then the gradients are zero."""
         if layer is not self._layer or self._moved():
             self._gather(layer)
+        if (whole := batch.get()).num_ranks > 1:  # each process has gone its part of the batch
+            whole.add_up(self._grad)
         for grad in self._fixed:
             grad.fill(0)
         if self.clip_norm is not None:

@@ -1,4 +1,4 @@
-"""One batch on all cores: the model once for each thread, and the gradients added up.
+"""One batch on all cores, or on many machines: the model once for each part of it, and the gradients added up.
 
 The rows of a batch do not know of each other, so each thread can take some of them all the way through the network
 and back. (In BatchNorm they do: there the threads wait for each other, and add up what they have.) What the threads
@@ -12,39 +12,57 @@ its gradients, and that is a `sibling` with a `grad` of its own:
 It is faster than leaving the threads to the matrix product: the elementwise work uses all cores too, and nobody waits
 for the others at the end of each small product. The product itself is held to one thread meanwhile.
 
+Machines share nothing, so there each process has the whole model. All of them run the same program, draw the same
+batches, and go their own rows of each; before a step of learning the gradients are added up, in one message (MPI calls
+it an all-reduce), and so all take the same step. A loop says which rows are its own, and nothing else:
+
+    images, truth = images[mine(places)], labels[mine(places)]
+
+    mpiexec -n 4 python examples/char_lm.py train
+
 Read next: `deep_learning.py`.
 """
 
 import contextvars
+import importlib
 import os
 import random
+import sys
 import threading
-from collections.abc import Callable, Sequence
+import traceback
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from threadpoolctl import ThreadpoolController
 
-from scratch.backend import Array, xp
+from scratch.backend import Array, ScratchError, devices_of_job, xp
+from scratch.files import leave_writing_to_another
 from scratch.initial import chance
 from scratch.layer import Layer, Parameter, WholeBatch, batch
 
 Result = TypeVar("Result")
 
 
-class Part(WholeBatch):
-    """One part of a batch: its number, and the sum over all parts, for which the threads wait for each other."""
+# One machine ----------------------------------------------------------------------------------------------------
 
-    def __init__(self, part: int, given: list[Any], barrier: threading.Barrier) -> None:
-        self.part, self.given, self.barrier = part, given, barrier
+
+class Part(WholeBatch):
+    """One part of a process's batch: its number, and sums over all parts, for which the threads wait for each other."""
+
+    def __init__(self, part: int, given: list[Any], barrier: threading.Barrier, process: WholeBatch) -> None:
+        self.part, self.given, self.barrier, self.process = part, given, barrier, process
 
     def sum(self, values: Any) -> Any:
         """The sum of what each part has given, in the order of the parts: the same for all."""
         self.given[self.part] = values
         self.barrier.wait()
-        total = sum(self.given[1:], start=self.given[0])
-        self.barrier.wait()  # before anybody gives something else
-        return total
+        if self.part == 0:
+            *others, _ = self.given
+            self.given[-1] = self.process.sum(sum(others[1:], start=others[0]))
+        self.barrier.wait()
+        return self.given[-1]
 
 
 class InThreads(Layer):
@@ -100,19 +118,21 @@ class InThreads(Layer):
 
     def _each(self, function: Callable[[int], Result], num_parts: int) -> Sequence[Result]:
         """`function(k)` for each part, part 0 on this thread; all have ended when it returns or raises."""
-        if num_parts == 1:
+        process, num_threads = batch.get(), 1 + len(self.others)
+        if num_threads == 1 and process.num_ranks == 1:
             return [function(0)]
         if self._pool is None or self._blas is None:
-            self._pool, self._blas = ThreadPoolExecutor(num_parts - 1), ThreadpoolController()
-            self._at_once(_warm_up, num_parts)
-        # A part has chance of its own, since nobody knows which thread would draw first.
-        seeds = [random.getrandbits(64) for _ in range(num_parts)] if self.train else [0] * num_parts
-        given: list[Any] = [None] * num_parts
+            self._pool, self._blas = ThreadPoolExecutor(num_threads), ThreadpoolController()
+            self._at_once(_warm_up, num_threads)
+        # A part has chance of its own, since nobody knows which thread would draw first. Each process draws for all.
+        seeds = [random.getrandbits(64) if self.train else 0 for _ in range(num_threads * process.num_ranks)]
+        seeds = seeds[num_threads * process.rank :]
+        given: list[Any] = [None] * (num_parts + 1)
         barrier = threading.Barrier(num_parts)
 
         def as_a_part(k: int) -> Result:
             chance.set(random.Random(seeds[k]))
-            batch.set(Part(k, given, barrier))
+            batch.set(Part(k, given, barrier, process))
             try:
                 return function(k)
             except BaseException:
@@ -150,15 +170,113 @@ def _warm_up(k: int) -> None:
 
 
 def in_threads(model: Layer, num_threads: int) -> Layer:
-    """`model` on so many threads; on a GPU, which is one device for all of a batch, the model itself."""
-    return model if num_threads <= 1 or xp.device != "cpu" else InThreads(model, num_threads)
+    """`model` on so many threads; on a GPU, which is one device for all of a process's rows, on one.
+
+    That is the model itself, unless other processes share the batch.
+    """
+    if xp.device != "cpu":
+        num_threads = 1
+    return model if num_threads <= 1 and batch.get().num_ranks == 1 else InThreads(model, max(num_threads, 1))
 
 
 def default_threads(batch_size: int) -> int:
-    """As many as there are cores, but no more than get 8 rows of a batch each."""
-    return max(min(num_cores(), batch_size // 8), 1)
+    """As many as there are cores for each process, but no more than get 8 rows of a batch each."""
+    process = batch.get()
+    num_here = process.num_here if isinstance(process, Processes) else 1
+    return max(min(num_cores() // num_here, batch_size // process.num_ranks // 8), 1)
 
 
 def num_cores() -> int:
     """How many cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+# Many machines --------------------------------------------------------------------------------------------------
+
+_SIZES = ("OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "SLURM_STEP_NUM_TASKS")  # Open MPI, MPICH and its kin, srun
+
+
+class Processes(WholeBatch):
+    """The processes of an MPI job, each with its rows of every batch: sums over all of them.
+
+    rank, num_ranks: this one's number, and how many there are; local_rank, num_here: the same on this machine.
+    """
+
+    def __init__(self, mpi: Any) -> None:
+        self.mpi, self.comm = mpi, mpi.COMM_WORLD
+        self.rank, self.num_ranks = self.comm.Get_rank(), self.comm.Get_size()
+        here = self.comm.Split_type(mpi.COMM_TYPE_SHARED)
+        self.local_rank, self.num_here = here.Get_rank(), here.Get_size()
+        self.devices = None if xp.device == "cpu" else devices_of_job(self.rank, self.num_ranks, self.local_rank)
+
+    def sum(self, values: Any) -> Any:
+        """The sum of what each process has given: the same for all, to the bit."""
+        if not isinstance(values, xp.ndarray):
+            return self.comm.allreduce(values)
+        total = values.copy()
+        self.add_up(total)
+        return total
+
+    def add_up(self, array: Array) -> None:
+        """Make `array`, in place, the sum of those of all processes."""
+        if self.devices is not None:
+            self.devices.all_reduce(array, array)
+        else:
+            self.comm.Allreduce(self.mpi.IN_PLACE, array)
+
+    def wait(self) -> None:
+        """Go on when all processes are here."""
+        self.comm.Barrier()
+
+
+def size_of_job() -> int:
+    """How many processes an MPI launcher (mpiexec, srun) has started of this program; 1 when there was none."""
+    return max(int(size) if (size := os.environ.get(name, "")).isdecimal() else 1 for name in _SIZES)
+
+
+def join() -> None:
+    """Where an MPI launcher has started several of this program: from now on they share every batch.
+
+    All get the first one's state of chance; only that one prints and writes files.
+    Raises: ScratchError when mpi4py, or an MPI library for it, is missing.
+    """
+    if size_of_job() == 1 or batch.get().num_ranks > 1:
+        return
+    try:
+        mpi = importlib.import_module("mpi4py.MPI")
+    except (ImportError, RuntimeError) as error:
+        raise ScratchError(
+            f"{size_of_job()} processes were started, which takes pip install '.[mpi]' and an MPI library ({error})"
+        ) from error
+    processes = Processes(mpi)
+    if processes.num_ranks < size_of_job():
+        raise ScratchError("the processes do not find each other: mpiexec is of another MPI library than mpi4py's")
+    batch.set(processes)
+    random.setstate(processes.comm.bcast(random.getstate()))
+    if processes.rank:
+        leave_writing_to_another()
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")
+
+
+def mine(rows: Any) -> Any:
+    """Of a batch (an array, or a list) the rows that this process goes: all, unless others share it."""
+    process, N = batch.get(), len(rows)
+    if process.num_ranks == 1:
+        return rows
+    return rows[process.rank * N // process.num_ranks : (process.rank + 1) * N // process.num_ranks]
+
+
+@contextmanager
+def ending_all() -> Iterator[None]:
+    """Where what is inside fails, the job's other processes are ended: they would wait for this one for ever."""
+    try:
+        yield
+    except BaseException as error:
+        code = error.code if isinstance(error, SystemExit) else 1
+        process = batch.get()
+        if code and isinstance(process, Processes):
+            if not isinstance(error, SystemExit):
+                traceback.print_exc()
+            sys.stderr.flush()
+            process.comm.Abort(code)
+        raise

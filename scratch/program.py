@@ -16,6 +16,7 @@ import re
 import shlex
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
@@ -24,6 +25,8 @@ import numpy
 
 from scratch.backend import DEVICES, ScratchError, use
 from scratch.files import write_text
+from scratch.layer import batch
+from scratch.parallel import ending_all, join, size_of_job
 
 
 def positive(text: str) -> int:
@@ -94,41 +97,55 @@ def choose(document: str | None, name: str, commands: Mapping[str, Callable[[lis
 
 
 def run(main: Callable[[], None]) -> NoReturn:
-    """Call `main` and exit: 0 when it returns, 2 with one line on stderr for bad input, 130 for Ctrl-C."""
-    try:
-        # A run that goes wrong is found by its loss, in words; NumPy's own warnings would only come in between.
-        if isinstance(sys.stdout, io.TextIOWrapper):
-            sys.stdout.reconfigure(errors="backslashreplace")  # a name may have letters that the terminal lacks
-        with numpy.errstate(over="ignore", invalid="ignore"):
-            main()
-        if sys.stdout is not None:
-            sys.stdout.flush()
-    except KeyboardInterrupt as interrupt:
-        _say(f"stopped; {interrupt}" if str(interrupt) else "stopped")
-        sys.exit(130)
-    except BrokenPipeError:  # whoever read our output has enough of it; 141 is what a shell says then
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(141)
-    except MemoryError:
-        _say("error: out of memory; a smaller network or batch needs less")
-        sys.exit(2)
-    except (ScratchError, OSError) as error:
-        _say(f"error: {error}")
-        sys.exit(2)
-    sys.exit(0)
+    """Call `main` and exit: 0 when it returns, 2 with one line on stderr for bad input, 130 for Ctrl-C.
+
+    When it fails in one of several processes that share a batch, all of them are ended.
+    """
+    with ending_all():
+        try:
+            # A run that goes wrong is found by its loss, in words; NumPy's own warnings would only come in between.
+            if isinstance(sys.stdout, io.TextIOWrapper):
+                sys.stdout.reconfigure(errors="backslashreplace")  # a name may have letters that the terminal lacks
+            with numpy.errstate(over="ignore", invalid="ignore"):
+                main()
+            if sys.stdout is not None:
+                sys.stdout.flush()
+        except KeyboardInterrupt as interrupt:
+            _say(f"stopped; {interrupt}" if str(interrupt) else "stopped")
+            sys.exit(130)
+        except BrokenPipeError:  # whoever read our output has enough of it; 141 is what a shell says then
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            sys.exit(141)
+        except MemoryError:
+            _say("error: out of memory; a smaller network or batch needs less")
+            sys.exit(2)
+        except (ScratchError, OSError) as error:
+            _say(f"error: {error}")
+            sys.exit(2)
+        sys.exit(0)
 
 
 def _say(text: str) -> None:
     text = text.encode("utf-8", "backslashreplace").decode("utf-8")
-    print(f"{Path(sys.argv[0]).stem}: {' '.join(text.split())}", file=sys.stderr)
+    rank = batch.get().rank
+    if rank:
+        time.sleep(1)  # what all of them have to say, the first one says, and ends the others
+    print(f"{Path(sys.argv[0]).stem}: {f'process {rank}: ' * bool(rank)}{' '.join(text.split())}", file=sys.stderr)
 
 
-def begin(flags: argparse.Namespace) -> None:
-    """Set the device, and the seed where a program has one, that the flags name."""
+def begin(flags: argparse.Namespace, shared: bool = False) -> None:
+    """Set the device, and the seed where a program has one, that the flags name; `shared`: and join an MPI job.
+
+    Raises: ScratchError when several processes were started of what is not shared.
+    """
     if flags.device is not None:
         use(flags.device)
     if getattr(flags, "seed", None) is not None:
         random.seed(flags.seed)
+    if shared:
+        join()
+    elif size_of_job() > 1:
+        raise ScratchError("this runs in one process; start it without mpiexec")
 
 
 def writable(folder: str | Path) -> Path:

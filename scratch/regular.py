@@ -94,8 +94,10 @@ class BatchNorm(Layer):
         whole, normed, output = batch.get(), xp.empty_like(rows), xp.empty_like(rows)
         num_rows = whole.sum(len(rows))
         expect(num_rows > 1, self, "more than one row to train on", input)
-        mean = whole.sum(sum(rows[piece].sum(axis=0) for piece in pieces(rows))) / num_rows
-        squares = xp.zeros_like(mean)
+        total, squares = xp.zeros_like(self.b.data), xp.zeros_like(self.b.data)
+        for piece in pieces(rows):
+            total += rows[piece].sum(axis=0)
+        mean = whole.sum(total) / num_rows
         for piece in pieces(rows):
             centred = normed[piece]
             xp.subtract(rows[piece], mean, out=centred)

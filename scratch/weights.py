@@ -21,7 +21,7 @@ import numpy
 
 from scratch.backend import ScratchError, to_host, xp
 from scratch.files import Shapes, read_arrays, read_json, read_metadata, write_arrays, write_text
-from scratch.layer import Layer, Parameter
+from scratch.layer import Layer, Parameter, batch
 from scratch.text import Vocabulary
 
 _CAUSE = "is it the weights of another model, or of another size?"
@@ -49,6 +49,7 @@ def load_weights(model: Layer, filename: str | Path) -> dict[str, Any]:
     Raises: ScratchError when the file is missing or damaged, or a name, the number or a shape differs; the model is
     then as it was.
     """
+    batch.get().wait()  # of several processes one may just have written the file
     parameters = model.parameters()
     metadata: dict[str, Any] = {}
     if Path(filename).suffix == ".npz":

@@ -16,10 +16,11 @@ FLOORS = [
     ["layer"],
     [
         "dense", "activations", "regular", "through_time", "convolution", "pooling", "losses", "optimizers", "text",
+        "parallel",
     ],
     [
         "recurrent", "bidirectional", "batching", "corpus", "datasets", "weights", "history", "plots",
-        "gradient_check", "program", "parallel",
+        "gradient_check", "program",
     ],
     ["checkpoint"],
     ["deep_learning", "nlp"],
