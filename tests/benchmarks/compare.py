@@ -41,13 +41,28 @@ WORKLOADS = {
     "lstm-alice2": "Alice, 2 LSTM of 256, batch 128, windows of 100, Adam",
     "charcnn-150": "char-CNN, small, batch 128, texts of 150, SGD with momentum",
     "charcnn-1014": "char-CNN, small, batch 128, texts of 1014, SGD with momentum",
+    "images-128": "CIFAR-10, 3x3 convolutions of 64, 128, 256, 256 with BatchNorm, batch 128, SGD with momentum",
+    "images-512": "the same, batch 512",
+}
+FORWARD = {  # without learning, a batch of one and of 64 of each
+    f"{name}:{batch}": f"{label}, batch {batch}"
+    for name, label in {
+        "lstm-256": "2 LSTM of 256, sequences of 50", "lstm-512": "2 LSTM of 512, sequences of 100",
+        "lstm-alice": "Alice, 1 LSTM of 256, windows of 100", "lstm-alice2": "Alice, 2 LSTM of 256, windows of 100",
+        "charcnn-150": "char-CNN, texts of 150", "charcnn-1014": "char-CNN, texts of 1014",
+        "images-128": "CIFAR-10's network",
+    }.items()
+    for batch in (1, 64)
 }
 BUSY = 0.7  # a peak below this part of the best one seen means that something else was running
 
 
 def main() -> None:
     parser = Parser(__doc__)
-    parser.add_argument("workloads", nargs="*", metavar="WORKLOAD", help=f"of: {', '.join(WORKLOADS)} (default: all)")
+    parser.add_argument(
+        "workloads", nargs="*", metavar="WORKLOAD",
+        help=f"of: {', '.join([*WORKLOADS, *FORWARD])}; NAME:BATCH is a forward without learning (default: all)",
+    )
     parser.add_argument("--rounds", type=positive, default=5, help="processes for each side (default: 5)")
     parser.add_argument("--seconds", type=positive, default=3, help="seconds of timing in each (default: 3)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the rows to FILE")
@@ -56,21 +71,33 @@ def main() -> None:
     if flags.worker:
         print(json.dumps(worker(*flags.worker, flags.seconds)))
         return
-    unknown = set(flags.workloads) - set(WORKLOADS)
+    known = WORKLOADS | FORWARD
+    unknown = set(flags.workloads) - set(known)
     if unknown:
-        raise ScratchError(f"unknown workload {min(unknown)!r}; choose of: {', '.join(WORKLOADS)}")
-    rows = [compare(name, flags.rounds, flags.seconds) for name in flags.workloads or WORKLOADS]
-    print(machine())
-    print("\n| workload | side | ms a step | times ours | peak memory, MB |\n|---|---|---|---|---|")
-    for row in rows:
-        for side in row["sides"]:
-            ratio = f"{row[f'{side}_ms'] / row['ours_ms']:.1f}" if side != "ours" else ""
-            if row["busy"]:
-                ratio = "none: the machine was busy"
-            memory = f"{row['peak_memory_mb'][side]:.0f}"
-            print(f"| {row['workload']} | {side} | {row[f'{side}_ms']:.4f} | {ratio} | {memory} |")
-    if flags.json:
-        write_text(flags.json, json.dumps(rows, indent=1) + "\n")
+        raise ScratchError(f"unknown workload {min(unknown)!r}; choose of: {', '.join(known)}")
+    rows = []
+    print(f"{machine()}\n\n{HEADINGS}\n{re.sub('[^|]+', '---', HEADINGS)}", flush=True)
+    for name in flags.workloads or known:
+        rows.append(compare(name, flags.rounds, flags.seconds))
+        print(as_line(rows[-1]), flush=True)
+        if flags.json:
+            write_text(flags.json, json.dumps(rows, indent=1) + "\n")
+
+
+HEADINGS = "| workload | ours, ms | eager | tuned | ratio: eager, tuned | share of peak | peak memory: ours, PyTorch |"
+
+
+def as_line(row: dict[str, Any]) -> str:
+    """A row of the table. Of a busy machine there are no ratios."""
+    ratios = "none: the machine was busy"
+    if row["ratio"] is not None:
+        ratios = f"{row['ratio']:.2f}, {row['ratio_tuned']:.2f}"
+        if "ratio_lists" in row:
+            ratios += f" (and {row['ratio_lists']:.0f} to plain lists)"
+    share = "-" if row["share_of_peak"] is None else f"{row['share_of_peak']:.2f}"
+    times = " | ".join(f"{row[f'{side}_ms']:.4g}" for side in ("ours", "eager", "tuned"))
+    memory = row["peak_memory_mb"]
+    return f"| {row['workload']} | {times} | {ratios} | {share} | {memory['ours']:.0f} MB, {memory['eager']:.0f} MB |"
 
 
 def machine() -> str:
@@ -86,8 +113,8 @@ def machine() -> str:
 
 def compare(name: str, rounds: int, seconds: int) -> dict[str, Any]:
     """Time all sides of one workload in turn."""
-    workload = load(name)
-    error = workload.gradient_error()
+    workload, forward = load(name), ":" in name
+    error = load(name.split(":")[0]).gradient_error()
     if error > 1e-4:
         raise ScratchError(f"{name}: gradients differ by {error:.1e} relative to PyTorch's; nothing was timed")
     figures: dict[str, list[dict[str, float]]] = {side: [] for side in workload.SIDES}
@@ -98,25 +125,34 @@ def compare(name: str, rounds: int, seconds: int) -> dict[str, Any]:
             figures[side].append(json.loads(subprocess.run(command, check=True, capture_output=True).stdout))
         peaks.append(peak_gflops())
     ms = {f"{side}_ms": statistics.median(run["ms"] for run in runs) for side, runs in figures.items()}
+    busy = min(peaks) < BUSY * max(peaks)
+    ratios = {"ratio" if side == "eager" else f"ratio_{side}": None if busy else ms[f"{side}_ms"] / ms["ours_ms"]
+              for side in figures if side != "ours"}
+    operations = workload.operations(forward) if hasattr(workload, "operations") else workload.OPERATIONS
     return {
-        "workload": WORKLOADS[name], "sides": list(figures), **ms, "gradient_error": error,
-        "ratio": ms["eager_ms"] / ms["ours_ms"], "ratio_tuned": ms["tuned_ms"] / ms["ours_ms"],
+        "workload": (WORKLOADS | FORWARD)[name], "forward_only": forward, **ms, **ratios, "gradient_error": error,
+        "share_of_peak": None if busy else operations / (ms["ours_ms"] / 1000) / (max(peaks) * 1e9),
         "peak_memory_mb": {side: max(run["peak_mb"] for run in runs) for side, runs in figures.items()},
-        "peak_gflops": [round(peak) for peak in peaks], "busy": min(peaks) < BUSY * max(peaks),
+        "page_faults": {side: round(statistics.median(run["faults"] for run in runs)) for side, runs in figures.items()},
+        "peak_gflops": [round(peak) for peak in peaks], "busy": busy,
     }
 
 
 def worker(name: str, side: str, seconds: int) -> dict[str, float]:
-    """The median time of a step of one side, in this process."""
-    steps = load(name).steps(side)
+    """The median time of a step of one side, in this process, its page faults, and the most memory it took."""
+    workload = load(name)
+    steps = workload.forward(side) if ":" in name else workload.steps(side)
     for _ in range(3):
         steps()
-    times, end = [], time.perf_counter() + seconds
+    times, num_all = [], 0
+    faults, end = resource.getrusage(resource.RUSAGE_SELF).ru_minflt, time.perf_counter() + seconds
     while time.perf_counter() < end or not times:
         started = time.perf_counter()
         num_steps = steps()
         times.append((time.perf_counter() - started) / num_steps)
-    return {"ms": 1000 * statistics.median(times), "peak_mb": peak_memory_mb()}
+        num_all += num_steps
+    faults = resource.getrusage(resource.RUSAGE_SELF).ru_minflt - faults
+    return {"ms": 1000 * statistics.median(times), "faults": faults / num_all, "peak_mb": peak_memory_mb()}
 
 
 def peak_memory_mb() -> float:
@@ -143,9 +179,10 @@ def load(name: str) -> Any:
     for folder in (HERE, HERE.parents[1] / "examples"):  # a workload trains an example's own network
         if str(folder) not in sys.path:
             sys.path.insert(0, str(folder))
+    name, _, batch = name.partition(":")
     module, _, case = name.partition("-")
     found = importlib.import_module(f"workloads.{module}")
-    return found.Workload(case) if case else found
+    return found.Workload(case, *([int(batch)] if batch else [])) if case else found
 
 
 if __name__ == "__main__":

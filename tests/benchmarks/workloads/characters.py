@@ -6,6 +6,7 @@ from workloads.company import HIDDEN, IDS, LR, VOCAB, ours, program
 from scratch.gradient_check import relative_error
 
 SIDES = ("ours", "eager", "tuned", "lists")
+OPERATIONS = 3 * 2 * (3 * HIDDEN * HIDDEN + HIDDEN * VOCAB.size)  # of a step: u, w and u, and the scores; and back
 SHARE = {"ours": 100, "eager": 20, "tuned": 20, "lists": 5}  # how many names make one timing
 
 

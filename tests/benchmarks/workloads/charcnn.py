@@ -4,7 +4,7 @@ import random
 
 import numpy as np
 from char_cnns.network import SIZES, build
-from workloads.training import our_step, pytorch_step
+from workloads.training import our_forward, our_step, pytorch_forward, pytorch_step
 
 from scratch.backend import precision, to_device
 from scratch.gradient_check import relative_error
@@ -17,11 +17,11 @@ BATCH, CHARACTERS, CLASSES, LR, MOMENTUM = 128, 69, 4, 0.01, 0.9
 class Workload:
     SIDES = ("ours", "eager", "tuned")
 
-    def __init__(self, case):
+    def __init__(self, case, batch=BATCH):
         self.length = int(case)
         draw = np.random.default_rng(0)
-        self.ids = draw.integers(-1, CHARACTERS, (BATCH, self.length)).astype(np.int8)
-        self.labels = draw.integers(0, CLASSES, BATCH)
+        self.ids = draw.integers(-1, CHARACTERS, (batch, self.length)).astype(np.int8)
+        self.labels = draw.integers(0, CLASSES, batch)
         self.config = SIZES["small"]
 
     def ours(self, dropout=0.5):
@@ -34,6 +34,25 @@ class Workload:
             return self.in_pytorch(side)
         model = self.ours()
         return our_step(model, Momentum(LR / (1 - MOMENTUM), MOMENTUM), self.ids, self.labels)
+
+    def forward(self, side):
+        """A function that goes forward once."""
+        if side == "ours":
+            return our_forward(self.ours(), self.ids)
+        network, input, _ = self.network(0.5, channels_last=side == "tuned")
+        return pytorch_forward(network, input)
+
+    def operations(self, forward=False):
+        """Of the products of a step: each forward, and back to its weights and its input. The first layer looks up."""
+        length, width, total = self.length, 0, 0
+        for features, kernel, pool in self.config["conv"]:
+            length = length - kernel + 1
+            total += 2 * length * kernel * width * features
+            length, width = length // max(pool, 1), features
+        width *= length
+        for units in (*self.config["fc"], CLASSES):
+            total, width = total + 2 * width * units, units
+        return len(self.ids) * total * (1 if forward else 3)
 
     def network(self, dropout, channels_last=False):
         """As the repository's; with `channels_last` as convolutions of images one pixel high, which PyTorch has so."""

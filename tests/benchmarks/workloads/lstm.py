@@ -4,7 +4,7 @@ import random
 
 import numpy as np
 from characters.network import build
-from workloads.training import our_step, pytorch_step
+from workloads.training import our_forward, our_step, pytorch_forward, pytorch_step
 
 from scratch.backend import to_device
 from scratch.gradient_check import relative_error
@@ -23,8 +23,9 @@ CASES = {  # layers, hidden, batch, steps, vocabulary, windows?
 class Workload:
     SIDES = ("ours", "eager", "tuned")
 
-    def __init__(self, case):
-        self.layers, self.hidden, batch, num_steps, self.vocab, self.windows = CASES[case]
+    def __init__(self, case, batch=None):
+        self.layers, self.hidden, usual, num_steps, self.vocab, self.windows = CASES[case]
+        batch = batch or usual
         draw = np.random.default_rng(0)
         self.letters = draw.integers(0, self.vocab, (batch, num_steps))
         self.following = draw.integers(0, self.vocab, (batch,) if self.windows else (batch, num_steps))
@@ -41,6 +42,23 @@ class Workload:
             return self.in_pytorch(side)
         model = self.ours()
         return our_step(model, Adam(LR), self.letters, self.following)
+
+    def forward(self, side):
+        """A function that goes forward once."""
+        if side == "ours":
+            return our_forward(self.ours(), self.letters)
+        if side == "tuned" and len(self.letters) == 1:
+            import torch
+
+            torch.set_num_threads(1)
+        return pytorch_forward(*self.network()[:2])
+
+    def operations(self, forward=False):
+        """Of the products of a step: each forward, and back to its weights and its input. The first layer looks up."""
+        N, T = self.letters.shape
+        lstms = 2 * N * T * 4 * self.hidden * self.hidden * (2 * self.layers - 1)
+        scores = 2 * N * (1 if self.windows else T) * self.hidden * self.vocab
+        return (lstms + scores) * (1 if forward else 3)
 
     def network(self):
         import torch

@@ -1,11 +1,14 @@
 """Company names, a whole name at a step, with full back-propagation through time."""
 
-from workloads.company import IDS, ours, program
+from workloads.company import HIDDEN, IDS, VOCAB, ours, program
 
 from scratch.backend import to_device
 from scratch.gradient_check import relative_error
 
 SIDES = ("ours", "eager", "tuned")
+LETTERS = sum(len(name) - 1 for name in IDS) / len(IDS)
+# Of a step: u, w and u, the scores; and back.
+OPERATIONS = 3 * 2 * LETTERS * (3 * HIDDEN * HIDDEN + HIDDEN * VOCAB.size)
 
 
 def steps(side):

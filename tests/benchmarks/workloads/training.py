@@ -1,6 +1,7 @@
-"""One training step of a network that learns in batches, ours and PyTorch's: what several workloads time."""
+"""A training step, or a forward, of a network that takes batches, ours and PyTorch's: what several workloads time."""
 
 from scratch.backend import to_device
+from scratch.layer import evaluating
 from scratch.losses import SoftmaxCrossEntropy
 from scratch.parallel import default_threads, in_threads
 
@@ -36,3 +37,29 @@ def pytorch_step(network, optimizer, input, truth):
         return 1
 
     return step
+
+
+def our_forward(model, input):
+    """A function that makes one forward of ours. `input` is on the host."""
+    parallel, input = in_threads(model, default_threads(len(input))), to_device(input)
+
+    def forward():
+        with evaluating(parallel):
+            parallel.forward(input)
+        return 1
+
+    return forward
+
+
+def pytorch_forward(network, input):
+    """A function that makes one forward of PyTorch's."""
+    import torch
+
+    network.eval()
+
+    def forward():
+        with torch.inference_mode():
+            network(input)
+        return 1
+
+    return forward

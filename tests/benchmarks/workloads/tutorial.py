@@ -14,6 +14,8 @@ from scratch.optimizers import GradientDescent
 SIDES = ("ours", "eager", "tuned")
 HIDDEN, LR = 128, 0.005
 LANGUAGES = [f"language {k}" for k in range(18)]
+# Of a step: u for each letter, the scores; and back.
+OPERATIONS = 3 * 2 * (7 * HIDDEN * HIDDEN + HIDDEN * len(LANGUAGES))
 EXAMPLES = [(name, k) for k, name in enumerate(["Abandon", "Kovacek", "Schmidt", "Nakamur", "Ferrari", "O'Brien"])]
 
 
