@@ -24,6 +24,7 @@ from images.networks import WIDTHS, build, scores, standardised, whiten
 from images.pictures import filters, mistakes, read_pictures, with_likeliest
 
 from scratch import program
+from scratch.averages import Lookahead
 from scratch.backend import ScratchError, to_device
 from scratch.batching import ahead
 from scratch.checkpoint import begin_run, save_checkpoint
@@ -33,7 +34,7 @@ from scratch.history import History, progress, stop_unless_finite
 from scratch.initial import generator
 from scratch.layer import Sequential, evaluating
 from scratch.losses import SoftmaxCrossEntropy
-from scratch.optimizers import Adam, GradientDescent, Lookahead, Momentum, Optimizer
+from scratch.optimizers import Adam, GradientDescent, Momentum, Optimizer
 from scratch.parallel import default_threads, in_threads, mine
 from scratch.plots import confusion_matrix, curve, image_grid
 from scratch.regular import BatchNorm

@@ -19,7 +19,8 @@ Read next: `activations.py`.
 import math
 from typing import Any
 
-from scratch.backend import Array, add_at, as_floats, expect, expect_ids, to_device
+from scratch.backend import Array, add_at, as_floats, expect, expect_ids, to_device, xp
+from scratch.functions import sigmoid
 from scratch.initial import random_tensor, zeros
 from scratch.layer import Layer, Parameter
 
@@ -96,6 +97,49 @@ class Embedding(Layer):
         (ids,) = self.recall(gradient)
         # Row w[k] was copied to output[n] wherever ids[n] == k; so it collects gradient[n] over those n.
         add_at(self.w.grad, ids.ravel(), gradient.reshape(-1, self.embedding_dim))
+
+
+class Highway(Layer):
+    """A layer that may be passed by: for each number a gate says how much of it is computed, and how much goes through.
+
+        transform = relu(w x + b)        gate = sigmoid(v x + c)
+        y = gate * transform + (1 - gate) * x
+
+    Shapes: (..., dim) -> the same.
+    Parameters: w (2, dim, dim), of the transform and of the gate; b (2, dim). The gate's b begins at -1: at first most
+        goes through.
+    Source: Srivastava et al. 2015, https://arxiv.org/abs/1505.00387, equation 3.
+    """
+
+    def __init__(self, dim: int, init: str = "xavier") -> None:
+        self.dim = dim
+        self.w = Parameter(xp.stack([random_tensor(dim, dim, init=init) for _ in range(2)]))
+        self.b = Parameter(zeros(2, dim))
+        self.b.data[1] = -1
+
+    def forward(self, input: Any) -> Array:
+        input = as_floats(input)
+        expect(input.shape[-1:] == (self.dim,), self, "input (..., {dim})", input)
+        x = input.reshape(-1, self.dim)
+        transform = xp.maximum(x.dot(self.w.data[0].T) + self.b.data[0], 0)
+        gate = sigmoid(x.dot(self.w.data[1].T) + self.b.data[1])
+        output = x + gate * (transform - x)
+        self.remember(input.shape, x, transform, gate)
+        return output.reshape(input.shape)
+
+    def backward(self, gradient: Array) -> Array:
+        x, transform, gate = self.recall(gradient)
+        g = gradient.reshape(-1, self.dim)
+        # y = x + gate * (transform - x): the gate opens on their difference, and passes its share to each of them.
+        transform_grad = g * gate * (transform > 0)
+        gate_grad = g * (transform - x) * gate * (1 - gate)
+        self.b.grad += xp.stack([transform_grad.sum(axis=0), gate_grad.sum(axis=0)])
+        self.w.grad += xp.stack([transform_grad.T.dot(x), gate_grad.T.dot(x)])
+        # x was read three times: it went through, and into both products.
+        x_grad = g * (1 - gate)
+        x_grad += transform_grad.dot(self.w.data[0])
+        x_grad += gate_grad.dot(self.w.data[1])
+        return x_grad.reshape(gradient.shape)
 
 
 class Flatten(Layer):

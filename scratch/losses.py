@@ -1,4 +1,4 @@
-"""How wrong a prediction is, and in which direction to move it: SSE, MSE, and cross-entropy in three forms.
+"""How wrong a prediction is, and in which direction to move it: SSE, MSE, cross-entropy in three forms, spans.
 
 A loss turns a prediction and the truth into one number to make small, and its gradient starts the way back:
 
@@ -218,6 +218,48 @@ class SoftmaxCrossEntropy(NegativeLogLikelihood):
         if not isinstance(actual, int) and actual.ndim == predicted.ndim:
             probabilities *= actual.sum(axis=-1, keepdims=True)
         return probabilities
+
+
+class SpanLoss(Loss):
+    """The surprise at where a span of steps begins, plus that at where it ends.
+
+        loss = mean over rows of -log softmax(begin scores)[begin] - log softmax(end scores)[end]     (nats)
+
+    Shapes: predicted (N, 2, T), scores of each step to be the first and the last; actual ids (N, 2); mask (N, T), True
+        where a step is real: the others have no chance.
+    Source: Seo et al. 2016, https://arxiv.org/abs/1611.01603, equation 3.
+    Raises: ScratchError for a truth of another shape, or outside 0 .. T - 1, or at a masked step.
+    """
+
+    def loss(self, predicted: Any, actual: Any, mask: Array | None = None) -> float:
+        predicted, actual = self._right(predicted, actual, mask)
+        at_truth = xp.take_along_axis(log_softmax(self._real(predicted, mask)), actual[:, :, None], axis=2)
+        whole = batch.get()
+        return -whole.sum(float(at_truth.sum())) / max(whole.sum(len(predicted)), 1)
+
+    def gradient(self, predicted: Any, actual: Any, mask: Array | None = None) -> Array:
+        predicted, actual = self._right(predicted, actual, mask)
+        # As in SoftmaxCrossEntropy, for begin and end each: the probabilities, less 1 at the truth.
+        gradient = softmax(self._real(predicted, mask))
+        gradient -= xp.arange(predicted.shape[2]) == actual[:, :, None]
+        gradient /= max(batch.get().sum(len(predicted)), 1)
+        return gradient
+
+    def _real(self, predicted: Array, mask: Array | None) -> Array:
+        if mask is None:
+            return predicted
+        return xp.where(to_device(mask)[:, None], predicted, xp.finfo(predicted.dtype).min / 2)
+
+    def _right(self, predicted: Any, actual: Any, mask: Array | None) -> tuple[Array, Array]:
+        predicted, actual = as_floats(predicted), to_device(actual)
+        expect(predicted.ndim == 3 and predicted.shape[1] == 2, self, "scores (N, 2, T)", predicted)
+        expect(actual.shape == predicted.shape[:2], self, f"begins and ends {predicted.shape[:2]}", actual)
+        expect_ids(self, actual, predicted.shape[2])
+        if mask is not None:
+            mask = as_mask(self, mask, (len(predicted), predicted.shape[2]))
+            there = bool(xp.take_along_axis(mask, actual, axis=1).all())
+            expect(there, self, "begins and ends at steps that are real", "one that is padding")
+        return predicted, actual
 
 
 _TINY = 1e-30  # where p is 1, log p is 0

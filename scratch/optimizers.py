@@ -1,4 +1,4 @@
-"""How parameters follow their gradients: GradientDescent, Momentum, RMSProp, Adam, AdamW; and Lookahead around one.
+"""How parameters follow their gradients: GradientDescent, Momentum, RMSProp, Adam, AdamW.
 
 A gradient says which way is up; every optimizer steps down, and they differ in how far:
 
@@ -14,7 +14,7 @@ A step works on the whole model at once: `layer.in_one_vector` lays all paramete
 `update` below is one operation on one long array. Gradients are spent by the step, so their memory is free for
 scratch work.
 
-Read next: `schedules.py`.
+Read next: `averages.py`.
 """
 
 import math
@@ -248,34 +248,6 @@ class AdamW(Adam):
 
     def __init__(self, learning_rate: float = 0.001, weight_decay: float = 0.01, **adam: Any) -> None:
         super().__init__(learning_rate, weight_decay=weight_decay, **adam)
-
-
-class Lookahead(Optimizer):
-    """Another optimizer goes ahead; every few steps the slow weights follow part of the way, and it goes on from them.
-
-        every `every` steps:   slow = decay * slow + (1 - decay) * p;   p = slow
-
-    So what the fast steps overshoot is averaged out. The larger `decay`, the more; it may be changed between steps,
-    as `lr` may.
-
-    Source: Zhang et al. 2019, https://arxiv.org/abs/1907.08610, algorithm 1; its alpha is 1 - decay.
-    """
-
-    def __init__(self, ahead: Optimizer, every: int = 5, decay: float = 0.5) -> None:
-        super().__init__(ahead.lr, ahead.clip_norm, ahead.weight_decay)
-        self.ahead, self.every, self.decay = ahead, every, decay
-        self.slots = ("slow", *ahead.slots)
-
-    def update(self, data: Array, grad: Array, *state: Array) -> None:
-        slow, *others = state
-        if self.num_steps == 1:
-            slow[...] = data
-        self.ahead.lr, self.ahead.num_steps = self.lr, self.num_steps
-        self.ahead.update(data, grad, *others)
-        if self.num_steps % self.every == 0:
-            slow *= self.decay
-            slow += (1 - self.decay) * data
-            data[...] = slow
 
 
 def clip_by_norm(grad: Array, max_norm: float) -> None:

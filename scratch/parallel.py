@@ -68,7 +68,7 @@ class Part(WholeBatch):
 class InThreads(Layer):
     """A model whose batches are cut into parts, a thread for each.
 
-    Shapes: as the model's, whose input has the batch as its first axis. The parts are as equal as can be, and the
+    Shapes: as the model's, whose inputs and masks have the batch as their first axis. The parts are as equal as can be, and the
         same rows go the same way at each call: so stateful layers may carry their state. Each part has a state and a
         mode of its own: give `evaluating`, and whatever resets the state, this layer, not the model.
     Parameters: the model's own, under their names there.
@@ -87,8 +87,8 @@ class InThreads(Layer):
     def _collect(self, found: dict[int, Parameter], path: str) -> None:
         self.model._collect(found, path)  # the others' Parameters are the same values again
 
-    def forward(self, input: Any, mask: Array | None = None) -> Array:
-        N = len(input)
+    def forward(self, *inputs: Any, **named: Any) -> Array:
+        N = len(inputs[0])
         parts = [self.model, *self.others][: max(N, 1)]
         cuts = [k * N // len(parts) for k in range(len(parts) + 1)]
         for other in parts[1:]:  # an optimizer may have moved the values into one vector since the last call
@@ -97,13 +97,14 @@ class InThreads(Layer):
 
         def go(k: int) -> Array:
             rows = slice(cuts[k], cuts[k + 1])
-            return parts[k].forward(input[rows], **({} if mask is None else {"mask": mask[rows]}))
+            some = {name: None if value is None else value[rows] for name, value in named.items()}
+            return parts[k].forward(*(input[rows] for input in inputs), **some)
 
         output = xp.concatenate(self._each(go, len(parts)))
         self.remember(output.shape, parts, cuts)
         return output
 
-    def backward(self, gradient: Array) -> Array | None:
+    def backward(self, gradient: Array) -> Any:
         parts, cuts = self.recall(gradient)
         try:
             grads = self._each(lambda k: parts[k].backward(gradient[cuts[k] : cuts[k + 1]]), len(parts))
@@ -114,6 +115,8 @@ class InThreads(Layer):
         finally:
             for other in parts[1:]:
                 other.zero_grads()
+        if isinstance(grads[0], tuple):
+            return tuple(None if some[0] is None else xp.concatenate(some) for some in zip(*grads, strict=True))
         return None if grads[0] is None else xp.concatenate(grads)
 
     def _each(self, function: Callable[[int], Result], num_parts: int) -> Sequence[Result]:

@@ -11,7 +11,7 @@ On the way back, only the number that was the largest had a part in the output, 
 the pool a Relu has less to do than before it, and does the same: the larger of several numbers, or zero, is the same
 in whichever order they are compared.)
 
-Read next: `text.py`.
+Read next: `attention.py`.
 """
 
 from typing import Any

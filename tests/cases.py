@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 
 from scratch.activations import Gelu, LogSoftmax, Relu, Sigmoid, Softmax, Tanh
-from scratch.backend import to_device
+from scratch.attention import BidirectionalAttention
+from scratch.backend import to_device, xp
 from scratch.bidirectional import Bidirectional
 from scratch.convolution import Conv1d, Conv2d
-from scratch.dense import Embedding, Flatten, Linear
+from scratch.dense import Embedding, Flatten, Highway, Linear
 from scratch.layer import Layer, Sequential
 from scratch.pooling import AveragePool2d, MaxOverTime, MaxPool1d, MaxPool2d, MeanOverTime
 from scratch.recurrent import GRU, LSTM, SimpleRnn
@@ -69,6 +70,7 @@ CASES = [
     Case("Embedding", lambda: Embedding(D, H), lambda n: ids(n, T)),
     Case("Embedding of one id", lambda: Embedding(D, H), lambda n: np.array(3), batch=False),
     Case("Embedding of many", lambda: Embedding(301, H), lambda n: 97 * ids(n, T) % 301),
+    Case("Highway", lambda: Highway(D), lambda n: floats(n, T, D)),
     Case("Flatten", Flatten, lambda n: floats(n, T, D)),
     Case("Sigmoid", Sigmoid, lambda n: floats(n, D)),
     Case("Tanh", Tanh, lambda n: floats(n, D)),
@@ -120,6 +122,34 @@ CASES += [
         "A network of convolutions of images",
         lambda: Sequential([Conv2d(D, H, 2), MaxPool2d(2), Gelu(), Conv2d(H, 3, 3, "same"), AveragePool2d(2)]),
         lambda n: floats(n, HIGH, WIDE, D),
+    ),
+]
+
+
+class Split(Layer):
+    """A layer of two texts as one of a single input: its first T steps are the context, the others the question."""
+
+    def __init__(self, inner: Layer) -> None:
+        self.inner = inner
+
+    def forward(self, input: Any, mask: Any = None) -> Any:
+        masks = (None, None) if mask is None else (mask[:, :T], mask[:, T:])
+        output = self.inner.forward(input[:, :T], input[:, T:], *masks)
+        self.remember(output.shape)
+        return output
+
+    def backward(self, gradient: Any) -> Any:
+        self.recall(gradient)
+        return xp.concatenate(self.inner.backward(gradient), axis=1)
+
+
+BOTH = np.array([[True, True, False, True, True], [True, True, True, True, False]])  # of context 3, question 2
+CASES += [
+    Case("Attention", lambda: Split(BidirectionalAttention(D)), lambda n: floats(n, T + 2, D)),
+    Case("Attention, masked", lambda: Split(BidirectionalAttention(D)), lambda n: floats(n, T + 2, D), mask=BOTH),
+    Case(
+        "Attention, an empty question", lambda: Split(BidirectionalAttention(D)), lambda n: floats(n, T + 2, D),
+        mask=np.array([[True, True, False, False, False], [True, True, True, True, True]]),
     ),
 ]
 ONE_ROW = np.array([[False, True, False], [False, False, False]])

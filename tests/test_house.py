@@ -15,11 +15,11 @@ FLOORS = [
     ["initial", "functions", "files", "scores", "windows", "schedules", "pickles"],
     ["layer"],
     [
-        "dense", "activations", "regular", "through_time", "convolution", "pooling", "losses", "optimizers", "text",
-        "parallel",
+        "dense", "activations", "attention", "regular", "through_time", "convolution", "pooling", "losses",
+        "optimizers", "text", "parallel",
     ],
     [
-        "recurrent", "bidirectional", "batching", "corpus", "datasets", "weights", "history", "plots",
+        "recurrent", "bidirectional", "averages", "batching", "corpus", "datasets", "weights", "history", "plots",
         "gradient_check", "program",
     ],
     ["checkpoint"],

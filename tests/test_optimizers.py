@@ -5,6 +5,7 @@ import random
 import numpy as np
 import pytest
 
+from scratch.averages import Lookahead, MovingAverage
 from scratch.backend import ScratchError, to_device, to_host
 from scratch.dense import Linear
 from scratch.layer import Layer, Parameter, Sequential, in_one_vector
@@ -12,7 +13,6 @@ from scratch.optimizers import (
     Adam,
     AdamW,
     GradientDescent,
-    Lookahead,
     Momentum,
     Optimizer,
     RMSProp,
@@ -23,7 +23,7 @@ from scratch.schedules import cosine_decay, step_decay, triangle
 KINDS = [
     lambda: GradientDescent(0.1), lambda: Momentum(0.1), lambda: RMSProp(0.01), lambda: Adam(0.01),
     lambda: AdamW(0.01, weight_decay=0.1), lambda: Adam(0.01, clip_norm=0.5), lambda: Momentum(0.1, nesterov=True),
-    lambda: Lookahead(Adam(0.02)),
+    lambda: Lookahead(Adam(0.02)), lambda: MovingAverage(Adam(0.01)),
 ]
 EACH = pytest.mark.parametrize("make", KINDS, ids=lambda make: str(make()))
 
@@ -230,6 +230,26 @@ def test_lookahead_uses_the_other_optimizers_state_and_goes_on_from_its_own(devi
         other.step(twin)
     for a, b in zip(layer.params(), twin.params(), strict=True):
         assert np.array_equal(to_host(a), to_host(b))
+
+
+def test_the_moving_average_is_in_place_only_where_it_is_asked_for(device):
+    layer, optimizer = Layer(), MovingAverage(GradientDescent(1.0), decay=0.5)
+    layer.p = Parameter(to_device([8.0]))
+    value = lambda: float(to_host(layer.p.data)[0])  # noqa: E731
+    with optimizer.averaged(layer):
+        assert value() == 8
+    for _ in range(2):
+        layer.p.grad[...] = 2
+        optimizer.step(layer)
+    # 8 -> 6 -> 4; decays 2 / 11 and 3 / 12.
+    first = 8 * 2 / 11 + 6 * 9 / 11
+    with optimizer.averaged(layer):
+        assert value() == pytest.approx(first / 4 + 4 * 3 / 4)
+    assert value() == 4
+    twin, other = copy.deepcopy(layer), MovingAverage(GradientDescent(1.0), decay=0.5)
+    other.load_state(twin, optimizer.state(layer))
+    with other.averaged(twin):
+        assert float(to_host(twin.p.data)[0]) == pytest.approx(first / 4 + 4 * 3 / 4)
 
 
 def test_what_is_fixed_is_not_moved(device):

@@ -133,7 +133,9 @@ def compare(name: str, rounds: int, seconds: int) -> dict[str, Any]:
         "workload": (WORKLOADS | FORWARD)[name], "forward_only": forward, **ms, **ratios, "gradient_error": error,
         "share_of_peak": None if busy else operations / (ms["ours_ms"] / 1000) / (max(peaks) * 1e9),
         "peak_memory_mb": {side: max(run["peak_mb"] for run in runs) for side, runs in figures.items()},
-        "page_faults": {side: round(statistics.median(run["faults"] for run in runs)) for side, runs in figures.items()},
+        "page_faults": {
+            side: round(statistics.median(run["faults"] for run in runs)) for side, runs in figures.items()
+        },
         "peak_gflops": [round(peak) for peak in peaks], "busy": busy,
     }
 
