@@ -31,16 +31,16 @@ class Linear(Layer):
         y = w x + b
 
     Shapes: (..., input_dim) -> (..., output_dim); one vector, a batch of rows, or sequences of rows.
-    Parameters: w (output_dim, input_dim), b (output_dim,).
+    Parameters: w (output_dim, input_dim), b (output_dim,); with `bias=False` no b.
     Source: Grus, Data Science from Scratch, chapter 19. `init` is one of `initial.INITS`.
     Differs: the bias starts at zero; the book draws it at random.
     Raises: ScratchError when the last axis of the input is not input_dim.
     """
 
-    def __init__(self, input_dim: int, output_dim: int, init: str = "xavier") -> None:
+    def __init__(self, input_dim: int, output_dim: int, init: str = "xavier", bias: bool = True) -> None:
         self.input_dim, self.output_dim = input_dim, output_dim
         self.w = Parameter(random_tensor(output_dim, input_dim, init=init))
-        self.b = Parameter(zeros(output_dim))
+        self.b = Parameter(zeros(output_dim)) if bias else None
 
     def forward(self, input: Any) -> Array:
         input = as_floats(input)
@@ -50,7 +50,8 @@ class Linear(Layer):
         )
         rows = input.reshape(-1, self.input_dim)
         output = rows.dot(self.w.data.T)
-        output += self.b.data
+        if self.b is not None:
+            output += self.b.data
         output = output.reshape(*input.shape[:-1], self.output_dim)
         self.remember(output.shape, rows, input.shape)
         return output
@@ -59,7 +60,8 @@ class Linear(Layer):
         input, shape = self.recall(gradient)
         gradient = gradient.reshape(-1, self.output_dim)
         # Each b[o] is added to output[n, o] for every row n; so it collects gradient[n, o] over n.
-        self.b.grad += gradient.sum(axis=0)
+        if self.b is not None:
+            self.b.grad += gradient.sum(axis=0)
         # Row n of the input met weight w[o] in output[n, o]; so w[o] collects gradient[n, o] * input[n] over n.
         self.w.grad += gradient.T.dot(input)
         # input[n, i] was multiplied by w[o, i] in every output[n, o]; so it collects gradient[n, o] * w[o, i] over o.

@@ -68,9 +68,9 @@ class Part(WholeBatch):
 class InThreads(Layer):
     """A model whose batches are cut into parts, a thread for each.
 
-    Shapes: as the model's, whose inputs and masks have the batch as their first axis. The parts are as equal as can be, and the
-        same rows go the same way at each call: so stateful layers may carry their state. Each part has a state and a
-        mode of its own: give `evaluating`, and whatever resets the state, this layer, not the model.
+    Shapes: as the model's, whose inputs and masks have the batch as their first axis. The parts are as equal as can be,
+        and the same rows go the same way at each call: so stateful layers may carry their state. Each part has a state
+        and a mode of its own: give `evaluating`, and whatever resets the state, this layer, not the model.
     Parameters: the model's own, under their names there.
     Differs: from the model alone by rounding, since sums are taken in another order; and Dropout draws other numbers
         for another number of threads (the same for the same, from the one seed).

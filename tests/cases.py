@@ -65,6 +65,7 @@ MASK = np.array([[True, True, True], [True, False, False]])
 
 CASES = [
     Case("Linear on rows", lambda: Linear(D, H), lambda n: floats(n, D)),
+    Case("Linear without a bias", lambda: Linear(D, H, bias=False), lambda n: floats(n, D)),
     Case("Linear on sequences", lambda: Linear(D, H), lambda n: floats(n, T, D)),
     Case("Linear on a vector", lambda: Linear(D, H), lambda n: floats(D), batch=False),
     Case("Embedding", lambda: Embedding(D, H), lambda n: ids(n, T)),

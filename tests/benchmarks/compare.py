@@ -42,7 +42,8 @@ WORKLOADS = {
     "charcnn-150": "char-CNN, small, batch 128, texts of 150, SGD with momentum",
     "charcnn-1014": "char-CNN, small, batch 128, texts of 1014, SGD with momentum",
     "images-128": "CIFAR-10, 3x3 convolutions of 64, 128, 256, 256 with BatchNorm, batch 128, SGD with momentum",
-    "images-512": "the same, batch 512",
+    "images-512": "CIFAR-10, the same, batch 512",
+    "bidaf-32": "BiDAF, batch 32, contexts of 200, questions of 30, hidden 100, Adam",
 }
 FORWARD = {  # without learning, a batch of one and of 64 of each
     f"{name}:{batch}": f"{label}, batch {batch}"
@@ -50,7 +51,7 @@ FORWARD = {  # without learning, a batch of one and of 64 of each
         "lstm-256": "2 LSTM of 256, sequences of 50", "lstm-512": "2 LSTM of 512, sequences of 100",
         "lstm-alice": "Alice, 1 LSTM of 256, windows of 100", "lstm-alice2": "Alice, 2 LSTM of 256, windows of 100",
         "charcnn-150": "char-CNN, texts of 150", "charcnn-1014": "char-CNN, texts of 1014",
-        "images-128": "CIFAR-10's network",
+        "images-128": "CIFAR-10's network", "bidaf-32": "BiDAF",
     }.items()
     for batch in (1, 64)
 }

@@ -1,0 +1,96 @@
+"""BiDAF: a network that finds where a paragraph answers a question (Seo et al. 2016, https://arxiv.org/abs/1611.01603).
+
+What comes in are vectors of words, of a context and of a question; what goes out are, for every word of the context, a
+score to be the first of the answer, and one to be its last.
+"""
+
+from scratch.attention import BidirectionalAttention
+from scratch.backend import Array, xp
+from scratch.bidirectional import Bidirectional
+from scratch.dense import Highway, Linear
+from scratch.layer import Layer, in_one_vector
+from scratch.recurrent import LSTM
+from scratch.regular import Dropout
+
+
+class Bidaf(Layer):
+    """From vectors of words to the scores of where an answer begins and ends.
+
+        1.  both texts through two highways, then read from both ends by the same LSTMs:      h, u
+        2.  attention:                                                                        g
+        3.  what was found is read from both ends, `num_modelling` times over:                m
+        4.  and once more:                                                                    e
+        5.  begin = w . g + v . m,    end = w' . g + v' . e
+
+    Shapes: context (N, T, input_dim), question (N, J, input_dim), masks (N, T) and (N, J) -> (N, 2, T).
+    Source: Seo et al. 2016, section 2, layers 3 to 6.
+    Differs: the scores of g and m are two products, where the paper has one of them side by side.
+    """
+
+    def __init__(self, input_dim: int, hidden_dim: int, num_modelling: int = 2, dropout: float = 0.2) -> None:
+        self.input_dim, self.hidden_dim = input_dim, hidden_dim
+        both = 2 * hidden_dim
+        self.highways = [Highway(input_dim), Highway(input_dim)]
+        self.read_context = _both_ends(input_dim, hidden_dim)
+        self.read_question = self.read_context.sibling()
+        self.attention = BidirectionalAttention(both)
+        self.modelling = [_both_ends(4 * both if k == 0 else both, hidden_dim) for k in range(num_modelling)]
+        self.ending = _both_ends(both, hidden_dim)
+        # Without biases: what all words of a text have in common does not change which of them it is.
+        self.of_found = Linear(4 * both, 2, bias=False)
+        self.of_begin, self.of_end = Linear(both, 1, bias=False), Linear(both, 1, bias=False)
+        self.drops = [Dropout(dropout) for _ in range(3 + num_modelling)]
+        in_one_vector(self.parameters())
+
+    def forward(
+        self, context: Array, question: Array, context_mask: Array | None = None, question_mask: Array | None = None
+    ) -> Array:
+        T, drops = context.shape[1], iter(self.drops)
+        # 1. A highway looks at each word by itself: so both texts go through it as one.
+        words = xp.concatenate([context, question], axis=1)
+        for highway in self.highways:
+            words = highway.forward(words)
+        words = next(drops).forward(words)
+        h = self.read_context.forward(words[:, :T], mask=context_mask)
+        u = self.read_question.forward(words[:, T:], mask=question_mask)
+        # 2.
+        g = self.attention.forward(h, u, context_mask, question_mask)
+        g = next(drops).forward(g)
+        # 3.
+        m = g
+        for layer in self.modelling:
+            m = next(drops).forward(layer.forward(m, mask=context_mask))
+        # 4.
+        e = next(drops).forward(self.ending.forward(m, mask=context_mask))
+        # 5.
+        scores = self.of_found.forward(g) + xp.concatenate([self.of_begin.forward(m), self.of_end.forward(e)], axis=2)
+        scores = xp.ascontiguousarray(scores.swapaxes(1, 2))
+        self.remember(scores.shape, T)
+        return scores
+
+    def backward(self, gradient: Array) -> tuple[Array, Array]:
+        (T,) = self.recall(gradient)
+        drops = reversed(self.drops)
+        # 5. The scores are sums: each of their parts gets the whole gradient.
+        g_scores = xp.ascontiguousarray(gradient.swapaxes(1, 2))
+        g_grad = self.of_found.backward(g_scores)
+        m_grad = self.of_begin.backward(xp.ascontiguousarray(g_scores[:, :, :1]))
+        e_grad = self.of_end.backward(xp.ascontiguousarray(g_scores[:, :, 1:]))
+        # 4. m was used twice: for the begin, and to be read once more.
+        m_grad += self.ending.backward(next(drops).backward(e_grad))
+        # 3.
+        for layer in reversed(self.modelling):
+            m_grad = layer.backward(next(drops).backward(m_grad))
+        # 2. g was used twice: it has scores of its own, and was read on.
+        g_grad += m_grad
+        h_grad, u_grad = self.attention.backward(next(drops).backward(g_grad))
+        # 1.
+        words_grad = xp.concatenate([self.read_context.backward(h_grad), self.read_question.backward(u_grad)], axis=1)
+        words_grad = next(drops).backward(words_grad)
+        for highway in reversed(self.highways):
+            words_grad = highway.backward(words_grad)
+        return words_grad[:, :T], words_grad[:, T:]
+
+
+def _both_ends(input_dim: int, hidden_dim: int) -> Bidirectional:
+    return Bidirectional(LSTM(input_dim, hidden_dim), LSTM(input_dim, hidden_dim))
