@@ -25,8 +25,6 @@ from scratch.backend import Array, xp
 from scratch.functions import sigmoid
 from scratch.through_time import Recurrent
 
-_FLAT = 40.0  # e^40 is far from overflow, and 1 - 1 / (1 + e^40) is 1 in float64 too
-
 
 class SimpleRnn(Recurrent):
     """The new state is a squashed sum of what comes in and what was there.
@@ -61,7 +59,7 @@ class LSTM(Recurrent):
     Source: Hochreiter and Schmidhuber 1997, https://doi.org/10.1162/neco.1997.9.8.1735; the forget gate is from
         Gers et al. 2000, and its bias starts at 1 (Jozefowicz et al. 2015), so that the cell at first remembers.
     Differs: the gates lie in the order i, f, o, g (PyTorch and Keras: i, f, g, o), so that one call squashes the
-        first three; one bias, where PyTorch has two. Sums beyond 40 count as 40: there sigmoid and tanh are 1.
+        first three; one bias, where PyTorch has two.
     """
 
     num_gates = 4
@@ -78,14 +76,12 @@ class LSTM(Recurrent):
     def gates(self, blocks: Array, recurrent: Array, previous: Array, state: Array) -> None:
         z, (i, f, o, g, tanh_cell), (hidden, cell) = blocks[:4], blocks, state
         z += recurrent
-        # All four by one exp, which is faster than tanh: sigmoid(z) = 1 - 1 / (1 + e^z), tanh(z) = 2 sigmoid(2z) - 1.
-        g *= 2
-        xp.minimum(z, _FLAT, out=z)
-        xp.exp(z, out=z)
-        z += 1
-        xp.divide(-1, z, out=z)
-        g *= 2
-        z += 1
+        # All four by one tanh: sigmoid(z) = tanh(z / 2) / 2 + 1 / 2.
+        sigmoids = blocks[:3]
+        sigmoids *= 0.5
+        xp.tanh(z, out=z)
+        sigmoids *= 0.5
+        sigmoids += 0.5
         xp.multiply(f, previous[1], out=cell)
         xp.multiply(i, g, out=tanh_cell)
         cell += tanh_cell
