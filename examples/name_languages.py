@@ -71,7 +71,7 @@ def main() -> None:
 
 def command_train(arguments: list[str]) -> None:
     flags = train_flags(arguments)
-    program.begin(flags)
+    program.begin(flags, shared=flags.recipe == "best")
     data, folder = {label: names.split() for label, names in SAMPLE.items()}, None
     if not flags.smoke:
         folder = find("names", flags.data)
@@ -96,7 +96,7 @@ def command_train(arguments: list[str]) -> None:
     settings["examples"] = hashlib.sha256(repr(data).encode()).hexdigest()
     known = {"program": "name_languages", "labels": list(model.labels), "settings": settings}
     known |= {name: getattr(flags, name) for name in ("recipe", "alphabet", "layer", "hidden", "members", "seed")}
-    done: dict[str, Any] = {"epoch": 0, "rows": [], "seconds": 0.0}
+    done: dict[str, Any] = {"epoch": 0, "rows": [], "seconds": 0.0, "threads": flags.threads or 1}
     done = begin_run(files, flags.resume, model, optimizer, settings, done)
     checkpoint, history_file, weights, _, _ = files
     history = History(history_file, done["rows"])
@@ -111,7 +111,8 @@ def command_train(arguments: list[str]) -> None:
     if flags.recipe == "tutorial":
         loop = as_in_the_tutorial(model, optimizer, learn, epochs)
     else:
-        loop = in_batches(model, optimizer, learn, choose, epochs, flags.lr, flags.batch_size, flags.balance)
+        threads = flags.threads or done["threads"]  # others would draw other Dropout masks
+        loop = in_batches(model, optimizer, learn, choose, epochs, flags.lr, flags.batch_size, flags.balance, threads)
     started = time.perf_counter() - done["seconds"]
     try:
         for epoch in epochs:
@@ -188,7 +189,7 @@ def train_flags(arguments: list[str]) -> Namespace:
     parser.add_argument("--alphabet", default=ALPHABET, help="the letters to know (default: %(default)r)")
     parser.common(
         data=None, out=Path("runs/name_languages"), epochs=None, lr=None, batch_size=None, patience=None, seed=0,
-        device=None, resume=False, report=None, plot=None, smoke=False,
+        device=None, threads=None, resume=False, report=None, plot=None, smoke=False,
     )
     flags = parser.parse_args(arguments)
     given = [name for name in FIXED if getattr(flags, name) is not None]

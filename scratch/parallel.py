@@ -262,10 +262,11 @@ def join() -> None:
 
 
 def mine(rows: Any) -> Any:
-    """Of a batch (an array, or a list) the rows that this process goes: all, unless others share it."""
-    process, N = batch.get(), len(rows)
-    if process.num_ranks == 1:
+    """Of a batch (an array, a list, or None) the rows that this process goes: all, unless others share it."""
+    process = batch.get()
+    if process.num_ranks == 1 or rows is None:
         return rows
+    N = len(rows)
     return rows[process.rank * N // process.num_ranks : (process.rank + 1) * N // process.num_ranks]
 
 

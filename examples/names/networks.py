@@ -110,7 +110,7 @@ class Committee(NameReader):
     """Several networks that start differently, and so err differently: what they say is averaged.
 
     Shapes: letters (N, T, L) -> log of the mean of the members' probabilities (N, K); while training, each member's
-        own log-probabilities (members * N, K), one member after the other, since each learns by itself.
+        own log-probabilities (N, members, K), since each learns by itself.
     Source: Hansen and Salamon 1990, Neural network ensembles, https://doi.org/10.1109/34.58871
     """
 
@@ -120,19 +120,17 @@ class Committee(NameReader):
         in_one_vector(self.parameters())
 
     def forward(self, letters: Array, mask: Array | None = None) -> Array:
-        said = xp.stack([member.forward(letters, mask=mask) for member in self.members])
-        if self.train:
-            output = said.reshape(-1, len(self.labels))
-        else:  # with the largest taken out, so that not all can underflow
-            largest = said.max(axis=0)
-            output = largest + xp.log(xp.exp(said - largest).mean(axis=0))
-        self.remember(output.shape, said.shape)
+        output = xp.stack([member.forward(letters, mask=mask) for member in self.members], axis=1)
+        if not self.train:  # with the largest taken out, so that not all can underflow
+            largest = output.max(axis=1, keepdims=True)
+            output = largest[:, 0] + xp.log(xp.exp(output - largest).mean(axis=1))
+        self.remember(output.shape)
         return output
 
     def backward(self, gradient: Array) -> None:
-        (shape,) = self.recall(gradient)
-        for member, its_gradient in zip(self.members, gradient.reshape(shape), strict=True):
-            member.backward(its_gradient)
+        self.recall(gradient)
+        for k, member in enumerate(self.members):
+            member.backward(gradient[:, k])
 
 
 def build(

@@ -12,8 +12,10 @@ from names.networks import Committee, TutorialNetwork
 from scratch.backend import Array, to_device
 from scratch.batching import batches
 from scratch.history import progress
+from scratch.layer import Layer
 from scratch.losses import Loss, NegativeLogLikelihood
 from scratch.optimizers import Optimizer
+from scratch.parallel import in_threads, mine
 from scratch.program import one_line
 from scratch.schedules import cosine_decay
 from scratch.scores import accuracy, count_confusions, mean_recall
@@ -29,14 +31,17 @@ def learn_name(model: TutorialNetwork, loss: Loss, optimizer: Optimizer, letters
     return value
 
 
-def learn_batch(model: Committee, loss: Loss, optimizer: Optimizer, batch: Sequence[Example]) -> float:
-    """One step of learning, from many names. Returns the loss, in nats."""
+def learn_batch(
+    model: Committee, loss: Loss, optimizer: Optimizer, batch: Sequence[Example], parallel: Layer | None = None
+) -> float:
+    """One step of learning, from many names, by `parallel`, the model in threads. Returns the loss, in nats."""
+    parallel = parallel or model
     letters, mask = as_batch([name for name, _ in batch], model.alphabet)
-    languages = to_device([language for _, language in batch] * len(model.members))
-    predicted = model.forward(letters, mask=mask)  # (members * N, languages)
-    value = loss.loss(predicted, languages)
-    gradient = loss.gradient(predicted, languages)
-    model.backward(gradient)
+    languages = to_device([[language] * len(model.members) for _, language in batch])
+    predicted = parallel.forward(mine(letters), mask=mine(mask))  # (N, members, languages)
+    value = loss.loss(predicted, mine(languages))
+    gradient = loss.gradient(predicted, mine(languages))
+    parallel.backward(gradient)
     optimizer.step(model)
     return value
 
@@ -68,7 +73,7 @@ def as_in_the_tutorial(
 
 def in_batches(
     model: Committee, optimizer: Optimizer, learn: Sequence[Example], choose: Sequence[Example], epochs: range,
-    lr: float, batch_size: int, balance: float,
+    lr: float, batch_size: int, balance: float, threads: int = 1,
 ) -> Iterator[dict[str, float]]:
     """Every name once an epoch, in batches of like length; then the names to choose by are tried.
 
@@ -78,12 +83,13 @@ def in_batches(
     loss, counts = NegativeLogLikelihood(), Counter(language for _, language in learn)
     for member in model.members:
         member.handicap = to_device([balance * math.log(counts[k] / len(learn)) for k in range(len(model.labels))])
+    parallel = in_threads(model, threads)
     names, truth = [name for name, _ in choose], [language for _, language in choose]
     for epoch in epochs:
         optimizer.lr = lr * cosine_decay(epoch - 1, epochs.stop - 1)
         total, steps = 0.0, list(batches(learn, batch_size, length=lambda example: len(example[0])))
         for batch in progress(steps, f"epoch {epoch}"):
-            total += learn_batch(model, loss, optimizer, batch)
+            total += learn_batch(model, loss, optimizer, batch, parallel)
         said = log_probabilities(model, names)
         confusion = count_confusions(truth, said.argmax(axis=1), len(model.labels))
         row = {
