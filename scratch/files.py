@@ -79,11 +79,11 @@ def write_text(path: str | Path, text: str) -> None:
         file.write(text.encode("utf-8"))
 
 
-def read_json(path: str | Path) -> Any:
-    """The JSON in `path`. Raises: ScratchError when it is missing, too large, not UTF-8 or not JSON."""
+def read_json(path: str | Path, most: int = _MAX_TEXT) -> Any:
+    """The JSON in `path`, of `most` bytes. Raises: ScratchError when it is missing, larger, not UTF-8 or not JSON."""
     try:
         size = os.path.getsize(path)
-        if size <= _MAX_TEXT:
+        if size <= most:
             return json.loads(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ScratchError(f"{path}: no such file") from None

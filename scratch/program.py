@@ -56,7 +56,7 @@ _COMMON: dict[str, dict[str, Any]] = {
     "lr": {"type": rate, "metavar": "RATE", "help": "the learning rate"},
     "seed": {"type": int, "metavar": "N", "help": "the seed of all chance: the same seed, the same run"},
     "device": {"choices": DEVICES, "help": "where to compute (default: $SCRATCH_DEVICE, else cpu)"},
-    "threads": {"type": positive, "metavar": "N", "help": "how many threads share a batch (default: all cores, where a batch is worth it)"},
+    "threads": {"type": positive, "metavar": "N", "help": "how many threads share a batch (default: what is worth it)"},
     "resume": {"action": "store_true", "help": "go on from the checkpoint in --out"},
     "report": {"type": Path, "metavar": "FILE", "help": "write the run's figures to FILE as JSON"},
     "plot": {"type": Path, "metavar": "FILE", "help": "where the picture goes, as PNG (train: the curve of the loss)"},
