@@ -28,7 +28,7 @@ from scratch import program
 from scratch.backend import ScratchError, to_device
 from scratch.batching import batches
 from scratch.checkpoint import begin_run, check_weights, save_checkpoint
-from scratch.datasets import find
+from scratch.datasets import find_glove
 from scratch.history import History, progress, stop_unless_finite
 from scratch.losses import SoftmaxCrossEntropy
 from scratch.optimizers import AdamW
@@ -89,7 +89,7 @@ def command_train(arguments: list[str]) -> None:
     program.writable_file(flags.plot, flags.data, flags.glove, *files[:-1])
     program.writable_file(flags.report, flags.data, flags.glove, flags.plot, *files)
     if isinstance(reader, Words) and not flags.smoke:
-        found = start_from(model, known["vocabulary"], *read_glove(glove_file(flags.glove), known["vocabulary"].keys()))
+        found = start_from(model, known["vocabulary"], *read_glove(find_glove(flags.glove), known["vocabulary"].keys()))
         print(f"{found} of {reader.vocab.size} words begin with a vector of GloVe's")
     optimizer, loss = AdamW(flags.lr, flags.weight_decay, clip_norm=1.0), SoftmaxCrossEntropy()
     settings = {name: getattr(flags, name) for name in SETTINGS}
@@ -159,16 +159,6 @@ def command_train(arguments: list[str]) -> None:
     confusion_matrix(confusion_file, shares(confusion), LABELS, "Phrases held out")
     print(f"\nHeld out: accuracy {figures['accuracy']:.4f}, mean F1 {figures['f1']:.4f}")
     print(f"Weights:  {weights}, pictures: {flags.plot}, {confusion_file}")
-
-
-def glove_file(given: Path | None) -> Path:
-    folder = find("glove", given)
-    if folder.is_file():
-        return folder
-    files = sorted(file for file in folder.glob("glove.6B.100d*") if file.suffix in (".txt", ".gz"))
-    if not files:
-        raise ScratchError(f"{folder}: has no glove.6B.100d.txt")
-    return files[0]
 
 
 def train_flags(arguments: list[str]) -> Namespace:

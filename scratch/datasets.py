@@ -75,6 +75,16 @@ SOURCES = {
         "", {}, "download train.tsv.zip from https://www.kaggle.com/c/sentiment-analysis-on-movie-reviews/data (which "
         "takes an account), unpack it, and put train.tsv into a folder movie_reviews/kaggle in SCRATCH_DATA",
     ),
+    # Rajpurkar et al. 2016, version 1.1.
+    "squad": Source(
+        "https://rajpurkar.github.io/SQuAD-explorer/dataset/",
+        {
+            "train-v1.1.json": "3527663986b8295af4f7fcdff1ba1ff3f72d07d61a20f487cb238a6ef92fd955",
+            "dev-v1.1.json": "95aa6a52d5d6a735563366753ca50492a658031da74f301ac5238b03966972c9",
+        },
+        "download train-v1.1.json and dev-v1.1.json from https://rajpurkar.github.io/SQuAD-explorer/ into a folder "
+        "squad in SCRATCH_DATA",
+    ),
     # Krizhevsky 2009.
     "cifar10": Source(
         "https://www.cs.toronto.edu/~kriz/",
@@ -150,6 +160,17 @@ def find(name: str, given: str | Path | None = None) -> Path:
             f"{source.by_hand}"
         ) from error
     return folder
+
+
+def find_glove(given: Path | None) -> Path:
+    """The file of GloVe's vectors of 100 numbers: `given`, or in the folder of the data set. Raises: as `find`."""
+    folder = find("glove", given)
+    if folder.is_file():
+        return folder
+    files = sorted(file for file in folder.glob("glove.6B.100d*") if file.suffix in (".txt", ".gz"))
+    if not files:
+        raise ScratchError(f"{folder}: has no glove.6B.100d.txt")
+    return files[0]
 
 
 def read_labelled_lines(folder: Path) -> dict[str, list[str]]:

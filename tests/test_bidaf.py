@@ -5,14 +5,16 @@ import random
 
 import numpy as np
 import pytest
+from bidaf.examples import best_spans
 from bidaf.network import Bidaf
 from bidaf.squad import exact_match, f1, find_span, is_held_out, read_squad, score, words_with_places
+from bidaf.words import Lexicon, WordVectors, alphabet_of
 from hypothesis import given
 from hypothesis import strategies as st
 from programs import DATA
 
 from scratch.backend import ScratchError, precision, to_device, to_host
-from scratch.gradient_check import relative_error
+from scratch.gradient_check import gradient_errors, relative_error
 from scratch.losses import SpanLoss
 from scratch.optimizers import Adam
 from scratch.parallel import InThreads
@@ -189,3 +191,53 @@ def test_the_real_files():
     told = {question.id: squad.contexts[question.context].span(*question.span) for question in squad.questions}
     assert score(squad.questions, told)["exact_match"] > 99
     assert score(squad.questions, {}) == {"exact_match": 0, "f1": 0}
+
+
+# Words and answers ----------------------------------------------------------------------------------------------
+
+
+def lexicon():
+    words = ["the", "The", "cat", "naïve", "xyz", "don\u2019t"]
+    vectors = np.random.default_rng(0).normal(size=(3, 4)).astype(np.float32)
+    return Lexicon(words, ["the", "cat", "don't"], vectors, alphabet_of(["the", "cat", "eat", "the"], 6), length=4)
+
+
+def test_a_lexicon():
+    found = lexicon()
+    assert found.words[0] == "" and found.encode(["cat", "dog", "The"]) == [3, 0, 2]
+    assert np.array_equal(found.vectors[1], found.vectors[2]) and found.vectors[6].any()
+    assert not found.vectors[[0, 4]].any()
+    assert found.alphabet == "\ufffdteahc" and found.num_known == 4
+    assert found.spelling[3].tolist() == [6, 4, 2, 0] and found.spelling[4].tolist() == [1, 4, 1, 1]  # cut
+    assert not found.spelling[0].any()
+
+
+@pytest.mark.parametrize("num_features", [0, 5])
+def test_the_gradient_of_spelling(num_features, device):
+    with precision("float64"):
+        layer, ids = WordVectors(lexicon(), num_features, 3), to_device(np.array([[3, 4, 0], [1, 3, 3]]))
+        assert layer.forward(ids).shape == (2, 3, 4 + num_features)
+        errors = gradient_errors(layer, ids)
+        assert len(errors) == (3 if num_features else 0) and all(error < 1e-7 for error in errors.values())
+
+
+def test_a_word_is_spelt_alike_wherever_it_stands():
+    layer = WordVectors(lexicon(), 5, 3)
+    output = to_host(layer.forward(np.array([[3, 4, 0], [1, 3, 3]])))
+    assert np.array_equal(output[0, 0], output[1, 1]) and not output[0, 2].any()
+    with pytest.raises(ScratchError, match="ids from 0 to 6"):
+        layer.forward(np.array([[7]]))
+
+
+def test_the_best_span_ends_where_it_begins_or_after():
+    begin, end = np.log([0.1, 0.2, 0.7]), np.log([0.6, 0.3, 0.1])
+    (plain,) = best_spans(begin, end, smart=False)
+    assert (plain.begin, plain.end) == (2, 0)
+    best = best_spans(begin, end, count=3)
+    assert [(guess.begin, guess.end) for guess in best] == [(2, 2), (0, 0), (1, 1)]
+    assert best[0].probability == pytest.approx(0.07)
+    far = np.full(40, -50.0)
+    far[0], other = 0.0, np.full(40, -50.0)
+    other[30], other[5] = 0.0, -1.0
+    assert best_spans(far, other)[0][:2] == (0, 5)  # of at most 20 words
+    assert len(best_spans(np.zeros(1), np.zeros(1), count=3)) == 1

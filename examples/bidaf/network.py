@@ -4,6 +4,8 @@ What comes in are vectors of words, of a context and of a question; what goes ou
 score to be the first of the answer, and one to be its last.
 """
 
+from bidaf.words import WordVectors
+
 from scratch.attention import BidirectionalAttention
 from scratch.backend import Array, xp
 from scratch.bidirectional import Bidirectional
@@ -94,3 +96,27 @@ class Bidaf(Layer):
 
 def _both_ends(input_dim: int, hidden_dim: int) -> Bidirectional:
     return Bidirectional(LSTM(input_dim, hidden_dim), LSTM(input_dim, hidden_dim))
+
+
+class Reader(Layer):
+    """From the words of a paragraph and of a question to the scores of where the answer begins and ends.
+
+    Shapes: ids of words, context (N, T) and asked (N, J), with masks (N, T) and (N, J) -> (N, 2, T).
+    """
+
+    def __init__(self, words: WordVectors, hidden_dim: int, num_modelling: int = 2, dropout: float = 0.2) -> None:
+        self.words, self.bidaf = words, Bidaf(words.output_dim, hidden_dim, num_modelling, dropout)
+        in_one_vector(self.parameters())
+
+    def forward(
+        self, context: Array, asked: Array, context_mask: Array | None = None, asked_mask: Array | None = None
+    ) -> Array:
+        T = context.shape[1]
+        vectors = self.words.forward(xp.concatenate([context, asked], axis=1))
+        scores = self.bidaf.forward(vectors[:, :T], vectors[:, T:], context_mask, asked_mask)
+        self.remember(scores.shape)
+        return scores
+
+    def backward(self, gradient: Array) -> None:
+        self.recall(gradient)
+        self.words.backward(xp.concatenate(self.bidaf.backward(gradient), axis=1))
