@@ -102,7 +102,8 @@ def test_the_committed_weights_predict(kind, split, tmp_path):
 
 @pytest.mark.parametrize("kind", networks.KINDS)
 def test_a_run(kind, tmp_path):
-    code, _, err = run("train", "--smoke", "--model", kind, "--report", "r.json", "--out", "run", cwd=tmp_path)
+    flags = ["--smoke", "--seed", "1", "--model", kind, "--report", "r.json", "--out", "run"]
+    code, _, err = run("train", *flags, cwd=tmp_path)
     assert (code, err) == (0, ""), err
     assert json.loads((tmp_path / "r.json").read_text())["accuracy"] > 0.8
     flags = ["--weights", "run/weights.npz"]
