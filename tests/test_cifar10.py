@@ -112,15 +112,39 @@ def test_places_without_images_are_refused(tmp_path):
     assert "neither cifar-10-batches-py" in refused("train", "--data", tmp_path / "empty", cwd=tmp_path)
 
 
+def test_sheets(images, tmp_path):
+    (tmp_path / "sheets").mkdir()
+    draw = np.random.default_rng(1)
+    pixels, labels = draw.integers(0, 256, (1000, 32, 32, 3)).astype(np.uint8), draw.integers(0, 10, 1000)
+    order = draw.permutation(1000)
+    for number in range(2):
+        tiles = pixels[order[500 * number : 500 * (number + 1)]].reshape(16000, 32, 3)
+        Image.fromarray(tiles).save(tmp_path / "sheets" / f"s{number:03}.webp", lossless=True)
+    np.savez(tmp_path / "labels.npz", order=order, train=labels[:700], test=labels[700:])
+    learn, test = load_cifar(tmp_path)
+    assert np.array_equal(np.concatenate([learn.pixels, test.pixels]), pixels) and len(test.labels) == 300
+    assert np.array_equal(np.concatenate([learn.labels, test.labels]), labels)
+    np.savez(tmp_path / "labels.npz", order=order, train=labels[:700], test=labels[700:] + 5)
+    with pytest.raises(ScratchError, match="does not say which"):
+        load_cifar(tmp_path)
+    np.savez(tmp_path / "labels.npz", order=order, train=labels[:700], test=labels[700:])
+    Image.new("RGB", (32, 32)).save(tmp_path / "sheets" / "s001.webp")
+    with pytest.raises(ScratchError, match="sheet 1 is of"):
+        load_cifar(tmp_path)
+    (tmp_path / "sheets" / "s001.webp").unlink()
+    with pytest.raises(ScratchError, match="damaged, or not all there"):
+        load_cifar(tmp_path)
+
+
 def test_the_real_files(tmp_path):
     unpack = DATA / "cifar10" / "unpack.py"
     if not unpack.exists():
         pytest.skip("the real data set is not here")
     subprocess.run([sys.executable, str(unpack), str(tmp_path), "--bin"], check=True, stdout=subprocess.DEVNULL)
     learn, test = load_cifar(tmp_path / "cifar-10-batches-py")
-    for a, b in zip((*learn, *test), (x for part in load_cifar(tmp_path / "cifar-10-batches-bin") for x in part),
-                    strict=True):
-        assert np.array_equal(a, b)
+    for other in (tmp_path / "cifar-10-batches-bin", DATA / "cifar10"):
+        for a, b in zip((*learn, *test), (x for part in load_cifar(other) for x in part), strict=True):
+            assert np.array_equal(a, b)
     assert np.bincount(learn.labels).tolist() == [5000] * 10 and np.bincount(test.labels).tolist() == [1000] * 10
     scaled = learn.pixels.reshape(-1, 3) / 255
     assert np.allclose(scaled.mean(axis=0), networks.MEAN, atol=1e-4)

@@ -1,6 +1,10 @@
-"""CIFAR-10's files: 60,000 images of 32 by 32 pixels, in the official form for Python or the official binary one."""
+"""CIFAR-10's files: 60,000 images of 32 by 32 pixels, in the official form for Python, the official binary one, or
+as sheets: lossless pictures sheets/sNNN.webp of 500 images each, one below the other, with their order and labels in
+labels.npz.
+"""
 
 import tarfile
+import zipfile
 import zlib
 from pathlib import Path
 from typing import NamedTuple
@@ -16,6 +20,7 @@ LABELS = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse
 TRAIN, TEST = [f"data_batch_{k}" for k in range(1, 6)], "test_batch"
 ENDINGS = ("", ".bin")  # of the files for Python, and of the binary ones
 _PIXELS = 3 * SIDE * SIDE
+_PER_SHEET = 500
 _MAX_BYTES = 64 * 2**20  # a batch has 31 MB
 
 
@@ -29,7 +34,8 @@ class Images(NamedTuple):
 def load_cifar(given: Path | None) -> tuple[Images, Images]:
     """The images to learn from, and those to test on.
 
-    `given`, or the data set's folder, is or holds cifar-10-batches-py, cifar-10-batches-bin, or an official archive.
+    `given`, or the data set's folder, is or holds cifar-10-batches-py, cifar-10-batches-bin, or an official archive; or
+    it holds the sheets.
     Raises: ScratchError when there is none of these, or a file is missing, damaged, or not what it should be.
     """
     place = find("cifar10", given)
@@ -38,6 +44,8 @@ def load_cifar(given: Path | None) -> tuple[Images, Images]:
         for ending in ENDINGS:
             if (folder / f"{TEST}{ending}").is_file():
                 return _load(folder, _from_folder(folder, ending), ending)
+    if (place / "labels.npz").is_file() and (place / "sheets").is_dir():
+        return _from_sheets(place)
     if not archives:
         raise ScratchError(
             f"{place}: has neither cifar-10-batches-py nor cifar-10-batches-bin, nor an archive of one; give a folder "
@@ -80,6 +88,28 @@ def _load(place: Path, files: dict[str, bytes], ending: str) -> tuple[Images, Im
     batches = {name: read(place / f"{name}{ending}", files[f"{name}{ending}"]) for name in (*TRAIN, TEST)}
     learn = Images(*(numpy.concatenate(parts) for parts in zip(*(batches[name] for name in TRAIN), strict=True)))
     return learn, batches[TEST]
+
+
+def _from_sheets(folder: Path) -> tuple[Images, Images]:
+    from PIL import Image  # comes with matplotlib
+
+    try:
+        with numpy.load(folder / "labels.npz", allow_pickle=False) as file:
+            order, learn, test = (file[name].astype(numpy.int64) for name in ("order", "train", "test"))
+        labels = numpy.concatenate([learn, test])
+        right = labels.max(initial=0) < len(LABELS) and labels.min(initial=0) >= 0 and len(order) % _PER_SHEET == 0
+        if not right or not numpy.array_equal(numpy.sort(order), numpy.arange(len(labels))):
+            raise ValueError("labels.npz does not say which image is where")
+        pixels = numpy.empty((len(labels), SIDE, SIDE, 3), dtype=numpy.uint8)
+        for number, start in enumerate(range(0, len(order), _PER_SHEET)):
+            with Image.open(folder / "sheets" / f"s{number:03}.webp") as sheet:
+                if sheet.size != (SIDE, SIDE * _PER_SHEET):
+                    raise ValueError(f"sheet {number} is of {sheet.size} pixels")
+                tiles = numpy.asarray(sheet.convert("RGB")).reshape(-1, SIDE, SIDE, 3)
+            pixels[order[start : start + _PER_SHEET]] = tiles
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        raise ScratchError(f"{folder}: its sheets are damaged, or not all there ({error})") from error
+    return Images(pixels[: len(learn)], learn), Images(pixels[len(learn) :], test)
 
 
 def _pickled(path: Path, content: bytes) -> Images:
