@@ -51,11 +51,8 @@ class BidirectionalAttention(Layer):
         N, T, J = len(h), h.shape[1], u.shape[1]
         real_h = xp.ones((N, T), dtype=bool) if context_mask is None else as_mask(self, context_mask, (N, T))
         real_u = xp.ones((N, J), dtype=bool) if question_mask is None else as_mask(self, question_mask, (N, J))
-        w = self.w.data
-        # 1. How alike: the last term is a product of the two texts, one of them scaled by w[2].
-        s = xp.matmul(h * w[2], u.swapaxes(1, 2))
-        s += h.dot(w[0])[:, :, None]
-        s += u.dot(w[1])[:, None, :]
+        # 1. How alike.
+        s = self.similarities(h, u)
         # 2. What the question has to say of each word.
         a = softmax(s, mask=real_u[:, None, :])
         u_seen = xp.matmul(a, u)
@@ -70,6 +67,14 @@ class BidirectionalAttention(Layer):
         output *= real_h[:, :, None]
         self.remember(output.shape, h, u, real_h, a, u_seen, nearest, b, h_seen)
         return output
+
+    def similarities(self, h: Array, u: Array) -> Array:
+        """S, (N, T, J). Its last term is a product of the two texts, one of them scaled by w[2]."""
+        w = self.w.data
+        s = xp.matmul(h * w[2], u.swapaxes(1, 2))
+        s += h.dot(w[0])[:, :, None]
+        s += u.dot(w[1])[:, None, :]
+        return s
 
     def backward(self, gradient: Array) -> tuple[Array, Array]:
         h, u, real_h, a, u_seen, nearest, b, h_seen = self.recall(gradient)

@@ -55,6 +55,17 @@ def confusion_matrix(path: str | Path, shares: Any, labels: Sequence[str], title
     _write(path, figure)
 
 
+def attention_map(path: str | Path, weights: Any, rows: Sequence[str], columns: Sequence[str], title: str = "") -> None:
+    """Draw how much each word (row) looks at each other (column): `weights` (rows, columns) on the host, 0 to 1."""
+    figure, axes = _figure(2.5 + 0.3 * len(columns), 1.5 + 0.2 * len(rows))
+    image = axes.imshow(weights, vmin=0, vmax=1, cmap="viridis", aspect="auto")
+    figure.colorbar(image, ax=axes)
+    axes.set_xticks(range(len(columns)), columns, rotation=90)
+    axes.set_yticks(range(len(rows)), rows)
+    axes.set(title=title)
+    _write(path, figure)
+
+
 def image_grid(path: str | Path, images: Sequence[Any], captions: Sequence[str], columns: int = 5) -> None:
     """Draw pictures, each (H, W, 3) on the host, bytes or numbers from 0 to 1, with a caption under each."""
     rows = max(-(-len(images) // columns), 1)  # without a picture the grid is empty

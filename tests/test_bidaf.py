@@ -4,6 +4,7 @@ import json
 import random
 
 import numpy as np
+import programs
 import pytest
 from bidaf.examples import best_spans
 from bidaf.network import Bidaf
@@ -241,3 +242,32 @@ def test_the_best_span_ends_where_it_begins_or_after():
     other[30], other[5] = 0.0, -1.0
     assert best_spans(far, other)[0][:2] == (0, 5)  # of at most 20 words
     assert len(best_spans(np.zeros(1), np.zeros(1), count=3)) == 1
+
+
+# Runs -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_smoke_run_learns_and_its_weights_answer(tmp_path):
+    flags = ("train", "--smoke", "--out", "r", "--report", "r.json")
+    code, out, err = programs.run("bidaf", *flags, cwd=tmp_path)
+    assert code == 0, err
+    report = json.loads((tmp_path / "r.json").read_text())
+    assert report["exact_match"] > 90 and report["f1"] >= report["exact_match"] and report["loss"] < 0.5
+    flags = ("ask", "Where does Tom live ?", "--paragraph", "Tom lives in Oslo . Zoe likes tea .")
+    code, out, err = programs.run("bidaf", *flags, "--weights", "r/weights.npz", "--plot", "a.png", cwd=tmp_path)
+    assert code == 0, err
+    said = out.splitlines()
+    assert said[0].startswith("(No word") and said[1].endswith("  Oslo") and len(said) == 5  # three, and the picture
+    assert (tmp_path / "a.png").exists()
+
+
+def test_a_killed_run_goes_on_to_the_bit(tmp_path):
+    flags = ("train", "--smoke", "--epochs", "5", "--dropout", "0.1")
+    programs.goes_on_to_the_bit("bidaf", *flags, line="epoch   2", cwd=tmp_path)
+
+
+def test_what_cannot_be_asked_is_refused(tmp_path):
+    assert "of a word each" in programs.refused("bidaf", "ask", "?", "--paragraph", " ", cwd=tmp_path)
+    assert "no such file" in programs.refused("bidaf", "ask", "--weights", "none.npz", cwd=tmp_path)
+    (tmp_path / "s").mkdir()
+    assert "lacks" in programs.refused("bidaf", "train", "--data", "s", cwd=tmp_path)

@@ -10,6 +10,7 @@ from scratch.attention import BidirectionalAttention
 from scratch.backend import Array, xp
 from scratch.bidirectional import Bidirectional
 from scratch.dense import Highway, Linear
+from scratch.functions import softmax
 from scratch.layer import Layer, in_one_vector
 from scratch.recurrent import LSTM
 from scratch.regular import Dropout
@@ -69,6 +70,15 @@ class Bidaf(Layer):
         scores = xp.ascontiguousarray(scores.swapaxes(1, 2))
         self.remember(scores.shape, T)
         return scores
+
+    def looks(self, context: Array, question: Array) -> Array:
+        """How much each word of the context looks at each of the question: (N, T, J). Call it inside `evaluating`."""
+        words = xp.concatenate([context, question], axis=1)
+        for highway in self.highways:
+            words = highway.forward(words)
+        T = context.shape[1]
+        h, u = self.read_context.forward(words[:, :T]), self.read_question.forward(words[:, T:])
+        return softmax(self.attention.similarities(h, u))
 
     def backward(self, gradient: Array) -> tuple[Array, Array]:
         (T,) = self.recall(gradient)

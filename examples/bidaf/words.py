@@ -25,6 +25,11 @@ def alphabet_of(words: Iterable[str], size: int = NUM_CHARACTERS) -> str:
     return REPLACEMENT + "".join(common)
 
 
+def as_known(word: str) -> str:
+    """A word as GloVe has it: in small letters, with a straight apostrophe."""
+    return word.lower().replace("\u2019", "'")
+
+
 class Lexicon:
     """Words, the vector of each, and its spelling.
 
@@ -39,10 +44,10 @@ class Lexicon:
         self.ids = {word: k for k, word in enumerate(self.words)}
         self.alphabet, self.length = alphabet, length
         self.vectors = numpy.zeros((len(self.words), vectors.shape[1]), dtype=numpy.float32)
-        place = {word: k for k, word in enumerate(known)}
+        place = {as_known(word): k for k, word in enumerate(known)}
         self.num_known = 0
         for k, word in enumerate(self.words):
-            found = place.get(word.lower().replace("\u2019", "'"))
+            found = place.get(as_known(word))
             if found is not None:
                 self.vectors[k] = vectors[found]
                 self.num_known += 1
@@ -51,6 +56,10 @@ class Lexicon:
         for k, word in enumerate(self.words):
             letters = [numbers.get(character, 1) for character in word[:length]]
             self.spelling[k, : len(letters)] = letters
+
+    def with_more(self, words: Iterable[str]) -> "Lexicon":
+        """These words, with their numbers, and after them others, with the vectors of those that differ in case."""
+        return Lexicon([*self.words[1:], *words], self.words, self.vectors, self.alphabet, self.length)
 
     def encode(self, words: Sequence[str]) -> list[int]:
         """The numbers of the words; 0 for one that is not here."""
