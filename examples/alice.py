@@ -95,7 +95,8 @@ def command_train(arguments: list[str]) -> None:
     done = begin_run([*files, *earlier], flags.resume, model, optimizer, settings, done)
     checkpoint, history_file, weights, _ = files
     history, chance = History(history_file, done["rows"]), math.log(vocab.size)
-    parallel = in_threads(model, flags.threads or done["threads"])
+    done["threads"] = flags.threads or done["threads"]
+    parallel = in_threads(model, done["threads"])
     if history.rows and not improvement(flags.out, history).exists():
         raise ScratchError(f"{improvement(flags.out, history)}: is gone; the run cannot go on without its best weights")
     known = network | {

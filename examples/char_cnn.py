@@ -109,7 +109,8 @@ def command_train(arguments: list[str]) -> None:
     history = History(history_file, done["rows"], log)
     if history.rows:
         check_weights(weights, "char_cnn", settings, (history.best("validation"), done["epoch"] + 1))
-    parallel = in_threads(model, flags.workers or done["threads"])
+    done["threads"] = flags.workers or done["threads"]
+    parallel = in_threads(model, done["threads"])
     known = {
         "program": "char_cnn", "alphabet": flags.alphabet, "steps": flags.steps, "max_length": flags.max_length,
         "config": config, "labels": data.classes, "names": data.names, "settings": settings,

@@ -75,7 +75,8 @@ def command_train(arguments: list[str]) -> None:
     done = begin_run(files, flags.resume, model, optimizer, settings, done)
     checkpoint, history_file, weights, _ = files
     history, chance = History(history_file, done["rows"]), math.log(vocab.size)
-    parallel = in_threads(model, flags.threads or done["threads"])
+    done["threads"] = flags.threads or done["threads"]
+    parallel = in_threads(model, done["threads"])
     if history.rows:
         check_weights(weights, "char_lm", settings, (history.best("validation"), done["epoch"] + 1))
     known = {
@@ -96,7 +97,7 @@ def command_train(arguments: list[str]) -> None:
             pieces = progress(streams(learn, flags.batch_size, flags.sequence), f"epoch {epoch}", num_steps)
             for k, (letters, next_letters) in enumerate(pieces):
                 optimizer.lr = flags.lr * cosine_decay((epoch - 1) * num_steps + k, flags.epochs * num_steps)
-                size = letters.size
+                size = letters.size  # of all processes, as the loss is
                 letters, next_letters = to_device(mine(letters)), to_device(mine(next_letters))
                 predicted = parallel.forward(letters)
                 total += loss.loss(predicted, next_letters) * size

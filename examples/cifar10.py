@@ -85,7 +85,8 @@ def command_train(arguments: list[str]) -> None:
     done: dict[str, Any] = {"epoch": 0, "rows": [], "seconds": 0.0, "threads": threads}
     done = begin_run(files, flags.resume, model, optimizer, settings, done)
     history = History(history_file, done["rows"])
-    parallel = in_threads(model, flags.threads or done["threads"])
+    done["threads"] = flags.threads or done["threads"]
+    parallel = in_threads(model, done["threads"])
     biases = [layer.b for layer in model.layers if isinstance(layer, BatchNorm)] if modern else []
     num_steps = -(-len(learn.labels) // flags.batch_size)
     print(f"{len(learn.labels)} images to learn from, {len(test.labels)} to test on; a blind guess costs {CHANCE:.3f}")

@@ -103,7 +103,8 @@ def command_train(arguments: list[str]) -> None:
     if history.rows:
         check_weights(weights, "movie_reviews", settings, (history.best("accuracy", largest=True), done["epoch"] + 1))
     known["settings"] = settings
-    parallel = in_threads(model, flags.threads or done["threads"])
+    done["threads"] = flags.threads or done["threads"]
+    parallel = in_threads(model, done["threads"])
     chance = math.log(len(LABELS))
     print(
         f"{len(learn)} phrases to learn from, {len(choose)} to choose by, {len(held_out)} held out; a blind guess "

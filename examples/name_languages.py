@@ -111,7 +111,7 @@ def command_train(arguments: list[str]) -> None:
     if flags.recipe == "tutorial":
         loop = as_in_the_tutorial(model, optimizer, learn, epochs)
     else:
-        threads = flags.threads or done["threads"]  # others would draw other Dropout masks
+        done["threads"] = threads = flags.threads or done["threads"]  # others would draw other Dropout masks
         loop = in_batches(model, optimizer, learn, choose, epochs, flags.lr, flags.batch_size, flags.balance, threads)
     started = time.perf_counter() - done["seconds"]
     try:

@@ -104,6 +104,8 @@ def begin_run(
             print(f"{folder} held an earlier run (--resume would have gone on with it); it is now in {aside}")
         save_checkpoint(checkpoint, model, optimizer, settings, progress)
     batch.get().wait()
+    if not checkpoint.exists():
+        raise ScratchError(f"{checkpoint}: not all processes see it; give a folder that all machines share")
     return progress
 
 

@@ -15,11 +15,11 @@ multiply that. Here no window is copied: `windows.py` shows that the windows alr
 memory of the input. The first holds windows 0, K, 2K, ..., so its product with w is rows 0, K, 2K, ... of the output,
 and it is written there.
 
-The way back is made of the same two pieces. For w: each matrix of windows meets the gradients of its rows. For the
+The way back uses the same matrices. For w: each matrix of windows meets the gradients of its rows. For the
 input: x[t] was in the windows t, t - 1, ..., t - K + 1, at the places 0, 1, ..., K - 1; so its gradient is a sum over
 the K gradients up to row t, which is a window of the gradient, with w's places in reverse. It is a convolution again.
 
-Over an image the same holds in both directions, and `windows.py` shows how its windows become matrices too.
+Over an image each pixel is copied K times, not K * K: `windows.py` shows how its windows become matrices.
 
 Read next: `pooling.py`.
 """
@@ -55,7 +55,7 @@ class Conv1d(Layer):
         PyTorch's w is (output_dim, input_dim, kernel_size), its input (N, input_dim, T). A stride is made by leaving
         out what it steps over, after it was computed; where "same" puts its zeros does not depend on it (in Keras it
         does).
-    Raises: ScratchError for an input of another width, or shorter than a window.
+    Raises: ScratchError for an input of another width, ids out of range, or (unless "same") less than a window.
     """
 
     def __init__(
@@ -177,9 +177,9 @@ class Conv2d(Layer):
         The input gradient with `input_gradient=False` is None.
     Parameters: w (output_dim, kernel_size, kernel_size, input_dim), by rows, then columns; b (output_dim,).
     Source: LeCun et al. 1989, https://doi.org/10.1162/neco.1989.1.4.541
-    Differs: PyTorch's w is (output_dim, input_dim, kernel_size, kernel_size), its input (N, input_dim, H, W); both
-        compute the same as here, without reversing the window.
-    Raises: ScratchError for an input of another width, or smaller than a window.
+    Differs: PyTorch's w is (output_dim, input_dim, kernel_size, kernel_size), its input (N, input_dim, H, W); it does
+        not reverse the window either.
+    Raises: ScratchError for an input of another width, or (unless "same") smaller than a window.
     """
 
     def __init__(
@@ -197,8 +197,9 @@ class Conv2d(Layer):
         input = as_floats(input)
         right = input.ndim == 4 and input.shape[3] == self.input_dim
         expect(right, self, "images (N, H, W, {input_dim})", input)
-        (N, H, W, _), lost = input.shape, 0 if self.padding == "same" else self.kernel_size - 1
-        expect(min(H, W) > lost, self, "images of at least {kernel_size} by {kernel_size}", input)
+        N, H, W, _ = input.shape
+        lost = 0 if self.padding == "same" else self.kernel_size - 1
+        expect(min(H, W) > lost, self, f"images of at least {lost + 1} by {lost + 1}", input)
         # By columns, then rows, then input: the order of a window in its matrix.
         weights = self.w.data.transpose(2, 1, 3, 0)
         output = xp.empty((N, H - lost, W - lost, self.output_dim), dtype=input.dtype)
@@ -225,8 +226,8 @@ class Conv2d(Layer):
             self.w.grad += w_grad.reshape(D, K, K, self.input_dim).swapaxes(1, 2)
         if not self.input_gradient:
             return None
-        # x[i, j] stood at place k, l of the window at i - k, j - l; so it collects w[o, k, l] * grad[i - k, j - l, o]:
-        # a sum over a window of the gradient, with the places in reverse.
+        # x[i, j] stood at place k, l of the window at i + before - k, j + before - l; so its gradient is a sum over a
+        # window of the gradient, from K - 1 - before rows and columns earlier on, with w's places in reverse.
         reversed_w = self.w.data[:, ::-1, ::-1].transpose(2, 1, 0, 3)
         input_grad = xp.empty(input.shape, dtype=gradient.dtype)
         _slide(gradient, reversed_w, K - 1 - before, input_grad)

@@ -23,7 +23,7 @@ from tqdm import tqdm
 
 from scratch.backend import ScratchError, xp
 from scratch.files import may_write, write_text
-from scratch.layer import Layer
+from scratch.layer import Layer, batch
 
 Item = TypeVar("Item")
 
@@ -42,7 +42,7 @@ class History:
 
     def add(self, **figures: Any) -> None:
         """Add one row."""
-        line = json.dumps(figures, default=float)  # NumPy's scalars as plain numbers
+        line = batch.get().of_first(json.dumps(figures, default=float))  # NumPy's scalars as plain numbers
         self.rows.append(json.loads(line))
         if self.path is not None and may_write():
             with open(self.path, "a", encoding="utf-8") as file:

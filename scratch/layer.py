@@ -37,7 +37,7 @@ AnyLayer = TypeVar("AnyLayer", bound="Layer")
 
 
 class WholeBatch:
-    """What a layer or a loss that looks at the whole batch asks, when the batch has not been cut into parts.
+    """Whom a layer or a loss asks that looks at the whole batch; this one answers where the batch is in one piece.
 
     `parallel.py` cuts batches, over threads and over processes, and puts something else in its place.
 
@@ -48,21 +48,25 @@ class WholeBatch:
     part, rank, num_ranks = 0, 0, 1
 
     def sum(self, values: Any) -> Any:
-        """The sum of what each part has given, numbers or arrays, which the caller leaves as it is.
+        """The sum of what all parts give, numbers or arrays; change neither that nor what was given.
 
-        All get the same; so every part has to ask.
+        All parts get the same, and it waits for all: so each has to ask, equally often.
         """
         return values
 
     def add_up(self, array: Array) -> None:
         """Make `array`, in place, the sum of those of all processes."""
 
+    def of_first(self, value: Any) -> Any:
+        """The first process's value, for all: so that what they decide by it, they decide alike."""
+        return value
+
     def wait(self) -> None:
         """Go on when all processes are here."""
 
 
 _WHOLE = WholeBatch()
-batch: ContextVar[WholeBatch] = ContextVar("batch", default=_WHOLE)  # who has a part of one has another
+batch: ContextVar[WholeBatch] = ContextVar("batch", default=_WHOLE)  # a thread or a process with a part has another
 
 
 class Home(NamedTuple):
@@ -202,7 +206,7 @@ class Layer:
         """A layer with the same Parameter objects and a memory of its own: for a second place in a network.
 
         Both places add their gradients to the same `grad`, and an optimizer steps each Parameter once. torch7
-        called it a shared clone. With `own_grad`, only the values are shared: for a second place in time, another
+        called it a shared clone. With `own_grad` the Parameters are others, which share the values only: for another
         thread, whose gradients are added by whoever started it.
         """
         shared = {id(p): Parameter(p.data, p.name, p.fixed) if own_grad else p for p in self.parameters()}

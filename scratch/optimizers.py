@@ -56,7 +56,7 @@ class Optimizer:
         """Move every Parameter of `layer` once against its gradient; then the gradients are zero."""
         if layer is not self._layer or self._moved():
             self._gather(layer)
-        if (whole := batch.get()).num_ranks > 1:  # each process has gone its part of the batch
+        if (whole := batch.get()).num_ranks > 1:  # each process has had its part of the batch
             whole.add_up(self._grad)
         for grad in self._fixed:
             grad.fill(0)

@@ -12,9 +12,10 @@ its gradients, and that is a `sibling` with a `grad` of its own:
 It is faster than leaving the threads to the matrix product: the elementwise work uses all cores too, and nobody waits
 for the others at the end of each small product. The product itself is held to one thread meanwhile.
 
-Machines share nothing, so there each process has the whole model. All of them run the same program, draw the same
-batches, and go their own rows of each; before a step of learning the gradients are added up, in one message (MPI calls
-it an all-reduce), and so all take the same step. A loop says which rows are its own, and nothing else:
+Machines share no memory: there each process has the whole model, and they need a folder that all see. All draw the same
+batches and take their own rows of each; before a step the gradients are added up, in one message (MPI calls it an
+all-reduce), and so all take the same step. The loss, BatchNorm and the step ask all processes, so all must call them,
+equally often. A loop says which rows are its own:
 
     images, truth = images[mine(places)], labels[mine(places)]
 
@@ -53,14 +54,15 @@ class Part(WholeBatch):
 
     def __init__(self, part: int, given: list[Any], barrier: threading.Barrier, process: WholeBatch) -> None:
         self.part, self.given, self.barrier, self.process = part, given, barrier, process
+        self.rank, self.num_ranks = process.rank, process.num_ranks
 
     def sum(self, values: Any) -> Any:
         """The sum of what each part has given, in the order of the parts: the same for all."""
         self.given[self.part] = values
         self.barrier.wait()
         if self.part == 0:
-            *others, _ = self.given
-            self.given[-1] = self.process.sum(sum(others[1:], start=others[0]))
+            first, *others = self.given[:-1]
+            self.given[-1] = self.process.sum(sum(others, start=first))
         self.barrier.wait()
         return self.given[-1]
 
@@ -127,16 +129,16 @@ class InThreads(Layer):
         if self._pool is None or self._blas is None:
             self._pool, self._blas = ThreadPoolExecutor(num_threads), ThreadpoolController()
             self._at_once(_warm_up, num_threads)
-        # A part has chance of its own, since nobody knows which thread would draw first. Each process draws for all.
+        # Each part has a seed of its own: which thread draws first, nobody knows. Each process draws the seeds of all.
         seeds = [random.getrandbits(64) if self.train else 0 for _ in range(num_threads * process.num_ranks)]
         seeds = seeds[num_threads * process.rank :]
         given: list[Any] = [None] * (num_parts + 1)
         barrier = threading.Barrier(num_parts)
 
         def as_a_part(k: int) -> Result:
-            chance.set(random.Random(seeds[k]))
-            batch.set(Part(k, given, barrier, process))
             try:
+                chance.set(random.Random(seeds[k]))
+                batch.set(Part(k, given, barrier, process))
                 return function(k)
             except BaseException:
                 barrier.abort()  # nobody need wait for this one
@@ -147,15 +149,15 @@ class InThreads(Layer):
     def _at_once(self, function: Callable[[int], Result], num_parts: int) -> Sequence[Result]:
         assert self._pool is not None and self._blas is not None
         with self._blas.limit(limits=1, user_api="blas"):
-            # Each thread gets a copy of this one's context, in which NumPy keeps what to do about an overflow.
+            # In a copy of this one's context: what a part sets there (chance, batch) ends with it.
             tasks = [self._pool.submit(contextvars.copy_context().run, function, k) for k in range(1, num_parts)]
-            mine: Future[Result] = Future()
+            own: Future[Result] = Future()
             try:
-                mine.set_result(contextvars.copy_context().run(function, 0))
+                own.set_result(contextvars.copy_context().run(function, 0))
             except BaseException as error:
-                mine.set_exception(error)
+                own.set_exception(error)
             wait(tasks)
-        done = [mine, *tasks]
+        done = [own, *tasks]
         # Of a part that went wrong, and those that waited for it, the one that went wrong is heard.
         done.sort(key=lambda task: isinstance(task.exception(), threading.BrokenBarrierError))
         return [task.result() for task in done]
@@ -185,13 +187,18 @@ def in_threads(model: Layer, num_threads: int) -> Layer:
 def default_threads(batch_size: int) -> int:
     """As many as there are cores for each process, but no more than get 8 rows of a batch each."""
     process = batch.get()
-    num_here = process.num_here if isinstance(process, Processes) else 1
-    return max(min(num_cores() // num_here, batch_size // process.num_ranks // 8), 1)
+    cores = process.num_cores if isinstance(process, Processes) else num_cores()
+    return max(min(cores, batch_size // process.num_ranks // 8), 1)
 
 
 def num_cores() -> int:
     """How many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return len(cores_of_process())
+
+
+def cores_of_process() -> set[int]:
+    """The numbers of the cores that this process may use."""
+    return os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set(range(os.cpu_count() or 1))
 
 
 # Many machines --------------------------------------------------------------------------------------------------
@@ -202,15 +209,24 @@ _SIZES = ("OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "SLURM_STEP_NUM_TASKS")  # Open MP
 class Processes(WholeBatch):
     """The processes of an MPI job, each with its rows of every batch: sums over all of them.
 
-    rank, num_ranks: this one's number, and how many there are; local_rank, num_here: the same on this machine.
+    rank, num_ranks: this one's number, and how many there are.
+    num_cores: how many cores there are for each, where there are fewest: the same number for all.
     """
+
+    devices: Any = None  # GPUs that send to each other
 
     def __init__(self, mpi: Any) -> None:
         self.mpi, self.comm = mpi, mpi.COMM_WORLD
         self.rank, self.num_ranks = self.comm.Get_rank(), self.comm.Get_size()
-        here = self.comm.Split_type(mpi.COMM_TYPE_SHARED)
-        self.local_rank, self.num_here = here.Get_rank(), here.Get_size()
-        self.devices = None if xp.device == "cpu" else devices_of_job(self.rank, self.num_ranks, self.local_rank)
+        self.here = self.comm.Split_type(mpi.COMM_TYPE_SHARED)  # those on this machine
+        # A launcher may have given each of them cores of its own, or all of them the same.
+        cores = set[int]().union(*self.here.allgather(cores_of_process()))
+        self.num_cores = self.comm.allreduce(max(len(cores) // self.here.Get_size(), 1), op=mpi.MIN)
+
+    def take_devices(self) -> None:
+        """Where arrays live on GPUs: one for each process, which add up without the host between them."""
+        if xp.device != "cpu":
+            self.devices = devices_of_job(self.rank, self.num_ranks, self.here.Get_rank())
 
     def sum(self, values: Any) -> Any:
         """The sum of what each process has given: the same for all, to the bit."""
@@ -227,6 +243,10 @@ class Processes(WholeBatch):
         else:
             self.comm.Allreduce(self.mpi.IN_PLACE, array)
 
+    def of_first(self, value: Any) -> Any:
+        """The first process's value, for all."""
+        return self.comm.bcast(value)
+
     def wait(self) -> None:
         """Go on when all processes are here."""
         self.comm.Barrier()
@@ -238,7 +258,7 @@ def size_of_job() -> int:
 
 
 def join() -> None:
-    """Where an MPI launcher has started several of this program: from now on they share every batch.
+    """Where an MPI launcher has started several of this program: from now on, inside `ending_all`, they share batches.
 
     All get the first one's state of chance; only that one prints and writes files.
     Raises: ScratchError when mpi4py, or an MPI library for it, is missing.
@@ -254,7 +274,9 @@ def join() -> None:
     processes = Processes(mpi)
     if processes.num_ranks < size_of_job():
         raise ScratchError("the processes do not find each other: mpiexec is of another MPI library than mpi4py's")
-    batch.set(processes)
+    batch.set(processes)  # from here on `ending_all` ends the others, too
+    processes.take_devices()
+    ThreadpoolController().limit(limits=processes.num_cores, user_api="blas")  # for as long as the process lives
     random.setstate(processes.comm.bcast(random.getstate()))
     if processes.rank:
         leave_writing_to_another()
@@ -262,12 +284,12 @@ def join() -> None:
 
 
 def mine(rows: Any) -> Any:
-    """Of a batch (an array, a list, or None) the rows that this process goes: all, unless others share it."""
+    """Of a batch (an array, a list, or None) the rows that this process takes: all, unless others share it."""
+    if rows is None:
+        return None
     process = batch.get()
-    if process.num_ranks == 1 or rows is None:
-        return rows
-    N = len(rows)
-    return rows[process.rank * N // process.num_ranks : (process.rank + 1) * N // process.num_ranks]
+    start, stop = (k * len(rows) // process.num_ranks for k in (process.rank, process.rank + 1))
+    return rows[start:stop]
 
 
 @contextmanager
@@ -281,6 +303,7 @@ def ending_all() -> Iterator[None]:
         if code and isinstance(process, Processes):
             if not isinstance(error, SystemExit):
                 traceback.print_exc()
-            sys.stderr.flush()
+            for stream in (sys.stdout, sys.stderr):
+                stream.flush()
             process.comm.Abort(code)
         raise

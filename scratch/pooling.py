@@ -1,5 +1,5 @@
-"""Shorter sequences: MaxPool1d keeps the largest of every few steps; MaxOverTime of all, MeanOverTime their mean.
-Smaller images: MaxPool2d and AveragePool2d do so with squares of pixels.
+"""Shorter sequences: MaxPool1d keeps the largest of every few steps, MaxOverTime of all; MeanOverTime takes the mean.
+Smaller images: MaxPool2d keeps the largest of every square of pixels, AveragePool2d its mean.
 
 A convolution says at every step how much of something is there. Mostly it is enough to know that it was there, and
 about where: so of every few steps the largest is kept, and the sequence gets shorter. The largest of all steps forgets
@@ -7,9 +7,8 @@ the place too: whatever the length of the sequence, one row is left.
 
     model = Sequential([Conv1d(70, 256, 7), MaxPool1d(3), Relu()])      # (N, 150, 70) -> (N, 48, 256)
 
-On the way back, only the number that was the largest had a part in the output, so it gets the whole gradient. (After
-the pool a Relu has less to do than before it, and does the same: the larger of several numbers, or zero, is the same
-in whichever order they are compared.)
+On the way back of a maximum, only the largest number had a part in the output, so it gets the whole gradient. (A Relu
+after the pool gives the same as before it, since both take the largest of the numbers and zero; and it has less to do.)
 
 Read next: `attention.py`.
 """
@@ -51,12 +50,12 @@ class MaxPool1d(Layer):
         input, output = self.recall(gradient)
         input_grad = xp.zeros(input.shape, dtype=gradient.dtype)
         windows, grads = side_by_side(input, self.size), side_by_side(input_grad, self.size)
-        waiting = xp.ones(output.shape, dtype=bool)  # for the first that is as large as the largest
+        waiting = xp.ones(output.shape, dtype=bool)  # True until the largest has been found
         for k in range(self.size):
             found = windows[:, :, k] == output
             found &= waiting
             xp.multiply(gradient, found, out=grads[:, :, k])
-            waiting &= ~found
+            waiting ^= found
         return input_grad
 
     def __repr__(self) -> str:
@@ -155,7 +154,7 @@ class MaxPool2d(Layer):
         input, output = self.recall(gradient)
         input_grad = xp.zeros(input.shape, dtype=gradient.dtype)
         for piece in pieces(input):
-            waiting = xp.ones(output[piece].shape, dtype=bool)  # for the first that is as large as the largest
+            waiting = xp.ones(output[piece].shape, dtype=bool)  # True until the largest has been found
             for x, grad in zip(squares(input[piece], self.size), squares(input_grad[piece], self.size), strict=True):
                 found = x == output[piece]
                 found &= waiting

@@ -103,9 +103,9 @@ def run(main: Callable[[], None]) -> NoReturn:
     """
     with ending_all():
         try:
-            # A run that goes wrong is found by its loss, in words; NumPy's own warnings would only come in between.
             if isinstance(sys.stdout, io.TextIOWrapper):
                 sys.stdout.reconfigure(errors="backslashreplace")  # a name may have letters that the terminal lacks
+            # A run that goes wrong is found by its loss, in words; NumPy's own warnings would only come in between.
             with numpy.errstate(over="ignore", invalid="ignore"):
                 main()
             if sys.stdout is not None:

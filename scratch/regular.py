@@ -136,9 +136,9 @@ class BatchNorm(Layer):
             some *= self.w.data * scale
         return input_grad.reshape(gradient.shape)
 
-    def _follow(self, running: Array, batch: Array) -> None:
+    def _follow(self, running: Array, latest: Array) -> None:
         running *= self.momentum
-        running += (1 - self.momentum) * batch
+        running += (1 - self.momentum) * latest
 
     def __repr__(self) -> str:
         return f"BatchNorm({self.num_features})"

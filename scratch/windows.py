@@ -1,4 +1,4 @@
-"""Windows of a sequence, or of an image, as the rows of a matrix, with next to nothing copied.
+"""Windows of a sequence, or of an image, as the rows of a matrix, without a copy of each window.
 
 A convolution looks at every run of K rows of a sequence: row 0 to K - 1, row 1 to K, and so on. Where the rows lie one
 after the other in memory, so do those of a window: K rows of C numbers are one run of K * C. Windows that do not
@@ -10,15 +10,15 @@ only read with another number of columns.
     from row 1:     [1 2 3][4 5 6]
     from row 2:       [2 3 4]
 
-Starting from row 0, 1, ..., K - 1 gives K such matrices, which together hold every window. N sequences laid end to end
-are treated as one; the K - 1 windows that reach over each joint are taken along, and what comes of them is left out.
+Starting from row 0, 1, ..., K - 1 gives up to K such matrices, which together hold every window. N sequences laid end
+to end are treated as one; the K - 1 windows that reach over each joint are computed too, and their results dropped.
 
-    for start, matrix in window_matrices(rows, 3):      # rows (R, C) -> matrices (about R / 3, 3 * C)
+    for start, matrix in window_matrices(rows, 3):      # rows (R, C), w (3 * C, D) -> output (R - 2, D)
         output[start : start + 3 * len(matrix) : 3] = matrix.dot(w)
 
-The window of an image is K rows of K pixels, which lie in K places. So each row of the image is laid beside the K - 1
-below it, pixel for pixel: K numbers where there was one, not the K * K of a copy of every window. Then the window that
-begins at column x is one run, K pixels wide, and those of all rows y are the rows of a matrix.
+The window of an image is K parts of rows, which lie in K places. So the K - 1 pixels below it are copied beside each
+pixel: K numbers where there was one, not the K * K of a copy of every window. Then the window that begins at column x
+is one run of K * K pixels, and the windows at x of all rows y are the rows of a matrix.
 
     image   a b c      stacked, K = 2   a d  b e  c f      the windows at x = 0:  [a d b e]    at x = 1:  [b e c f]
             d e f                       d g  e h  f i                             [d g e h]               [e h f i]
@@ -55,14 +55,14 @@ def side_by_side(input: Array, size: int) -> Array:
 
 
 def stacked_rows(images: Array, size: int, before: int, num_rows: int) -> Array:
-    """Beside each pixel those below it: row y holds what rows y - before to y - before + size - 1 of the image hold.
+    """Beside each pixel those below it: row y holds rows y - before to y - before + size - 1 of the image.
 
-    Outside of the image are zeros. Shapes: images (N, H, W, C) -> (N, num_rows, W, size, C).
+    Above and below the image are zeros. Shapes: images (N, H, W, C) -> (N, num_rows, W, size, C).
     """
     N, H, W, C = images.shape
     stacked = xp.empty((N, num_rows, W, size, C), dtype=images.dtype)
     for i in range(size):
-        first = before - i  # the row of `stacked` in which the image begins
+        first = min(max(before - i, -H), num_rows)  # the row of `stacked` in which the image begins, cut to its edges
         top, bottom = max(first, 0), min(first + H, num_rows)
         stacked[:, :top, :, i] = 0
         stacked[:, top:bottom, :, i] = images[:, top - first : bottom - first]
@@ -86,7 +86,7 @@ def window_columns(stacked: Array, before: int, num_columns: int) -> Iterator[tu
 
 
 def squares(images: Array, size: int) -> Iterator[Array]:
-    """For each place in a square of `size` by `size` pixels, row by row: what the squares of the images have there.
+    """For each place in a square of `size` by `size` pixels, row by row, a view: the pixel there of every square.
 
     The squares do not overlap; what fills none is left out.
 

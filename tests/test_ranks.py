@@ -85,6 +85,7 @@ def test_dropout_is_that_of_as_many_threads(tmp_path):
 @pytest.mark.parametrize(("program", "flags"), [
     ("alice.py", ("--smoke",)), ("char_cnn.py", ("--smoke",)), ("movie_reviews.py", ("--smoke", "--model", "lstm")),
     ("cifar10.py", ("--smoke", "--epochs", "2")), ("name_languages.py", ("--smoke",)),
+    ("bidaf", ("--smoke", "--epochs", "2")),
 ])
 def test_every_program_that_learns_in_batches(program, flags, tmp_path):
     if program == "char_cnn.py":

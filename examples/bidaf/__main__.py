@@ -97,7 +97,8 @@ def command_train(arguments: list[str]) -> None:
     done: dict[str, Any] = {"epoch": 0, "rows": [], "seconds": 0.0, "threads": threads}
     done = begin_run(files, flags.resume, model, optimizer, settings, done)
     history = History(history_file, done["rows"])
-    parallel = in_threads(model, flags.threads or done["threads"])
+    done["threads"] = flags.threads or done["threads"]
+    parallel = in_threads(model, done["threads"])
     print(
         f"{len(learn)} questions to learn from ({len(examples) - len(learn)} left out, whose answer is beyond "
         f"{flags.context_words} words), {len(held_out)} held out; {lexicon.num_known} of {len(lexicon.words)} words "
@@ -110,10 +111,10 @@ def command_train(arguments: list[str]) -> None:
             total, num_steps = 0.0, -(-len(learn) // flags.batch_size)
             for some in progress(in_batches(learn, flags.batch_size), f"epoch {epoch}", num_steps):
                 contexts, asked, context_mask, asked_mask = (mine(array) for array in batch(some))
-                spans = to_device(numpy.array([example.span for example in mine(some)]).reshape(-1, 2))
+                spans = numpy.array([example.span for example in mine(some)], dtype=numpy.int64).reshape(-1, 2)
                 scores = parallel.forward(contexts, asked, context_mask=context_mask, asked_mask=asked_mask)
-                total += loss.loss(scores, spans, context_mask) * len(some)
-                gradient = loss.gradient(scores, spans, context_mask)
+                total += loss.loss(scores, to_device(spans), context_mask) * len(some)
+                gradient = loss.gradient(scores, to_device(spans), context_mask)
                 parallel.backward(gradient)
                 optimizer.step(model)
             mean = stop_unless_finite(total / len(learn), model, f"epoch {epoch}")
