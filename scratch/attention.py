@@ -3,7 +3,7 @@
 To answer a question about a paragraph, each word of the paragraph asks which words of the question matter to it, and
 the question asks which words of the paragraph matter at all. Both are read off one table of similarities:
 
-    S[t, j]  how much word t of the context has to do with word j of the question
+    S[t, j]  how much word t of the paragraph (H, the context) has to do with word j of the question (U)
 
 This layer is a graph that is no chain: H and U, the two texts, are used again and again. So its forward is numbered
 lines, and its backward the same numbers in reverse. Whatever was used in several places has one sum of gradients, to
@@ -47,6 +47,7 @@ class BidirectionalAttention(Layer):
     ) -> Array:
         h, u = as_floats(context), as_floats(question)
         right = h.ndim == u.ndim == 3 and len(h) == len(u) and h.shape[2] == u.shape[2] == self.dim
+        right = right and min(h.shape[1], u.shape[1]) > 0
         expect(right, self, "two texts (N, T, {dim}) and (N, J, {dim})", f"{h.shape} and {u.shape}")
         N, T, J = len(h), h.shape[1], u.shape[1]
         real_h = xp.ones((N, T), dtype=bool) if context_mask is None else as_mask(self, context_mask, (N, T))
@@ -59,7 +60,7 @@ class BidirectionalAttention(Layer):
         # 3. What the question looks for: a word of the context counts by the word of the question that is most like it.
         s = xp.where(real_u[:, None, :], s, xp.finfo(s.dtype).min)
         nearest = s.argmax(axis=2)
-        largest = xp.take_along_axis(s, nearest[:, :, None], axis=2)[:, :, 0]
+        largest = s.max(axis=2)
         b = softmax(largest, mask=real_h & real_u.any(axis=1, keepdims=True))
         h_seen = xp.matmul(b[:, None, :], h)
         # 4. Side by side; where the context is padding, zeros.
@@ -82,11 +83,11 @@ class BidirectionalAttention(Layer):
         # 4. Four pieces side by side, each with its own gradient.
         g = gradient * real_h[:, :, None]
         g_h, g_u, g_hu, g_hh = (g[:, :, k * D : (k + 1) * D] for k in range(4))
-        h_grad = g_h + g_hu * u_seen  # h went into all four: as it is, times u~,
+        h_grad = g_h + g_hu * u_seen  # h[t] is in three of them: as it is, times u~,
         h_grad += g_hh * h_seen  # and times h~,
         u_seen_grad = g_u + g_hu * h
         h_seen_grad = (g_hh * h).sum(axis=1, keepdims=True)
-        # 3. h~ is a mean of h with weights b: each h[t] has its share, and each share is worth what its h[t] is.
+        # 3. h~ = sum of b[t] h[t]: h[t] gets b[t] times h~'s gradient, and b[t] the product of that gradient with h[t].
         h_grad += b[:, :, None] * h_seen_grad
         largest_grad = _softmax_grad(b, xp.matmul(h_seen_grad, h.swapaxes(1, 2))[:, 0])
         # 2. u~[t] is a mean of u with weights a[t], likewise.

@@ -1,7 +1,7 @@
 """Weights that are averaged over the steps of a run: Lookahead, and the moving average that one predicts by.
 
-The steps of an optimizer go to and fro around where they lead, since each sees another batch. A mean of the weights of
-many steps lies nearer to it. Both averages are kept by an optimizer that goes around another one:
+The steps of an optimizer go to and fro around where they lead, since each sees another batch. A mean of many steps'
+weights lies nearer to that goal. Both averages are kept by an optimizer that goes around another one:
 
     optimizer = MovingAverage(Adam(0.001), decay=0.999)
     optimizer.step(model)                    # Adam's step; and the average follows
@@ -15,11 +15,51 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from scratch.backend import Array
-from scratch.layer import Layer
+from scratch.layer import Layer, Parameter
 from scratch.optimizers import Optimizer
 
 
-class Lookahead(Optimizer):
+class Around(Optimizer):
+    """Makes the steps of `inner`, and after each lets `follow` bring an average after the weights.
+
+    An average begins as what the weights are at the first step with them.
+    """
+
+    def __init__(self, inner: Optimizer, decay: float) -> None:
+        super().__init__(inner.lr, inner.clip_norm, inner.weight_decay)
+        self.inner, self.decay = inner, decay
+        self.slots = ("average", *inner.slots)
+
+    def update(self, data: Array, grad: Array, *state: Array) -> None:
+        average, *others = state
+        self.inner.lr, self.inner.num_steps = self.lr, self.num_steps
+        self.inner.update(data, grad, *others)
+        self.follow(average, data)
+
+    def follow(self, average: Array, data: Array) -> None:
+        """Bring `average` after `data`, both in place."""
+        raise NotImplementedError
+
+    def _gather(self, layer: Layer) -> None:
+        fresh: list[Parameter] = [p for p in layer.parameters() if not self._state.get(p)]
+        super()._gather(layer)
+        for p in fresh:
+            self._state[p]["average"][...] = p.data.ravel()
+
+    @contextmanager
+    def averaged(self, layer: Layer) -> Iterator[None]:
+        """Inside it the parameters of `layer`, which it steps, are their averages; afterwards they are as before."""
+        if layer is not self._layer or self._moved():
+            self._gather(layer)
+        own = self._data.copy()
+        self._data[...] = self._vectors[0]
+        try:
+            yield
+        finally:
+            self._data[...] = own
+
+
+class Lookahead(Around):
     """Another optimizer goes ahead; every few steps the slow weights follow part of the way, and it goes on from them.
 
         every `every` steps:   slow = decay * slow + (1 - decay) * p;   p = slow
@@ -30,24 +70,18 @@ class Lookahead(Optimizer):
     Source: Zhang et al. 2019, https://arxiv.org/abs/1907.08610, algorithm 1; its alpha is 1 - decay.
     """
 
-    def __init__(self, ahead: Optimizer, every: int = 5, decay: float = 0.5) -> None:
-        super().__init__(ahead.lr, ahead.clip_norm, ahead.weight_decay)
-        self.ahead, self.every, self.decay = ahead, every, decay
-        self.slots = ("slow", *ahead.slots)
+    def __init__(self, inner: Optimizer, every: int = 5, decay: float = 0.5) -> None:
+        super().__init__(inner, decay)
+        self.every = every
 
-    def update(self, data: Array, grad: Array, *state: Array) -> None:
-        slow, *others = state
-        if self.num_steps == 1:
-            slow[...] = data
-        self.ahead.lr, self.ahead.num_steps = self.lr, self.num_steps
-        self.ahead.update(data, grad, *others)
+    def follow(self, average: Array, data: Array) -> None:
         if self.num_steps % self.every == 0:
-            slow *= self.decay
-            slow += (1 - self.decay) * data
-            data[...] = slow
+            average *= self.decay
+            average += (1 - self.decay) * data
+            data[...] = average
 
 
-class MovingAverage(Optimizer):
+class MovingAverage(Around):
     """The steps of another optimizer, and beside them a running mean of the weights that they lead to.
 
         average = decay * average + (1 - decay) * p
@@ -59,31 +93,10 @@ class MovingAverage(Optimizer):
         ExponentialMovingAverage with num_updates.
     """
 
-    def __init__(self, steps: Optimizer, decay: float = 0.999) -> None:
-        super().__init__(steps.lr, steps.clip_norm, steps.weight_decay)
-        self.steps, self.decay = steps, decay
-        self.slots = ("average", *steps.slots)
+    def __init__(self, inner: Optimizer, decay: float = 0.999) -> None:
+        super().__init__(inner, decay)
 
-    def update(self, data: Array, grad: Array, *state: Array) -> None:
-        average, *others = state
-        if self.num_steps == 1:
-            average[...] = data
-        self.steps.lr, self.steps.num_steps = self.lr, self.num_steps
-        self.steps.update(data, grad, *others)
+    def follow(self, average: Array, data: Array) -> None:
         decay = min(self.decay, (1 + self.num_steps) / (10 + self.num_steps))
         average *= decay
         average += (1 - decay) * data
-
-    @contextmanager
-    def averaged(self, layer: Layer) -> Iterator[None]:
-        """Inside it the parameters of `layer`, which it steps, are their averages; afterwards they are as before."""
-        if layer is not self._layer or self._moved():
-            self._gather(layer)
-        average = self._vectors[0]
-        own = self._data.copy()
-        if self.num_steps:
-            self._data[...] = average
-        try:
-            yield
-        finally:
-            self._data[...] = own

@@ -85,7 +85,7 @@ class Parameter:
     data: its value.
     grad: the sum of its gradients since the last optimizer step; same shape.
     name: its path in the model ("layers.0.w"), set by `Layer.parameters()`; its key on disk.
-    fixed: it belongs to the model, and is saved with it, but no optimizer moves it.
+    fixed: it belongs to the model, and is saved with it, but no gradient moves it.
     """
 
     __slots__ = ("data", "fixed", "grad", "home", "name")

@@ -1,9 +1,10 @@
 """Reading what others have pickled, without running it.
 
-A pickle is a program: it may import any function and call it, so who opens a stranger's file with `pickle.load` runs
-the stranger's code. Some data sets are published in no other form. What they hold is plain: dicts, lists, texts,
-numbers, and arrays of bytes. So this reader knows those and nothing else. Where the file asks for one of the few names
-by which bytes and NumPy's arrays are rebuilt, it is given a stand-in of ours; any other name is refused.
+A pickle is a program: a list of instructions to a small machine with a stack, some of which import any function and
+call it. So who opens a stranger's file with `pickle.load` runs the stranger's code. Some data sets are published in no
+other form. What they hold is plain: dicts, lists, texts, numbers, arrays of bytes. So here is that machine, with only
+the instructions that these take. Of the functions by which bytes and NumPy's arrays are rebuilt it knows the names, and
+does itself what they would do; a file that asks for any other is refused, and so is any other instruction.
 
     batch = read_pickle(path, path.read_bytes())
     batch[b"data"]                     # (10000, 3072), uint8
@@ -11,10 +12,9 @@ by which bytes and NumPy's arrays are rebuilt, it is given a stand-in of ours; a
 Read next: `files.py`.
 """
 
-import io
-import math
-import pickle
 import pickletools
+import reprlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,86 +22,121 @@ import numpy
 
 from scratch.backend import ScratchError
 
-_DAMAGE = (
-    pickle.UnpicklingError, EOFError, LookupError, TypeError, ValueError, AttributeError, ArithmeticError,
-    RecursionError, MemoryError,
-)
+_MOST = 1_000_000  # instructions; a batch of CIFAR-10 has some 60,000
+_CONSTANTS: dict[str, Any] = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False, "EMPTY_TUPLE": ()}
+_VALUES = {"BININT", "BININT1", "BININT2", "BINUNICODE", "SHORT_BINUNICODE", "BINBYTES", "SHORT_BINBYTES", "BINFLOAT"}
+_NAMES = {
+    "numpy.core.multiarray _reconstruct", "numpy._core.multiarray _reconstruct", "numpy ndarray", "numpy dtype",
+    "_codecs encode",  # by which Python 3 writes bytes for Python 2
+}
+_DAMAGE = (EOFError, LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError)
+
+
+class _Name(str):
+    """A function or class that the file asks for: no more than its name."""
+
+
+class _Array:
+    """A NumPy array, whose numbers come after it was asked for."""
+
+    array = numpy.zeros(0, dtype=numpy.uint8)
 
 
 def read_pickle(path: str | Path, content: bytes) -> dict[Any, Any]:
     """The dict that is pickled in `content`, which came from `path`; its values are plain, or arrays of bytes.
 
+    Python 2's texts come as bytes.
     Raises: ScratchError when it is damaged, is no dict, or asks for anything but plain values and arrays of bytes.
     """
     try:
-        for opcode, argument, _ in pickletools.genops(content):
-            # The number of a place to keep a value at: memory is made for all up to it.
-            if "PUT" in opcode.name and int(argument or 0) > len(content):
-                raise ValueError(f"a place {argument}")
-        found = _PlainUnpickler(io.BytesIO(content), encoding="bytes").load()
+        found = _carry_out(content)
     except ScratchError as error:
         raise ScratchError(f"{path}: {error}") from None
     except _DAMAGE as error:
-        raise ScratchError(f"{path}: damaged, or not a pickle ({error or type(error).__name__})") from error
+        raise ScratchError(f"{path}: damaged, or not a pickle ({reprlib.repr(str(error))})") from error
     if type(found) is not dict:
         raise ScratchError(f"{path}: holds a {type(found).__name__}, not a dict")
-    for key, value in found.items():
-        if isinstance(value, _Array):
-            found[key] = value.array
+    return {key: value.array if isinstance(value, _Array) else value for key, value in found.items()}
+
+
+def _carry_out(content: bytes) -> Any:
+    stack: list[Any] = []
+    marks: list[int] = []  # heights of the stack, from which a list or a dict takes what lies above
+    places: dict[int, Any] = {}  # what was put away to be used again
+    encoded = 0  # bytes that were made of texts: no more than the file has, or one text is used again and again
+
+    def cut(start: int) -> list[Any]:
+        items = stack[start:]
+        del stack[start:]
+        return items
+
+    for name, given in _instructions(content):
+        if name in _CONSTANTS:
+            stack.append(_CONSTANTS[name])
+        elif name in _VALUES:
+            stack.append(given)
+        elif name in ("BINSTRING", "SHORT_BINSTRING"):
+            stack.append(given.encode("latin1"))
+        elif name in ("EMPTY_DICT", "EMPTY_LIST"):
+            stack.append({} if name == "EMPTY_DICT" else [])
+        elif name == "MARK":
+            marks.append(len(stack))
+        elif name in ("BINPUT", "LONG_BINPUT", "MEMOIZE"):
+            places[len(places) if given is None else given] = stack[-1]
+        elif name in ("BINGET", "LONG_BINGET"):
+            stack.append(places[given])
+        elif name in ("TUPLE", "TUPLE1", "TUPLE2", "TUPLE3"):
+            stack.append(tuple(cut(marks.pop() if name == "TUPLE" else len(stack) - int(name[-1]))))
+        elif name in ("APPEND", "APPENDS"):
+            items = cut(marks.pop() if name == "APPENDS" else len(stack) - 1)
+            list.extend(stack[-1], items)
+        elif name in ("SETITEM", "SETITEMS"):
+            items = cut(marks.pop() if name == "SETITEMS" else len(stack) - 2)
+            if not all(type(key) in (bytes, str) for key in items[::2]):
+                raise ValueError("a key that is no text")  # of a tuple in tuples, the hash alone may take for ever
+            dict.update(stack[-1], zip(items[::2], items[1::2], strict=True))
+        elif name in ("GLOBAL", "STACK_GLOBAL"):
+            wanted = given if name == "GLOBAL" else " ".join(cut(len(stack) - 2))
+            if wanted not in _NAMES:
+                asked = ascii(wanted[:60])[1:-1].replace(" ", ".")
+                raise ScratchError(f"asks for {asked}: only plain values and arrays are read from a pickle")
+            stack.append(_Name(wanted))
+        elif name == "REDUCE":
+            function, arguments = cut(len(stack) - 2)
+            if function == "_codecs encode":
+                encoded += len(arguments[0])
+                if encoded > len(content):
+                    raise ValueError("a text that is used again and again")
+            stack.append(_called(function, arguments))
+        elif name == "BUILD":
+            (state,) = cut(len(stack) - 1)
+            if isinstance(stack[-1], _Array):
+                _, shape, kind, by_columns, numbers = state
+                if kind is not numpy.uint8 or by_columns or type(numbers) is not bytes:
+                    raise ValueError("an array of something else than bytes in rows")
+                stack[-1].array = numpy.frombuffer(numbers, dtype=numpy.uint8).reshape(shape)
+        else:
+            raise ValueError(f"an instruction {name}")
+    (found,) = stack
     return found
 
 
-class _PlainUnpickler(pickle.Unpickler):
-    def find_class(self, module: str, name: str) -> Any:
-        known = _STAND_INS.get((module.replace("numpy._core", "numpy.core"), name))
-        if known is None:
-            raise ScratchError(f"asks for {module}.{name}: only plain values and arrays are read from a pickle")
-        return known
+def _instructions(content: bytes) -> Iterator[tuple[str, Any]]:
+    for number, (opcode, given, _) in enumerate(pickletools.genops(content)):
+        if number > _MOST:
+            raise ValueError("too many instructions")
+        if opcode.name not in ("PROTO", "FRAME", "STOP"):
+            yield opcode.name, given
 
 
-class _Name:
-    """Stands in for the class `numpy.ndarray`, which is only handed on."""
-
-
-class _Type:
-    """Stands in for a NumPy dtype: bytes, and no other."""
-
-    def __init__(self, code: Any, *flags: Any) -> None:
-        if code not in (b"u1", "u1"):
-            raise ScratchError(f"has an array of {code!r}; only bytes are read from a pickle")
-
-    def __setstate__(self, state: Any) -> None:
-        pass  # the byte order, which a byte does not have
-
-
-class _Array:
-    """Stands in for a NumPy array until its state has come."""
-
-    array = numpy.zeros(0, dtype=numpy.uint8)
-
-    def __setstate__(self, state: Any) -> None:
-        _, shape, kind, by_columns, content = state
-        if isinstance(content, str):
-            content = content.encode("latin1")
-        right = isinstance(kind, _Type) and not by_columns and isinstance(content, bytes)
-        right = right and all(type(size) is int and size >= 0 for size in shape)
-        if not right or math.prod(shape) != len(content):
-            raise ValueError("an array is not what it claims to be")
-        self.array = numpy.frombuffer(content, dtype=numpy.uint8).reshape(shape)
-
-
-def _reconstruct(*_: Any) -> _Array:
-    return _Array()
-
-
-def _encode(text: str, _: str) -> bytes:
-    """How Python 3 writes bytes for Python 2."""
-    return text.encode("latin1")
-
-
-_STAND_INS = {
-    ("_codecs", "encode"): _encode,
-    ("numpy.core.multiarray", "_reconstruct"): _reconstruct,
-    ("numpy", "ndarray"): _Name,
-    ("numpy", "dtype"): _Type,
-}
+def _called(function: Any, arguments: Any) -> Any:
+    """What the function of that name would return."""
+    if type(function) is _Name and function.endswith("_reconstruct"):
+        return _Array()
+    if type(function) is _Name and function == "_codecs encode":
+        return str.encode(arguments[0], "latin1")
+    if type(function) is _Name and function == "numpy dtype":
+        if arguments[0] in (b"u1", "u1"):
+            return numpy.uint8
+        raise ScratchError(f"has an array of {reprlib.repr(arguments[0])}; only bytes are read from a pickle")
+    raise ValueError("a call of something else than a function")

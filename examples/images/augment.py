@@ -1,4 +1,4 @@
-"""Batches in which no image comes twice alike: flipped, moved, brighter or darker, of another contrast."""
+"""Batches in which an image seldom comes twice alike: flipped, moved, brighter or darker, of another contrast."""
 
 from collections.abc import Iterator
 
@@ -15,7 +15,7 @@ def flips(num_images: int, seed: int) -> numpy.ndarray:
 
     Source: Jordan 2024, https://arxiv.org/abs/2404.00498, section 3.6.
     """
-    return numpy.random.default_rng(seed).random(num_images) < 0.5
+    return numpy.random.default_rng(seed % 2**64).random(num_images) < 0.5
 
 
 def modern_batches(

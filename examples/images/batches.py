@@ -3,6 +3,8 @@ as sheets: lossless pictures sheets/sNNN.webp of 500 images each, one below the 
 labels.npz.
 """
 
+import gzip
+import io
 import tarfile
 import zipfile
 import zlib
@@ -21,7 +23,9 @@ TRAIN, TEST = [f"data_batch_{k}" for k in range(1, 6)], "test_batch"
 ENDINGS = ("", ".bin")  # of the files for Python, and of the binary ones
 _PIXELS = 3 * SIDE * SIDE
 _PER_SHEET = 500
+_DAMAGE = (OSError, EOFError, ValueError, TypeError, KeyError, zipfile.BadZipFile)
 _MAX_BYTES = 64 * 2**20  # a batch has 31 MB
+_MAX_ARCHIVE = 256 * 2**20  # all of them 186
 
 
 class Images(NamedTuple):
@@ -48,8 +52,8 @@ def load_cifar(given: Path | None) -> tuple[Images, Images]:
         return _from_sheets(place)
     if not archives:
         raise ScratchError(
-            f"{place}: has neither cifar-10-batches-py nor cifar-10-batches-bin, nor an archive of one; give a folder "
-            "that has to --data, or take cifar-10-python.tar.gz from https://www.cs.toronto.edu/~kriz/cifar.html"
+            f"{place}: has neither cifar-10-batches-py nor cifar-10-batches-bin, nor an archive of one; give --data a "
+            "folder that has one, or take cifar-10-python.tar.gz from https://www.cs.toronto.edu/~kriz/cifar.html"
         )
     files = _from_archive(archives[0])
     return _load(archives[0], files, ".bin" if f"{TEST}.bin" in files else "")
@@ -70,12 +74,18 @@ def _from_archive(path: Path) -> dict[str, bytes]:
     """The batches in an archive, which is read, not unpacked."""
     wanted, files = {f"{name}{ending}" for name in (*TRAIN, TEST) for ending in ENDINGS}, {}
     try:
-        with tarfile.open(path, "r:*") as archive:
+        with gzip.open(path) as packed:
+            content = packed.read(_MAX_ARCHIVE + 1)
+        if len(content) > _MAX_ARCHIVE:
+            raise ScratchError(f"{path}: holds more than CIFAR-10 has")
+        with tarfile.open(fileobj=io.BytesIO(content)) as archive:
             for member in archive:
+                if member.size < 0:
+                    raise tarfile.TarError("a file of less than nothing")
                 name = Path(member.name).name
-                if name in wanted and member.isfile() and member.size <= _MAX_BYTES:
+                if name in wanted and member.isfile():
                     files[name] = archive.extractfile(member).read()  # type: ignore[union-attr]
-    except (tarfile.TarError, EOFError, zlib.error) as error:
+    except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile, RecursionError) as error:
         raise ScratchError(f"{path}: damaged, or not an archive ({error})") from error
     return files
 
@@ -98,6 +108,7 @@ def _from_sheets(folder: Path) -> tuple[Images, Images]:
             order, learn, test = (file[name].astype(numpy.int64) for name in ("order", "train", "test"))
         labels = numpy.concatenate([learn, test])
         right = labels.max(initial=0) < len(LABELS) and labels.min(initial=0) >= 0 and len(order) % _PER_SHEET == 0
+        right = right and len(learn) > 0 and len(test) > 0
         if not right or not numpy.array_equal(numpy.sort(order), numpy.arange(len(labels))):
             raise ValueError("labels.npz does not say which image is where")
         pixels = numpy.empty((len(labels), SIDE, SIDE, 3), dtype=numpy.uint8)
@@ -107,7 +118,7 @@ def _from_sheets(folder: Path) -> tuple[Images, Images]:
                     raise ValueError(f"sheet {number} is of {sheet.size} pixels")
                 tiles = numpy.asarray(sheet.convert("RGB")).reshape(-1, SIDE, SIDE, 3)
             pixels[order[start : start + _PER_SHEET]] = tiles
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+    except (*_DAMAGE, Image.DecompressionBombError) as error:
         raise ScratchError(f"{folder}: its sheets are damaged, or not all there ({error})") from error
     return Images(pixels[: len(learn)], learn), Images(pixels[len(learn) :], test)
 

@@ -1,8 +1,9 @@
 """The two networks for CIFAR-10, and what a picture is made into before it comes to them.
 
 `document` is what its text says of it: convolutions of 3 by 3, pools, a softmax. `modern` is after Keller Jordan's
-"94% on CIFAR-10 in 3.29 seconds on a single GPU" (https://arxiv.org/abs/2404.00498, section 3 and appendix A): its
-first layer is not learned but computed from the images, so that what it sees of neighbouring pixels is uncorrelated.
+"94% on CIFAR-10 in 3.29 seconds on a single GPU" (https://arxiv.org/abs/2404.00498, section 3 and appendix A): the
+weights of its first layer are not learned but computed from the images, so that what it sees of neighbouring pixels is
+uncorrelated.
 """
 
 from typing import Any
@@ -86,10 +87,10 @@ def _conv_like_identity(input_dim: int, output_dim: int) -> Conv2d:
 
 
 def whiten(model: Sequential, images: numpy.ndarray) -> None:
-    """Set the first layer of a modern network so that its features of `images` are uncorrelated, and of one variance.
+    """Set the first layer of a modern network so that its first 12 features of `images` are nearly uncorrelated.
 
-    Each of the 12 is a direction in which patches of 2 by 2 pixels vary, and comes with its opposite, since a Gelu lets
-    only one side through. Shapes: images (N, H, W, 3), standardised, on the host.
+    Each is a direction in which patches of 2 by 2 pixels vary, scaled to one variance; the others are opposites,
+    since a Gelu lets only one side through. Shapes: images (N, H, W, 3), standardised, on the host.
     """
     windows = numpy.lib.stride_tricks.sliding_window_view(images, (2, 2), axis=(1, 2))  # (N, H - 1, W - 1, 3, 2, 2)
     patches = windows.transpose(0, 1, 2, 4, 5, 3).reshape(-1, 12).astype(numpy.float64)

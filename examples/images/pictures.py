@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy
 from images.batches import LABELS, SIDE, Images
 
-from scratch.backend import ScratchError, to_host
+from scratch.backend import ScratchError, to_device, to_host
 from scratch.functions import softmax
 from scratch.layer import Sequential
 
@@ -58,8 +58,8 @@ def filters(model: Sequential) -> tuple[list[numpy.ndarray], list[str]]:
 
 
 def mistakes(images: Images, scores: numpy.ndarray, count: int = 20) -> tuple[list[numpy.ndarray], list[str]]:
-    """The pictures of which the network was surest, and wrong: those, and what it took each for."""
-    p = to_host(softmax(scores))
+    """The wrong guesses that the network was surest of: the pictures, and captions for them."""
+    p = to_host(softmax(to_device(scores)))
     sure, guess = p.max(axis=1), p.argmax(axis=1)
     wrong = numpy.flatnonzero(guess != images.labels)
     worst = wrong[numpy.argsort(-sure[wrong], kind="stable")][:count]
