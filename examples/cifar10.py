@@ -40,14 +40,14 @@ from scratch.optimizers import Adam, GradientDescent, Momentum, Optimizer
 from scratch.parallel import default_threads, in_threads, mine
 from scratch.plots import confusion_matrix, curve, image_grid
 from scratch.regular import BatchNorm
-from scratch.schedules import step_decay, triangle
+from scratch.schedules import cosine_decay, triangle
 from scratch.scores import accuracy, count_confusions, shares, table
 from scratch.weights import load_weights, metadata_of, save_weights
 
 FILES = ("checkpoint.npz", "history.jsonl", "weights.npz", "confusion.png", "filters.png", "mistakes.png", "loss.png")
 SETTINGS = ("recipe", "optimizer", "epochs", "batch_size", "lr", "widths", "seed")
 RECIPES: dict[str, dict[str, Any]] = {
-    "document": {"epochs": 10, "batch_size": 128, "lr": 0.1, "optimizer": "gradient_descent"},
+    "document": {"epochs": 10, "batch_size": 128, "lr": 0.5, "optimizer": "gradient_descent"},
     "modern": {"epochs": 12, "batch_size": 1024, "lr": 10.0, "optimizer": "lookahead"},
 }
 ADAM_RATE = 0.0001
@@ -99,7 +99,7 @@ def command_train(arguments: list[str]) -> None:
             total = 0.0
             made = progress(ahead(batches(flags, learn, epoch)), f"epoch {epoch}", num_steps)
             for k, (images, labels) in enumerate(made):
-                set_rates(optimizer, flags, (epoch - 1) * num_steps + k, flags.epochs * num_steps, epoch)
+                set_rates(optimizer, flags, (epoch - 1) * num_steps + k, flags.epochs * num_steps)
                 truth = to_device(mine(labels))
                 predicted = parallel.forward(to_device(mine(images)))
                 total += loss.loss(predicted, truth) * len(labels)
@@ -161,14 +161,13 @@ def make_optimizer(flags: Namespace) -> Optimizer:
     return Lookahead(Momentum(flags.lr, 0.85, nesterov=True, weight_decay=0.00133), every=7)
 
 
-def set_rates(optimizer: Optimizer, flags: Namespace, step: int, num_steps: int, epoch: int) -> None:
+def set_rates(optimizer: Optimizer, flags: Namespace, step: int, num_steps: int) -> None:
     """The learning rate of a step; and how slowly Lookahead's weights follow, at the end more slowly than before."""
     if isinstance(optimizer, Lookahead):
         optimizer.lr = flags.lr * triangle(step, num_steps, start=0.2, top=0.23, end=0.07)
         optimizer.decay = 0.95**optimizer.every * (step / num_steps) ** 3
     elif isinstance(optimizer, GradientDescent):
-        cuts = [max(flags.epochs * share // 10, 1) + 1 for share in (6, 8, 9)]
-        optimizer.lr = flags.lr * step_decay(epoch, at=cuts, factor=0.2)
+        optimizer.lr = flags.lr * cosine_decay(step, num_steps)
 
 
 def train_flags(arguments: list[str]) -> Namespace:
