@@ -20,7 +20,18 @@ from scratch.layer import Layer
 from scratch.windows import side_by_side, squares
 
 
-class MaxPool1d(Layer):
+class Pool(Layer):
+    """What the pools share: the size of their windows. Raises: ScratchError for one below 1."""
+
+    def __init__(self, size: int) -> None:
+        expect(size >= 1, type(self).__name__, "a size from 1 on", size)
+        self.size = size
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.size})"
+
+
+class MaxPool1d(Pool):
     """The largest of every `size` steps, for each feature by itself; steps at the end that fill no window are left out.
 
         y[n, t, c] = max over k of x[n, t * size + k, c]
@@ -31,10 +42,6 @@ class MaxPool1d(Layer):
         largest.
     Raises: ScratchError for fewer than `size` steps.
     """
-
-    def __init__(self, size: int) -> None:
-        expect(size >= 1, "MaxPool1d", "a size from 1 on", size)
-        self.size = size
 
     def forward(self, input: Any) -> Array:
         input = as_floats(input)
@@ -57,9 +64,6 @@ class MaxPool1d(Layer):
             xp.multiply(gradient, found, out=grads[:, :, k])
             waiting ^= found
         return input_grad
-
-    def __repr__(self) -> str:
-        return f"MaxPool1d({self.size})"
 
 
 class MaxOverTime(Layer):
@@ -121,7 +125,7 @@ class MeanOverTime(Layer):
         return shares[..., None] * gradient[:, None]
 
 
-class MaxPool2d(Layer):
+class MaxPool2d(Pool):
     """The largest of every square of `size` by `size` pixels, for each feature by itself.
 
         y[n, i, j, c] = max over k, l of x[n, i * size + k, j * size + l, c]
@@ -133,10 +137,6 @@ class MaxPool2d(Layer):
     Differs: as MaxPool1d.
     Raises: ScratchError for images smaller than a square.
     """
-
-    def __init__(self, size: int) -> None:
-        expect(size >= 1, "MaxPool2d", "a size from 1 on", size)
-        self.size = size
 
     def forward(self, input: Any) -> Array:
         input = _images(self, input)
@@ -162,11 +162,8 @@ class MaxPool2d(Layer):
                 waiting ^= found
         return input_grad
 
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({self.size})"
 
-
-class AveragePool2d(Layer):
+class AveragePool2d(Pool):
     """The mean of every square of `size` by `size` pixels, for each feature by itself.
 
         y[n, i, j, c] = mean over k, l of x[n, i * size + k, j * size + l, c]
@@ -174,10 +171,6 @@ class AveragePool2d(Layer):
     Shapes: (N, H, W, C) -> (N, H // size, W // size, C); rows and columns at the end that fill no square are left out.
     Raises: ScratchError for images smaller than a square.
     """
-
-    def __init__(self, size: int) -> None:
-        expect(size >= 1, "AveragePool2d", "a size from 1 on", size)
-        self.size = size
 
     def forward(self, input: Any) -> Array:
         input = _images(self, input)
@@ -194,9 +187,6 @@ class AveragePool2d(Layer):
             # Each pixel had its share in the output, and gets that share of the gradient.
             xp.multiply(gradient, 1 / self.size**2, out=grad)
         return input_grad
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({self.size})"
 
 
 def _images(pool: Any, input: Any) -> Array:
