@@ -47,7 +47,7 @@ from scratch.weights import load_weights, metadata_of, save_weights
 FILES = ("checkpoint.npz", "history.jsonl", "weights.npz", "confusion.png", "filters.png", "mistakes.png", "loss.png")
 SETTINGS = ("recipe", "optimizer", "epochs", "batch_size", "lr", "widths", "seed")
 RECIPES: dict[str, dict[str, Any]] = {
-    "document": {"epochs": 10, "batch_size": 128, "lr": 0.5, "optimizer": "gradient_descent"},
+    "document": {"epochs": 20, "batch_size": 128, "lr": 0.5, "optimizer": "gradient_descent"},
     "modern": {"epochs": 12, "batch_size": 1024, "lr": 10.0, "optimizer": "lookahead"},
 }
 ADAM_RATE = 0.0001
