@@ -12,7 +12,7 @@ Read next: `regular.py`.
 from typing import Any
 
 from scratch.backend import Array, as_floats, pieces, xp
-from scratch.functions import log_softmax, sigmoid, softmax
+from scratch.functions import log_softmax, sigmoid, softmax, softmax_gradient
 from scratch.layer import Layer
 
 
@@ -118,10 +118,7 @@ class Softmax(Layer):
 
     def backward(self, gradient: Array) -> Array:
         (output,) = self.recall(gradient)
-        # dy[k]/dx[j] is y[k] (1 if j == k else 0) - y[k] y[j]; so x[j] collects
-        # gradient[j] * y[j], less y[j] times the sum over k of gradient[k] * y[k].
-        weighted = gradient * output
-        return weighted - output * weighted.sum(axis=-1, keepdims=True)
+        return softmax_gradient(output, gradient)
 
 
 class LogSoftmax(Layer):

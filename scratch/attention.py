@@ -18,7 +18,7 @@ Read next: `text.py`.
 from typing import Any
 
 from scratch.backend import Array, as_floats, as_mask, expect, xp
-from scratch.functions import softmax
+from scratch.functions import softmax, softmax_gradient
 from scratch.initial import random_tensor
 from scratch.layer import Layer, Parameter
 
@@ -89,10 +89,10 @@ class BidirectionalAttention(Layer):
         h_seen_grad = (g_hh * h).sum(axis=1, keepdims=True)
         # 3. h~ = sum of b[t] h[t]: h[t] gets b[t] times h~'s gradient, and b[t] the product of that gradient with h[t].
         h_grad += b[:, :, None] * h_seen_grad
-        largest_grad = _softmax_grad(b, xp.matmul(h_seen_grad, h.swapaxes(1, 2))[:, 0])
+        largest_grad = softmax_gradient(b, xp.matmul(h_seen_grad, h.swapaxes(1, 2))[:, 0])
         # 2. u~[t] is a mean of u with weights a[t], likewise.
         u_grad = xp.matmul(a.swapaxes(1, 2), u_seen_grad)
-        s_grad = _softmax_grad(a, xp.matmul(u_seen_grad, u.swapaxes(1, 2)))
+        s_grad = softmax_gradient(a, xp.matmul(u_seen_grad, u.swapaxes(1, 2)))
         # S was used twice. Of each row the largest stood for all in step 3, so it alone gets that gradient.
         s_grad += (xp.arange(s_grad.shape[2]) == nearest[:, :, None]) * largest_grad[:, :, None]
         # 1. Three terms. h[t] met w[0] in S[t, j] for every j; u[j] met w[1] for every t;
@@ -106,9 +106,3 @@ class BidirectionalAttention(Layer):
         w_grads = of_h.ravel().dot(h.reshape(-1, D)), of_u.ravel().dot(u.reshape(-1, D)), (h * product_grad).sum((0, 1))
         self.w.grad += xp.stack(w_grads)
         return h_grad, u_grad
-
-
-def _softmax_grad(p: Array, gradient: Array) -> Array:
-    """From the gradient of probabilities over the last axis to that of their scores; a masked one has p = 0, and 0."""
-    weighted = p * gradient
-    return weighted - p * weighted.sum(axis=-1, keepdims=True)

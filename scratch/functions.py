@@ -43,6 +43,16 @@ def softmax(z: Any, mask: Array | None = None) -> Array:
     return e / xp.where(total == 0, 1, total)
 
 
+def softmax_gradient(p: Array, gradient: Array) -> Array:
+    """From the gradient of probabilities p over the last axis to that of their scores z; where p is 0, it is 0.
+
+    dp[k]/dz[j] is p[k] (1 if j == k else 0) - p[k] p[j]; so z[j] collects gradient[j] * p[j], less p[j] times the sum
+    over k of gradient[k] * p[k].
+    """
+    weighted = gradient * p
+    return weighted - p * weighted.sum(axis=-1, keepdims=True)
+
+
 def log_softmax(z: Any) -> Array:
     """The logarithm of `softmax(z)` over the last axis, finite where that of a tiny probability would not be."""
     z = as_floats(z)

@@ -218,7 +218,8 @@ def load(path: Path, *more: Text) -> tuple[Reader, Lexicon, dict[str, Any]]:
     vectors = arrays.pop("lexicon.vectors", numpy.zeros(0))
     if vectors.ndim != 2 or len(vectors) != len(known["words"]):
         raise ScratchError(f"{path}: its words do not fit its vectors")
-    lexicon = Lexicon(known["words"], known["words"], vectors.astype(numpy.float32), known["alphabet"])
+    vectors = vectors.astype(numpy.float32)
+    lexicon = Lexicon(known["words"], known["words"], vectors, known["alphabet"], known["word_length"])
     lexicon = lexicon.with_more(word for text in more for word in text.words)
     model = build(lexicon, known)
     parameters = model.parameters()

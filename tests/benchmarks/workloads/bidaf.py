@@ -4,10 +4,10 @@ import random
 
 import numpy as np
 from bidaf.network import Bidaf
+from workloads.training import our_forward, pytorch_forward, pytorch_update
 
 from scratch.backend import to_device
 from scratch.gradient_check import relative_error
-from scratch.layer import evaluating
 from scratch.losses import SpanLoss
 from scratch.optimizers import Adam
 from scratch.parallel import default_threads, in_threads
@@ -54,25 +54,13 @@ class Workload:
 
     def forward(self, side):
         """A function that goes forward once."""
+        if side == "ours":
+            return our_forward(self.ours(), *self.texts)
         import torch
 
-        if side != "ours":
-            network, texts = self.network(), [torch.from_numpy(text) for text in self.texts]
-            network.eval()
-            if side == "tuned" and self.batch == 1:
-                torch.set_num_threads(1)
-        parallel, ours = in_threads(self.ours(), default_threads(self.batch)), [to_device(text) for text in self.texts]
-
-        def forward():
-            if side == "ours":
-                with evaluating(parallel):
-                    parallel.forward(*ours)
-            else:
-                with torch.inference_mode():
-                    network(*texts)
-            return 1
-
-        return forward
+        if side == "tuned" and self.batch == 1:
+            torch.set_num_threads(1)
+        return pytorch_forward(self.network(), *map(torch.from_numpy, self.texts))
 
     def network(self, dropout=DROPOUT):
         import torch
@@ -129,10 +117,7 @@ class Workload:
         def step():
             scores = network(*texts)
             error = cross_entropy(scores[:, 0], spans[:, 0]) + cross_entropy(scores[:, 1], spans[:, 1])
-            error.item()
-            optimizer.zero_grad()
-            error.backward()
-            optimizer.step()
+            pytorch_update(optimizer, error)
             return 1
 
         return step

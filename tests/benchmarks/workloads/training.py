@@ -29,29 +29,33 @@ def pytorch_step(network, optimizer, input, truth):
 
     def step():
         scores = network(input)
-        error = loss(scores.reshape(-1, scores.shape[-1]), truth)
-        error.item()
-        optimizer.zero_grad()
-        error.backward()
-        optimizer.step()
+        pytorch_update(optimizer, loss(scores.reshape(-1, scores.shape[-1]), truth))
         return 1
 
     return step
 
 
-def our_forward(model, input):
-    """A function that makes one forward of ours. `input` is on the host."""
-    parallel, input = in_threads(model, default_threads(len(input))), to_device(input)
+def pytorch_update(optimizer, error):
+    """Learn from the error of a batch, which is looked at, as ours is."""
+    error.item()
+    optimizer.zero_grad()
+    error.backward()
+    optimizer.step()
+
+
+def our_forward(model, *inputs):
+    """A function that makes one forward of ours. The inputs are on the host."""
+    parallel, inputs = in_threads(model, default_threads(len(inputs[0]))), [to_device(input) for input in inputs]
 
     def forward():
         with evaluating(parallel):
-            parallel.forward(input)
+            parallel.forward(*inputs)
         return 1
 
     return forward
 
 
-def pytorch_forward(network, input):
+def pytorch_forward(network, *inputs):
     """A function that makes one forward of PyTorch's."""
     import torch
 
@@ -59,7 +63,7 @@ def pytorch_forward(network, input):
 
     def forward():
         with torch.inference_mode():
-            network(input)
+            network(*inputs)
         return 1
 
     return forward
