@@ -12,7 +12,7 @@ extras = {
     "gpu": ["cupy-cuda12x>=13"],  # the same as cuda12
     "cuda12": ["cupy-cuda12x>=13"],
     "cuda13": ["cupy-cuda13x>=13.6"],
-    "data": ["pooch[progress]>=1.8", "pandas>=2", "tensorboardX>=2.6"],
+    "data": ["pooch[progress]>=1.8", "pandas>=2", "scikit-learn>=1.4", "tensorboardX>=2.6"],
     "serve": ["fastapi>=0.110", "fastapi-offline>=1.7", "uvicorn[standard]>=0.30"],
     "mpi": ["mpi4py>=4"],
     "bench": ["torch>=2.6", "scikit-learn>=1.4"],

@@ -1,11 +1,12 @@
-"""Two texts that look at each other: the bi-directional attention of BiDAF.
+"""Two texts that look at each other: attention at its simplest, and the bi-directional attention of BiDAF.
 
-To answer a question about a paragraph, each word of the paragraph asks which words of the question matter to it, and
-the question asks which words of the paragraph matter at all. Both are read off one table of similarities:
+To answer a question about a paragraph, each word of the paragraph asks which words of the question matter to it; and,
+with `BidirectionalAttention`, the question asks which words of the paragraph matter at all. Both are read off one table
+of similarities:
 
     S[t, j]  how much word t of the paragraph (H, the context) has to do with word j of the question (U)
 
-This layer is a graph that is no chain: H and U, the two texts, are used again and again. So its forward is numbered
+These layers are graphs that are no chain: H and U, the two texts, are used again and again. So a forward is numbered
 lines, and its backward the same numbers in reverse. Whatever was used in several places has one sum of gradients, to
 which each use adds its own line.
 
@@ -21,6 +22,55 @@ from scratch.backend import Array, as_floats, as_mask, expect, xp
 from scratch.functions import softmax, softmax_gradient
 from scratch.initial import random_tensor
 from scratch.layer import Layer, Parameter
+
+
+class DotAttention(Layer):
+    """Each word of the context beside what the question has to say of it.
+
+        1.  S[t, j] = h[t] . u[j]
+        2.  a[t] = softmax of S[t] over the question;   u~[t] = sum over j of a[t, j] u[j]
+        3.  g[t] = h[t], u~[t], one after the other
+
+    Shapes: context h (N, T, dim), question u (N, J, dim), with optional masks (N, T) and (N, J), True where a word is
+        real -> (N, T, 2 dim); a masked step gives zeros, and so does what a question without a word has to say.
+    Source: Luong et al. 2015, https://arxiv.org/abs/1508.04025, section 3.1 ("dot").
+    Raises: ScratchError for texts of another width, or not of equally many rows.
+    """
+
+    def __init__(self, dim: int) -> None:
+        self.dim, self.output_dim = dim, 2 * dim
+
+    def forward(
+        self, context: Any, question: Any, context_mask: Array | None = None, question_mask: Array | None = None
+    ) -> Array:
+        h, u, real_h, real_u = _texts(self, context, question, context_mask, question_mask)
+        # 1. How alike.
+        s = self.similarities(h, u)
+        # 2. What the question has to say of each word.
+        a = softmax(s, mask=real_u[:, None, :])
+        u_seen = xp.matmul(a, u)
+        # 3. Side by side; where the context is padding, zeros.
+        output = xp.concatenate([h, u_seen], axis=2)
+        output *= real_h[:, :, None]
+        self.remember(output.shape, h, u, real_h, a)
+        return output
+
+    def similarities(self, h: Array, u: Array) -> Array:
+        """S, (N, T, J)."""
+        return xp.matmul(h, u.swapaxes(1, 2))
+
+    def backward(self, gradient: Array) -> tuple[Array, Array]:
+        h, u, real_h, a = self.recall(gradient)
+        # 3. Two pieces side by side.
+        g = gradient * real_h[:, :, None]
+        g_h, u_seen_grad = g[:, :, : self.dim], g[:, :, self.dim :]
+        # 2. u~[t] is a mean of u with weights a[t]: u[j] gets a[t, j] of its gradient, a[t, j] its product with u[j].
+        u_grad = xp.matmul(a.swapaxes(1, 2), u_seen_grad)
+        s_grad = softmax_gradient(a, xp.matmul(u_seen_grad, u.swapaxes(1, 2)))
+        # 1. Both texts were in the products; h was used above too, as it is.
+        h_grad = g_h + xp.matmul(s_grad, u)
+        u_grad += xp.matmul(s_grad.swapaxes(1, 2), h)
+        return h_grad, u_grad
 
 
 class BidirectionalAttention(Layer):
@@ -39,19 +89,13 @@ class BidirectionalAttention(Layer):
     """
 
     def __init__(self, dim: int, init: str = "xavier") -> None:
-        self.dim = dim
+        self.dim, self.output_dim = dim, 4 * dim
         self.w = Parameter(random_tensor(3, dim, init=init))
 
     def forward(
         self, context: Any, question: Any, context_mask: Array | None = None, question_mask: Array | None = None
     ) -> Array:
-        h, u = as_floats(context), as_floats(question)
-        right = h.ndim == u.ndim == 3 and len(h) == len(u) and h.shape[2] == u.shape[2] == self.dim
-        right = right and min(h.shape[1], u.shape[1]) > 0
-        expect(right, self, "two texts (N, T, {dim}) and (N, J, {dim})", f"{h.shape} and {u.shape}")
-        N, T, J = len(h), h.shape[1], u.shape[1]
-        real_h = xp.ones((N, T), dtype=bool) if context_mask is None else as_mask(self, context_mask, (N, T))
-        real_u = xp.ones((N, J), dtype=bool) if question_mask is None else as_mask(self, question_mask, (N, J))
+        h, u, real_h, real_u = _texts(self, context, question, context_mask, question_mask)
         # 1. How alike.
         s = self.similarities(h, u)
         # 2. What the question has to say of each word.
@@ -106,3 +150,16 @@ class BidirectionalAttention(Layer):
         w_grads = of_h.ravel().dot(h.reshape(-1, D)), of_u.ravel().dot(u.reshape(-1, D)), (h * product_grad).sum((0, 1))
         self.w.grad += xp.stack(w_grads)
         return h_grad, u_grad
+
+
+def _texts(
+    layer: DotAttention | BidirectionalAttention, context: Any, question: Any, context_mask: Any, question_mask: Any
+) -> tuple[Array, Array, Array, Array]:
+    """Both texts, and where their words are real, once it is sure that they go together."""
+    h, u = as_floats(context), as_floats(question)
+    right = h.ndim == u.ndim == 3 and len(h) == len(u) and h.shape[2] == u.shape[2] == layer.dim
+    right = right and min(h.shape[1], u.shape[1]) > 0
+    expect(right, layer, "two texts (N, T, {dim}) and (N, J, {dim})", f"{h.shape} and {u.shape}")
+    real_h = xp.ones(h.shape[:2], dtype=bool) if context_mask is None else as_mask(layer, context_mask, h.shape[:2])
+    real_u = xp.ones(u.shape[:2], dtype=bool) if question_mask is None else as_mask(layer, question_mask, u.shape[:2])
+    return h, u, real_h, real_u

@@ -79,6 +79,31 @@ def image_grid(path: str | Path, images: Sequence[Any], captions: Sequence[str],
     _write(path, figure)
 
 
+def histograms(
+    path: str | Path, values: Mapping[str, tuple[Sequence[int], int]], xlabel: str, title: str = "", columns: int = 2
+) -> None:
+    """Draw how often each whole number comes, a picture for each name; with a limit, the second of its pair, dashed."""
+    rows = -(-len(values) // columns)
+    figure, axes = _figure(4 * columns, 2.6 * rows, (rows, columns))
+    for ax, (name, (numbers, limit)) in zip(axes.flat, values.items(), strict=False):
+        width = -(-(max(numbers) - min(numbers) + 1) // 60)  # whole too, or bars would stand for unlike many numbers
+        ax.hist(numbers, bins=range(min(numbers), max(numbers) + width + 1, width))
+        ax.axvline(limit, linestyle="--", linewidth=1, color="gray")
+        ax.set(title=name, xlabel=xlabel, ylabel="how many")
+    figure.suptitle(title)
+    _write(path, figure)
+
+
+def labelled_points(path: str | Path, points: Any, labels: Sequence[str], title: str = "") -> None:
+    """Draw each label where its point is: `points` (K, 2) on the host."""
+    figure, axes = _figure(7, 7)
+    axes.scatter(points[:, 0], points[:, 1], s=0)  # nothing to see, but it sets the limits
+    for (x, y), label in zip(points, labels, strict=True):
+        axes.text(x, y, label, ha="center", va="center")
+    axes.set(title=title, xticks=[], yticks=[])
+    _write(path, figure)
+
+
 def _figure(width: float, height: float, grid: tuple[int, int] | None = None) -> tuple[Any, Any]:
     # Made without pyplot, which would choose a window system for the whole program.
     from matplotlib.figure import Figure

@@ -134,11 +134,11 @@ def _say(text: str) -> None:
 
 
 def begin(flags: argparse.Namespace, shared: bool = False) -> None:
-    """Set the device, and the seed where a program has one, that the flags name; `shared`: and join an MPI job.
+    """Set the device and the seed that the flags name, where a program has them; `shared`: and join an MPI job.
 
     Raises: ScratchError when several processes were started of what is not shared.
     """
-    if flags.device is not None:
+    if getattr(flags, "device", None) is not None:
         use(flags.device)
     if getattr(flags, "seed", None) is not None:
         random.seed(flags.seed)

@@ -104,7 +104,8 @@ def words_of(text: str) -> list[str]:
 def read_glove(path: str | Path, wanted: Collection[str] | None = None) -> tuple[list[str], numpy.ndarray]:
     """The words of a file of GloVe vectors, all or those `wanted`, and their vectors (num_words, dim), float32.
 
-    A line holds a word and its numbers, with spaces between. The file may be packed by gzip.
+    A line holds a word and its numbers, with spaces between, as many as the first line; what else there is before them
+    belongs to the word. The file may be packed by gzip.
     Source: Pennington et al. 2014, https://nlp.stanford.edu/projects/glove/
     Raises: ScratchError for a line that is none, and says which.
     """
@@ -114,15 +115,19 @@ def read_glove(path: str | Path, wanted: Collection[str] | None = None) -> tuple
         with (gzip.open if str(path).endswith(".gz") else open)(path, "rt", encoding="utf-8") as file:
             for line in file:
                 number += 1
-                word, _, numbers = line.rstrip("\n").partition(" ")
+                word, *numbers = line.rstrip("\n").split(" ")
+                dim = dim or len(numbers)
+                if len(numbers) > dim:  # a word with spaces in it, as the largest of the files have some
+                    word, numbers = " ".join([word, *numbers[:-dim]]), numbers[-dim:]
+                if not numbers or len(numbers) != dim:
+                    raise ValueError(f"{len(numbers)} numbers, {dim} before")
                 if wanted is not None and word not in wanted:
                     continue
-                row = numpy.array(numbers.split(" "), dtype=numpy.float32)
-                if not numpy.isfinite(row).all() or (rows and len(row) != dim):
-                    raise ValueError(f"{len(row)} numbers")
+                row = numpy.array(numbers, dtype=numpy.float32)
+                if not numpy.isfinite(row).all():
+                    raise ValueError("not all numbers are finite")
                 words.append(word)
                 rows.append(row)
-                dim = len(row)
     except (EOFError, zlib.error, gzip.BadGzipFile, ValueError) as error:
         raise ScratchError(f"{path}: not a file of GloVe vectors (line {number or 1}: {error})") from None
     if not rows:

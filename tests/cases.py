@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from scratch.activations import Gelu, LogSoftmax, Relu, Sigmoid, Softmax, Tanh
-from scratch.attention import BidirectionalAttention
+from scratch.attention import BidirectionalAttention, DotAttention
 from scratch.backend import to_device, xp
 from scratch.bidirectional import Bidirectional
 from scratch.convolution import Conv1d, Conv2d
@@ -146,6 +146,7 @@ class Split(Layer):
 
 BOTH = np.array([[True, True, False, True, True], [True, True, True, True, False]])  # of context 3, question 2
 CASES += [
+    Case("Dot attention, masked", lambda: Split(DotAttention(D)), lambda n: floats(n, T + 2, D), mask=BOTH),
     Case("Attention", lambda: Split(BidirectionalAttention(D)), lambda n: floats(n, T + 2, D)),
     Case("Attention, masked", lambda: Split(BidirectionalAttention(D)), lambda n: floats(n, T + 2, D), mask=BOTH),
     Case(

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from scratch.attention import BidirectionalAttention
+from scratch.attention import BidirectionalAttention, DotAttention
 from scratch.backend import ScratchError, precision, to_device, to_host
 from scratch.dense import Highway
 from scratch.gradient_check import relative_error
@@ -31,11 +31,22 @@ def test_it_is_the_papers_equations(device):
             assert relative_error(found[n], expected) < 1e-12
 
 
-def test_padding_changes_no_output_and_no_gradient(device):
+def test_dot_attention_is_a_mean_of_the_question(device):
     with precision("float64"):
-        layer, (h, u) = BidirectionalAttention(D), texts()
+        h, u = texts()
+        found = to_host(DotAttention(D).forward(to_device(h), to_device(u)))
+        for n in range(N):
+            a = np.exp(h[n] @ u[n].T)
+            seen = a / a.sum(axis=1, keepdims=True) @ u[n]
+            assert relative_error(found[n], np.concatenate([h[n], seen], axis=1)) < 1e-12
+
+
+@pytest.mark.parametrize("kind", [BidirectionalAttention, DotAttention])
+def test_padding_changes_no_output_and_no_gradient(kind, device):
+    with precision("float64"):
+        layer, (h, u) = kind(D), texts()
         masks = np.array([[True] * T, [True, True, False, False]]), np.array([[True, True, False], [True] * J])
-        gradient = rng.normal(size=(N, T, 4 * D))
+        gradient = rng.normal(size=(N, T, layer.output_dim))
         results = []
         for more in (0, 3):
             fill = lambda x, m=more: np.concatenate([x, np.full((N, m, *x.shape[2:]), 9.0)], axis=1)  # noqa: E731
@@ -47,7 +58,7 @@ def test_padding_changes_no_output_and_no_gradient(device):
             for grad, mask in zip(grads, longer, strict=True):
                 assert not to_host(grad)[~mask].any()
             results.append([to_host(output)[:, :T], to_host(grads[0])[:, :T], to_host(grads[1])[:, :J],
-                            to_host(layer.w.grad).copy()])
+                            *(to_host(grad).copy() for grad in layer.grads())])
         for a, b in zip(*results, strict=True):
             assert relative_error(a, b) < 1e-12
 

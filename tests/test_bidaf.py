@@ -4,7 +4,6 @@ import json
 import random
 
 import numpy as np
-import programs
 import pytest
 from bidaf.examples import best_spans
 from bidaf.network import Bidaf
@@ -30,9 +29,9 @@ def texts():
     return draw.normal(size=(N, T, D)), draw.normal(size=(N, J, D))
 
 
-def made(num_modelling=2, dropout=0.0):
+def made(num_modelling=2, dropout=0.0, attention="bidaf"):
     random.seed(2)
-    return Bidaf(D, H, num_modelling, dropout)
+    return Bidaf(D, H, num_modelling, dropout, attention)
 
 
 def step(model, inputs, masks=MASKS, longer=0):
@@ -50,11 +49,12 @@ def step(model, inputs, masks=MASKS, longer=0):
     return value, grads, [to_host(grad).copy() for grad in model.grads()]
 
 
-@pytest.mark.parametrize("num_modelling", [1, 2, 3])
+@pytest.mark.parametrize(("attention", "num_modelling"),
+                         [("dot", 0), ("dot", 1), ("bidaf", 0), ("bidaf", 1), ("bidaf", 2), ("bidaf", 3)])
 @pytest.mark.parametrize("dropout", [0.0, 0.3])
-def test_the_derivative_along_a_direction(num_modelling, dropout, device):
+def test_the_derivative_along_a_direction(attention, num_modelling, dropout, device):
     with precision("float64"):
-        model, inputs, draw = made(num_modelling, dropout), texts(), np.random.default_rng(5)
+        model, inputs, draw = made(num_modelling, dropout, attention), texts(), np.random.default_rng(5)
         _, input_grads, grads = step(model, inputs)
         ways = [draw.normal(size=grad.shape) for grad in grads]
         input_ways = [draw.normal(size=x.shape) for x in inputs]
@@ -68,9 +68,10 @@ def test_the_derivative_along_a_direction(num_modelling, dropout, device):
         assert all(grad.any() for grad in grads)  # every parameter has a part in it
 
 
-def test_padding_changes_nothing(device):
+@pytest.mark.parametrize(("attention", "num_modelling"), [("dot", 0), ("bidaf", 2)])
+def test_padding_changes_nothing(attention, num_modelling, device):
     with precision("float64"):
-        model = made()
+        model = made(num_modelling, attention=attention)
         (a, inputs_a, grads_a), (b, inputs_b, grads_b) = step(model, texts()), step(model, texts(), longer=3)
         assert a == pytest.approx(b, rel=1e-12)
         for x, y in zip([*inputs_a, *grads_a], [*inputs_b, *grads_b], strict=True):
@@ -208,7 +209,7 @@ def test_a_lexicon():
     assert found.words[0] == "" and found.encode(["cat", "dog", "The"]) == [3, 0, 2]
     assert np.array_equal(found.vectors[1], found.vectors[2]) and found.vectors[6].any()
     assert not found.vectors[[0, 4]].any()
-    assert found.alphabet == "\ufffdteahc" and found.num_known == 4
+    assert found.alphabet == "\ufffdteahc" and found.has_vector.sum() == 4
     assert found.spelling[3].tolist() == [6, 4, 2, 0] and found.spelling[4].tolist() == [1, 4, 1, 1]  # cut
     assert not found.spelling[0].any()
 
@@ -232,7 +233,7 @@ def test_a_word_is_spelt_alike_wherever_it_stands():
 
 def test_the_best_span_ends_where_it_begins_or_after():
     begin, end = np.log([0.1, 0.2, 0.7]), np.log([0.6, 0.3, 0.1])
-    (plain,) = best_spans(begin, end, smart=False)
+    (plain,) = best_spans(begin, end, spans="each")
     assert (plain.begin, plain.end) == (2, 0)
     best = best_spans(begin, end, count=3)
     assert [(guess.begin, guess.end) for guess in best] == [(2, 2), (0, 0), (1, 1)]
@@ -242,32 +243,3 @@ def test_the_best_span_ends_where_it_begins_or_after():
     other[30], other[5] = 0.0, -1.0
     assert best_spans(far, other)[0][:2] == (0, 5)  # of at most 20 words
     assert len(best_spans(np.zeros(1), np.zeros(1), count=3)) == 1
-
-
-# Runs -----------------------------------------------------------------------------------------------------------
-
-
-def test_a_smoke_run_learns_and_its_weights_answer(tmp_path):
-    flags = ("train", "--smoke", "--out", "r", "--report", "r.json")
-    code, out, err = programs.run("bidaf", *flags, cwd=tmp_path)
-    assert code == 0, err
-    report = json.loads((tmp_path / "r.json").read_text())
-    assert report["exact_match"] > 90 and report["f1"] >= report["exact_match"] and report["loss"] < 0.5
-    flags = ("ask", "Where does Tom live ?", "--paragraph", "Tom lives in Oslo . Zoe likes tea .")
-    code, out, err = programs.run("bidaf", *flags, "--weights", "r/weights.npz", "--plot", "a.png", cwd=tmp_path)
-    assert code == 0, err
-    said = out.splitlines()
-    assert said[0].startswith("(No word") and said[1].endswith("  Oslo") and len(said) == 5  # three, and the picture
-    assert (tmp_path / "a.png").exists()
-
-
-def test_a_killed_run_goes_on_to_the_bit(tmp_path):
-    flags = ("train", "--smoke", "--epochs", "5", "--dropout", "0.1")
-    programs.goes_on_to_the_bit("bidaf", *flags, line="epoch   2", cwd=tmp_path)
-
-
-def test_what_cannot_be_asked_is_refused(tmp_path):
-    assert "of a word each" in programs.refused("bidaf", "ask", "?", "--paragraph", " ", cwd=tmp_path)
-    assert "no such file" in programs.refused("bidaf", "ask", "--weights", "none.npz", cwd=tmp_path)
-    (tmp_path / "s").mkdir()
-    assert "lacks" in programs.refused("bidaf", "train", "--data", "s", cwd=tmp_path)

@@ -18,6 +18,7 @@ from scratch.layer import Layer, evaluating
 LEARN = ("train-v1.1.json", "train-v1.1.partial.json")
 TEST = "dev-v1.1.json"
 LONGEST_ANSWER = 20  # words
+SPANS = ("smart", "each")
 
 
 class Data(NamedTuple):
@@ -96,21 +97,21 @@ class Guess(NamedTuple):
     probability: float
 
 
-def best_spans(begin: numpy.ndarray, end: numpy.ndarray, count: int = 1, smart: bool = True) -> list[Guess]:
+def best_spans(begin: numpy.ndarray, end: numpy.ndarray, count: int = 1, spans: str = "smart") -> list[Guess]:
     """The most probable spans, by the log-probabilities (T,) of where they begin and end.
 
-    `smart`: of all spans that end where they begin or after it, of at most LONGEST_ANSWER words, the most probable
-    together; else the likeliest begin and the likeliest end, each by itself, whatever their order.
+    "smart": of all spans that end where they begin or after it, of at most LONGEST_ANSWER words, the most probable
+    together; "each": the likeliest begin and the likeliest end, each by itself, whatever their order.
     """
-    if not smart:
+    if spans == "each":
         first, last = int(begin.argmax()), int(end.argmax())
         return [Guess(first, last, float(numpy.exp(begin[first] + end[last])))]
-    T = len(begin)
-    together = begin[:, None] + end
-    ahead = numpy.arange(T) - numpy.arange(T)[:, None]
-    together[(ahead < 0) | (ahead >= LONGEST_ANSWER)] = -numpy.inf
+    # Row t: the spans that begin at word t, of 1, 2, ... words; beyond the last word none ends.
+    ends = numpy.pad(end.astype(numpy.float64), (0, LONGEST_ANSWER - 1), constant_values=-numpy.inf)
+    together = begin[:, None] + numpy.lib.stride_tricks.sliding_window_view(ends, LONGEST_ANSWER)
     best = numpy.argsort(-together, axis=None, kind="stable")[:count]
-    return [Guess(int(k // T), int(k % T), float(numpy.exp(together.flat[k]))) for k in best if together.flat[k] > -1e9]
+    found = ((*divmod(int(k), LONGEST_ANSWER), together.flat[k]) for k in best)
+    return [Guess(first, first + more, float(numpy.exp(value))) for first, more, value in found if value > -numpy.inf]
 
 
 def log_probabilities(
@@ -131,12 +132,12 @@ def log_probabilities(
 
 
 def answers(
-    squad: Squad, said: Sequence[tuple[numpy.ndarray, numpy.ndarray]], smart: bool = True
+    squad: Squad, said: Sequence[tuple[numpy.ndarray, numpy.ndarray]], spans: str = "smart"
 ) -> dict[str, str]:
-    """The text of the best span for each question, by its id."""
+    """The text of the best span for each question, by its id; none where it would end before it begins."""
     guesses = {}
     for question, (begin, end) in zip(squad.questions, said, strict=True):
-        best = best_spans(begin, end, smart=smart)[0]
+        best = best_spans(begin, end, spans=spans)[0]
         context = squad.contexts[question.context]
         guesses[question.id] = context.span(best.begin, best.end) if best.begin <= best.end else ""
     return guesses

@@ -33,8 +33,9 @@ def as_known(word: str) -> str:
 class Lexicon:
     """Words, the vector of each, and its spelling.
 
-    words: word 0 is UNKNOWN. vectors (V, dim), float32, zeros where none is known. spelling (V, length) of character
-    ids: 0 after the end of a word, 1 for a character that is not in the alphabet; longer words are cut.
+    words: word 0 is UNKNOWN. vectors (V, dim), float32, zeros where none is known; has_vector (V,), where one is.
+    spelling (V, length) of character ids: 0 after the end of a word, 1 for a character that is not in the alphabet;
+    longer words are cut.
     """
 
     def __init__(
@@ -45,12 +46,11 @@ class Lexicon:
         self.alphabet, self.length = alphabet, length
         self.vectors = numpy.zeros((len(self.words), vectors.shape[1]), dtype=numpy.float32)
         place = {as_known(word): k for k, word in enumerate(known)}
-        self.num_known = 0
         for k, word in enumerate(self.words):
             found = place.get(as_known(word))
             if found is not None:
                 self.vectors[k] = vectors[found]
-                self.num_known += 1
+        self.has_vector = self.vectors.any(axis=1)
         numbers = {character: k for k, character in enumerate(alphabet, start=1)}
         self.spelling = numpy.zeros((len(self.words), length), dtype=numpy.int64)
         for k, word in enumerate(self.words):

@@ -1,0 +1,49 @@
+"""`python examples/bidaf ask`: the likeliest answers to one question, and what each word looks at."""
+
+import numpy
+from bidaf.examples import Encoded, best_spans, log_probabilities
+from bidaf.squad import words_with_places
+from bidaf.trained import WEIGHTS, load
+
+from scratch import program
+from scratch.backend import ScratchError, to_device, to_host
+from scratch.layer import evaluating
+from scratch.plots import attention_map
+
+PARAGRAPH = (
+    "Chess is an abstract strategy game that has been played in its present form since the fifteenth century. It is "
+    "played on a board of 64 squares by two players, of whom the one with the white pieces moves first. Wilhelm "
+    "Steinitz became the first world champion in 1886, and Deep Blue, a computer of IBM, defeated Garry Kasparov in "
+    "May 1997."
+)
+QUESTION = "Who became the first world champion?"
+
+
+def command(arguments: list[str]) -> None:
+    parser = program.Parser("Answer a question about a paragraph.", prog="bidaf ask")
+    parser.add_argument("question", nargs="?", default=QUESTION, help="(default: about the paragraph on chess)")
+    parser.add_argument("--paragraph", default=PARAGRAPH, metavar="TEXT", help="or - for standard input")
+    parser.common(weights=WEIGHTS, device=None, plot=None)
+    flags = parser.parse_args(arguments)
+    program.begin(flags)
+    program.writable_file(flags.plot, flags.weights)
+    paragraph = flags.paragraph if flags.paragraph != "-" else " ".join(program.lines_of_stdin("paragraph"))
+    context, asked = words_with_places(paragraph), words_with_places(flags.question)
+    if not context.words or not asked.words:
+        raise ScratchError("expected a paragraph and a question, of a word each at least")
+    model, lexicon, known = load(flags.weights, context, asked)
+    if not lexicon.has_vector[lexicon.encode(asked.words)].any():
+        print("(No word of the question is known.)")
+    if len(context.words) > known["context_words"]:
+        print(f"(The paragraph has {len(context.words)} words; learned from were the first {known['context_words']}.)")
+    example = Encoded(lexicon.encode(context.words), lexicon.encode(asked.words), None)
+    ((begin, end),) = log_probabilities(model, [example])
+    for guess in best_spans(begin, end, count=3):
+        print(f"{guess.probability:.3f}  {program.one_line(context.span(guess.begin, guess.end))}")
+    if flags.plot:
+        ids = [to_device(numpy.array([words])) for words in example[:2]]
+        with evaluating(model):
+            weights = to_host(model.bidaf.looks(*(model.words.forward(some) for some in ids)))[0]
+        most = known["context_words"]  # rows of a picture, so that it stays one
+        attention_map(flags.plot, weights[:most], context.words[:most], asked.words, "What each word looks at")
+        print(f"Picture: {flags.plot}")

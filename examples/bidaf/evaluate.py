@@ -1,0 +1,93 @@
+"""`python examples/bidaf evaluate`: how good the answers are, by what kind of question, and which were nearly right."""
+
+import json
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from bidaf.examples import SPANS, answers, encode, load_squad, log_probabilities
+from bidaf.squad import Question, exact_match, f1, score
+from bidaf.trained import WEIGHTS, load, texts_of
+
+from scratch import program
+from scratch.files import write_text
+from scratch.parallel import default_threads, in_threads
+from scratch.weights import metadata_of
+
+KINDS = ("what", "who", "when", "where", "which", "how", "why")
+
+
+def command(arguments: list[str]) -> None:
+    parser = program.Parser("Try weights on the questions held out.", prog="bidaf evaluate")
+    parser.add_argument("--predictions", type=Path, metavar="FILE", help="write the answers, as SQuAD's JSON")
+    parser.add_argument("--spans", choices=SPANS, help="how begin and end are chosen (default: as in training)")
+    parser.common(data=None, weights=WEIGHTS, count=5, device=None, threads=None, report=None)
+    flags = parser.parse_args(arguments)
+    program.begin(flags)
+    program.writable_file(flags.predictions, flags.weights, flags.data)
+    program.writable_file(flags.report, flags.weights, flags.data, flags.predictions)
+    whole = metadata_of(flags.weights, "bidaf", whole=bool)["whole"]
+    held_out = load_squad(flags.data, whole).held_out
+    model, lexicon, known = load(flags.weights, *texts_of(held_out))
+    started = time.perf_counter()
+    parallel = in_threads(model, flags.threads or default_threads(64))
+    said = log_probabilities(parallel, encode(held_out, lexicon, known["context_words"], known["asked_words"]))
+    seconds = time.perf_counter() - started
+    spans = flags.spans or known["spans"]
+    guesses = answers(held_out, said, spans)
+    found = score(held_out.questions, guesses)
+    print(f"{len(guesses)} questions held out: exact match {found['exact_match']:.2f}, F1 {found['f1']:.2f}")
+    for other in SPANS:
+        if other != spans:
+            plain = score(held_out.questions, answers(held_out, said, other))
+            print(f"(begin and end {other}: {plain['exact_match']:.2f}, {plain['f1']:.2f})")
+    rows = by_kind(held_out.questions, guesses)
+    print(f"\n{'question':10}{'number':>8}{'EM':>8}{'F1':>8}{'EM = 0':>9}{'F1 = 0':>9}")
+    for kind, row in rows.items():
+        print(f"{kind:10}{row.number:8}{row.exact_match:8.2f}{row.f1:8.2f}{row.not_exact:9.1%}{row.all_wrong:9.1%}")
+    for question in near_misses(held_out.questions, guesses)[: flags.count]:
+        print(f"\n{program.one_line(question.asked.text)}")
+        print(f"  answered {program.one_line(guesses[question.id])}")
+        print(f"  expected {program.one_line(' | '.join(dict.fromkeys(question.answers)))}")
+    if flags.predictions:
+        write_text(flags.predictions, json.dumps(guesses, ensure_ascii=False) + "\n")
+    program.write_report(flags.report, found | {
+        "num_questions": len(guesses), "spans": spans, "seconds": seconds,
+        "by_kind": {kind: row._asdict() for kind, row in rows.items()},
+    })
+
+
+class Row(NamedTuple):
+    """How many questions of a kind there are, their scores in per cent, and the shares that have none of them."""
+
+    number: int
+    exact_match: float
+    f1: float
+    not_exact: float
+    all_wrong: float
+
+
+def kind_of(question: Question) -> str:
+    """The first of KINDS among its words, or "other"."""
+    return next((word for word in map(str.lower, question.asked.words) if word in KINDS), "other")
+
+
+def by_kind(questions: Sequence[Question], guesses: Mapping[str, str]) -> dict[str, Row]:
+    """The scores of the questions of each kind that there is."""
+    rows = {}
+    for kind in (*KINDS, "other"):
+        some = [question for question in questions if kind_of(question) == kind]
+        if some:
+            em = [exact_match(guesses[question.id], question.answers) for question in some]
+            common = [f1(guesses[question.id], question.answers) for question in some]
+            rows[kind] = Row(len(some), *score(some, guesses).values(), em.count(0) / len(em),
+                             common.count(0) / len(common))
+    return rows
+
+
+def near_misses(questions: Sequence[Question], guesses: Mapping[str, str]) -> list[Question]:
+    """The questions whose answer is not right, but has most in common with one that is, those first."""
+    common = {q.id: f1(guesses[q.id], q.answers) for q in questions if not exact_match(guesses[q.id], q.answers)}
+    missed = [question for question in questions if common.get(question.id)]
+    return sorted(missed, key=lambda question: -common[question.id])

@@ -1,0 +1,144 @@
+"""`python examples/bidaf prepare`: what the paragraphs and questions are like, and all that `train` needs in one file.
+
+The file holds the texts with the places of their words, the spans of the answers, and the vectors of the words: so a
+machine that trains on it needs neither SQuAD nor GloVe.
+"""
+
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy
+from bidaf.examples import Data, load_squad
+from bidaf.squad import Question, Squad, Text
+from bidaf.trained import lexicon_of, texts_of
+from bidaf.words import REPLACEMENT, Lexicon, as_known
+
+from scratch import program
+from scratch.backend import ScratchError
+from scratch.datasets import find_glove
+from scratch.files import read_arrays, write_arrays
+from scratch.plots import histograms
+from scratch.weights import metadata_of
+
+# How many words most of them have: what is longer can be cut without much loss.
+LIMITS = {"paragraphs": 400, "questions": 30, "answers": 20, "where answers end": 300}
+
+
+def command(arguments: list[str]) -> None:
+    parser = program.Parser("What the questions are like; words, vectors and spans in one file.", prog="bidaf prepare")
+    parser.add_argument("--whole", action="store_true", help="all of train to learn from, all of dev held out")
+    parser.add_argument("--glove", type=Path, metavar="FILE", help="vectors for words (default: the data set glove)")
+    parser.common(data=None, out=Path("runs/bidaf"), report=None, plot=None)
+    flags = parser.parse_args(arguments)
+    program.begin(flags)
+    program.writable(flags.out)
+    file, flags.plot = flags.out / "prepared.npz", flags.plot or flags.out / "lengths.png"
+    program.writable_file(flags.plot, flags.data, flags.glove, file)
+    program.writable_file(flags.report, flags.data, flags.glove, file, flags.plot)
+    data = load_squad(flags.data, flags.whole)
+    lexicon = lexicon_of(*data, glove=find_glove(flags.glove), word_length=1)
+    write_prepared(file, data, lexicon, flags.whole)
+
+    figures = {name: figures_of(squad, lexicon) for name, squad in data._asdict().items()}
+    print(f"{'':48}{'to learn from':>14}{'held out':>14}")
+    for name in figures["learn"]:
+        values = [part[name] for part in figures.values()]
+        shown = [f"{value:,}" if isinstance(value, int) else f"{value:.2%}" for value in values]
+        print(f"{name:48}{shown[0]:>14}{shown[1]:>14}")
+    letters = lexicon.alphabet.replace(REPLACEMENT, "")
+    print(f"\n{len(letters) + 1} characters: one for all others, and {program.one_line(letters)}")
+    lengths = {what: (lengths_of(data.learn)[what], limit) for what, limit in LIMITS.items()}
+    histograms(flags.plot, lengths, "words", "To learn from, and where the dashed line cuts")
+    program.write_report(flags.report, figures | {"characters": letters})
+    print(f"Prepared: {file}, picture: {flags.plot}")
+
+
+def lengths_of(squad: Squad) -> dict[str, list[int]]:
+    """In words: how long the paragraphs, questions and answers are, and where in their paragraph answers end."""
+    spans = [question.span for question in squad.questions if question.span is not None]
+    return {
+        "paragraphs": [len(context.words) for context in squad.contexts],
+        "questions": [len(question.asked.words) for question in squad.questions],
+        "answers": [end - begin + 1 for begin, end in spans],
+        "where answers end": [end + 1 for _, end in spans],
+    }
+
+
+def figures_of(squad: Squad, lexicon: Lexicon) -> dict[str, Any]:
+    """Counts (int) and shares (float) of what is in the files."""
+    words = [word for text in texts_of(squad) for word in text.words]
+    distinct, letters = set(words), Counter(letter for word in words for letter in word)
+    known = [word for word in distinct if lexicon.has_vector[lexicon.ids[word]]]
+    times = Counter(words)
+    shares: dict[str, float] = {}
+    for (what, lengths), limit in zip(lengths_of(squad).items(), LIMITS.values(), strict=True):
+        within = "within the first" if what.startswith("where") else "of at most"
+        shares[f"{what}, {within} {limit} words"] = sum(n <= limit for n in lengths) / max(len(lengths), 1)
+    return {
+        "articles": len(set(squad.titles)),
+        "paragraphs": len(squad.contexts),
+        "questions": len(squad.questions),
+        "answers that are not where the file says": sum(question.span is None for question in squad.questions),
+        "answers that are a part of a word": sum(q.span is not None and not q.exact for q in squad.questions),
+        **shares,
+        "words": len(words),
+        "distinct words": len(distinct),
+        "words with a vector": sum(times[word] for word in known) / max(len(words), 1),
+        "distinct words with a vector": len(known) / max(len(distinct), 1),
+        "characters of the alphabet": sum(letters[letter] for letter in lexicon.alphabet) / max(letters.total(), 1),
+    }
+
+
+# The file -------------------------------------------------------------------------------------------------------
+
+
+def write_prepared(path: Path, data: Data, lexicon: Lexicon, whole: bool) -> None:
+    texts = {name: numpy.frombuffer(_plain(squad), numpy.uint8) for name, squad in data._asdict().items()}
+    known = {as_known(word): k for k, word in enumerate(lexicon.words) if lexicon.has_vector[k]}
+    metadata = {"program": "bidaf prepare", "whole": whole, "known": list(known), "alphabet": lexicon.alphabet}
+    write_arrays(path, texts | {"vectors": lexicon.vectors[list(known.values())]}, metadata)
+
+
+def read_prepared(path: Path, word_length: int) -> tuple[Data, Lexicon, bool]:
+    """The questions, their words, and whether they are the whole of the official files. Raises: as `read_arrays`."""
+    metadata = metadata_of(path, "bidaf prepare", whole=bool, known=list, alphabet=str)
+    arrays, _ = read_arrays(path)
+    try:
+        data = Data(*(_squad(json.loads(arrays[name].tobytes())) for name in Data._fields))
+        vectors, known = arrays["vectors"].astype(numpy.float32), metadata["known"]
+        if vectors.ndim != 2 or len(vectors) != len(known) or not all(isinstance(word, str) for word in known):
+            raise ValueError("its words do not fit its vectors")
+    except (LookupError, TypeError, ValueError) as error:
+        raise ScratchError(f"{path}: damaged ({error})") from None
+    words = (word for text in texts_of(*data) for word in text.words)
+    return data, Lexicon(words, known, vectors, metadata["alphabet"], word_length), metadata["whole"]
+
+
+def _plain(squad: Squad) -> bytes:
+    # Words are where they stand in their text, so the places are enough.
+    contexts = [(context.text, context.starts, context.ends) for context in squad.contexts]
+    questions = [
+        (q.id, q.asked.text, q.asked.starts, q.asked.ends, q.context, q.answers, q.span, q.exact)
+        for q in squad.questions
+    ]
+    return json.dumps((contexts, squad.titles, questions)).encode()
+
+
+def _squad(plain: Any) -> Squad:
+    contexts, titles, questions = plain
+    contexts = [_text(*context) for context in contexts]
+    found = []
+    for name, asked, starts, ends, context, answers, span, exact in questions:
+        if span is not None and not 0 <= span[0] <= span[1] < len(contexts[context].words):
+            raise ValueError(f"the answer to {name} is outside its paragraph")
+        found.append(Question(name, _text(asked, starts, ends), context, answers, span and tuple(span), exact))
+    return Squad(contexts, titles, found)
+
+
+def _text(text: str, starts: list[int], ends: list[int]) -> Text:
+    places = list(zip(starts, ends, strict=True))
+    if not all(0 <= start < end <= len(text) for start, end in places):
+        raise ValueError("a word is outside its text")
+    return Text(text, [text[start:end] for start, end in places], starts, ends)
