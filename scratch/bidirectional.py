@@ -12,13 +12,16 @@ The rows of a batch are of different lengths, and each must be read from its own
 behind it. That needs no bookkeeping: turned around, a padded row begins with masked steps, and a masked step keeps the
 state, so the second layer is still at its zero state when it comes to the row's last real step.
 
+Neither waits for the other, so they go through the loop over time together (`sequences.py`).
+
 Read next: `windows.py`.
 """
 
 from typing import Any
 
-from scratch.backend import Array, ScratchError, expect, to_device, xp
+from scratch.backend import Array, ScratchError, expect, to_device
 from scratch.layer import Layer
+from scratch.sequences import read, read_back
 from scratch.through_time import Recurrent
 
 
@@ -30,12 +33,12 @@ class Bidirectional(Layer):
         Of layers with `return_sequences=False`, the state of each when it is through -> (N, output_dim).
     Parameters: those of the two layers, "directions.forward.w" and so on.
     Source: Schuster and Paliwal 1997, https://doi.org/10.1109/78.650093, section II.C.
-    Raises: ScratchError for layers that are one and the same, or differ in more than hidden_dim, or are stateful (of
-        a stream that goes on, nobody has the end to begin with); and for a single step.
+    Raises: ScratchError for layers that are one and the same, or of another kind or size, or are stateful (of a stream
+        that goes on, nobody has the end to begin with); and for a single step.
     """
 
     def __init__(self, forward: Recurrent, backward: Recurrent) -> None:
-        for name in ("input_dim", "return_sequences", "input_gradient", "stateful"):
+        for name in ("__class__", "input_dim", "hidden_dim", "return_sequences", "input_gradient", "stateful"):
             values = getattr(forward, name), getattr(backward, name)
             expect(values[0] == values[1], "Bidirectional", f"two layers with the same {name}", values)
         expect(forward is not backward and not forward.stateful, "Bidirectional", "two layers, not stateful", forward)
@@ -46,20 +49,11 @@ class Bidirectional(Layer):
         input = to_device(input)
         if input.ndim < 2:
             raise ScratchError(f"{self}: expected sequences (N, T, {self.input_dim}) or ids (N, T), got {input.shape}")
-        ahead, back = self.directions.values()
-        ahead_output = ahead.forward(input, mask=mask)
-        back_output = back.forward(input[:, ::-1], mask=None if mask is None else to_device(mask)[:, ::-1])
-        if back.return_sequences:
-            back_output = back_output[:, ::-1]
-        output = xp.concatenate([ahead_output, back_output], axis=-1)
-        self.remember(output.shape)
+        layers = list(self.directions.values())
+        output, memory = read(layers, *layers[0].sequences(input, mask))
+        self.remember(output.shape, memory)
         return output
 
     def backward(self, gradient: Array) -> Array | None:
-        self.recall(gradient)
-        ahead, back = self.directions.values()
-        ahead_grad, back_grad = gradient[..., : ahead.hidden_dim], gradient[..., ahead.hidden_dim :]
-        # The input was read twice, so its gradient has two parts; what was turned around is turned back.
-        input_grad = ahead.backward(ahead_grad)
-        turned_grad = back.backward(back_grad[:, ::-1] if back.return_sequences else back_grad)
-        return None if input_grad is None or turned_grad is None else input_grad + turned_grad[:, ::-1]
+        (memory,) = self.recall(gradient)
+        return read_back(list(self.directions.values()), gradient, *memory)

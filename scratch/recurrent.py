@@ -1,8 +1,8 @@
 """Networks that read a sequence step by step and carry a state: SimpleRnn, GRU, LSTM.
 
 Each is an elementwise function that turns two products, of the input and of the last hidden state, into a new state:
-`gates`, and its way back, `gates_backward`. The products and the loop over time are the same for all, and are in
-`through_time.py`.
+`gates`, and its way back, `gates_backward`; what of that needs no later step, `gates_slope` does before, for several
+steps at once. The products and the loop over time are the same for all: `through_time.py`, `sequences.py`.
 
     rnn = SimpleRnn(input_dim=56, hidden_dim=32)
     rnn.forward(vector)       # (56,) -> (32,): one step; the state is carried until reset_hidden_state()
@@ -13,7 +13,7 @@ with a one-hot row is one of its columns, so it is looked up instead of computed
 
 The arguments of the methods below are, for one step of one row or of N (H is hidden_dim):
 
-    blocks            (num_blocks, ..., H)   comes in as w x + b; what `gates` leaves there, `gates_backward` finds
+    blocks            (num_blocks, ..., H)   comes in as w x + b; what `gates` leaves there, its way back finds
     recurrent         (num_gates, ..., H)    u h
     previous, state   (num_states, ..., H)   the last state and the new one: hidden, and in an LSTM the cell
     state_grad, grad                         the gradients of `state` and of the blocks that w and u make
@@ -39,7 +39,7 @@ class SimpleRnn(Recurrent):
         blocks += recurrent
         xp.tanh(blocks, out=state)
 
-    def gates_slope(self, blocks: Array, state: Array, grad: Array) -> None:
+    def gates_slope(self, blocks: Array, previous: Array, state: Array, grad: Array) -> None:
         # tanh' is 1 - tanh^2.
         xp.multiply(state, state, out=grad)
         xp.subtract(1, grad, out=grad)
@@ -88,21 +88,33 @@ class LSTM(Recurrent):
         xp.tanh(cell, out=tanh_cell)
         xp.multiply(o, tanh_cell, out=hidden)
 
+    def gates_slope(self, blocks: Array, previous: Array, state: Array, grad: Array) -> None:
+        (i, _, o, g, tanh_cell), (i_grad, f_grad, o_grad, g_grad) = blocks.swapaxes(0, 1), grad.swapaxes(0, 1)
+        # Through the squashing: sigmoid' is s (1 - s), tanh' is 1 - tanh^2.
+        squashed, squashed_grad = blocks[:, :3], grad[:, :3]
+        xp.subtract(1, squashed, out=squashed_grad)
+        squashed_grad *= squashed
+        xp.multiply(g, g, out=g_grad)
+        xp.subtract(1, g_grad, out=g_grad)
+        # Of a product each factor's gradient is the product's times the other factor:
+        # hidden = o * tanh(cell), cell = f * previous cell + i * g.
+        o_grad *= tanh_cell
+        i_grad *= g
+        f_grad *= previous[:, 1]
+        g_grad *= i
+        # Where tanh(cell) was, from now on is what leads from hidden to the cell.
+        xp.multiply(tanh_cell, tanh_cell, out=tanh_cell)
+        xp.subtract(1, tanh_cell, out=tanh_cell)
+        tanh_cell *= o
+
     def gates_backward(self, state_grad: Array, blocks: Array, previous: Array, state: Array, grad: Array) -> None:
-        (i, f, o, g, tanh_cell), (hidden_grad, cell_grad), (i_grad, f_grad, o_grad, g_grad) = blocks, state_grad, grad
-        # hidden = o * tanh(cell): each factor's gradient is hidden's times the other factor; tanh' is 1 - tanh^2.
-        xp.multiply(hidden_grad, tanh_cell, out=o_grad)
-        hidden_grad *= o
+        (hidden_grad, cell_grad), f, to_cell = state_grad, blocks[1], blocks[4]
+        grad[2] *= hidden_grad
         # The cell is used twice: here, and by the next step, whose share has come in already.
-        cell_grad += hidden_grad * (1 - tanh_cell * tanh_cell)
-        # cell = f * previous cell + i * g: likewise.
-        xp.multiply(cell_grad, g, out=i_grad)
-        xp.multiply(cell_grad, previous[1], out=f_grad)
-        xp.multiply(cell_grad, i, out=g_grad)
-        # Through the squashing: sigmoid' is s (1 - s).
-        squashed = blocks[:3]
-        grad[:3] *= squashed * (1 - squashed)
-        g_grad *= 1 - g * g
+        hidden_grad *= to_cell
+        cell_grad += hidden_grad
+        grad[:2] *= cell_grad
+        grad[3] *= cell_grad
         cell_grad *= f  # what stayed of the previous cell
 
 

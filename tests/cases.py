@@ -182,9 +182,9 @@ for kind in (SimpleRnn, GRU, LSTM):
             before=reset,
         ),
     ]
-    both = lambda k=kind: Bidirectional(k(D, H), k(D, 3))  # noqa: E731
+    both = lambda k=kind: Bidirectional(k(D, H), k(D, H))  # noqa: E731
     ends = lambda k=kind: Bidirectional(  # noqa: E731
-        k(D, H, return_sequences=False), k(D, 3, return_sequences=False)
+        k(D, H, return_sequences=False), k(D, H, return_sequences=False)
     )
     CASES += [
         Case(f"Bidirectional {kind.__name__}", both, lambda n: floats(n, T, D)),

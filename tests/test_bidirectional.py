@@ -40,7 +40,7 @@ def test_the_last_step_changes_the_first_output_and_padding_does_not():
 
 
 def both(return_sequences):
-    return Bidirectional(GRU(D, H, return_sequences=return_sequences), GRU(D, 3, return_sequences=return_sequences))
+    return Bidirectional(GRU(D, H, return_sequences=return_sequences), GRU(D, H, return_sequences=return_sequences))
 
 
 @pytest.mark.parametrize("return_sequences", [True, False])
@@ -52,7 +52,7 @@ def test_padding_changes_nothing(return_sequences, lengths, extra, garbage):
     with precision("float64"):
         layer, local = both(return_sequences), np.random.default_rng(6)
         N, T = len(lengths), max(lengths) + 1
-        x, weights = local.normal(size=(N, T, D)), local.normal(size=(N, T + 3, H + 3))
+        x, weights = local.normal(size=(N, T, D)), local.normal(size=(N, T + 3, 2 * H))
         results = []
         for more in (0, extra):
             mask = np.arange(T + more) < np.array(lengths)[:, None]
