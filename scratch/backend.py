@@ -13,6 +13,7 @@ Numbers cross between the host (Python, files, plots) and the device in two plac
 Read next: `initial.py`.
 """
 
+import ctypes
 import importlib
 import itertools
 import os
@@ -149,6 +150,21 @@ def as_mask(who: object, mask: Any, shape: tuple[int, ...]) -> Array:
     mask = to_device(mask)
     expect(mask.shape == shape and mask.dtype.kind == "b", who, f"a mask of True and False, {shape}", mask)
     return mask
+
+
+def keep_memory() -> None:
+    """Ask the C library, where it is glibc, to keep the memory that arrays leave free, for the arrays that come next.
+
+    Large ones it would give back to the system, which hands the pages out again one by one, cleared: in a training step
+    that makes the same arrays as the last one, thousands of them for nothing. The process keeps what it once needed.
+    """
+    change = getattr(ctypes.CDLL(None) if os.name == "posix" else None, "mallopt", None)
+    if change is not None:
+        change(_MMAP_THRESHOLD, 2**30)
+        change(_TRIM_THRESHOLD, 2**31 - 1)
+
+
+_MMAP_THRESHOLD, _TRIM_THRESHOLD = -3, -1  # as malloc.h numbers them
 
 
 def pieces(array: Array, numbers: int = 1 << 16) -> Iterator[slice]:

@@ -19,9 +19,10 @@ The way back uses the same matrices. For w: each matrix of windows meets the gra
 input: x[t] was in the windows t, t - 1, ..., t - K + 1, at the places 0, 1, ..., K - 1; so its gradient is a sum over
 the K gradients up to row t, which is a window of the gradient, with w's places in reverse. It is a convolution again.
 
-Over an image each pixel is copied K times, not K * K: `windows.py` shows how its windows become matrices.
+Over an image each pixel is copied K times, not K * K: `windows.py` shows how its windows become matrices. And where
+windows are of 3 by 3 pixels and have many features, `winograd.py` takes less than half of the products.
 
-Read next: `pooling.py`.
+Read next: `winograd.py`.
 """
 
 from typing import Any
@@ -30,6 +31,7 @@ from scratch.backend import Array, add_at, as_floats, expect, expect_ids, pieces
 from scratch.initial import random_tensor, zeros
 from scratch.layer import Layer, Parameter
 from scratch.windows import stacked_rows, window_columns, window_matrices
+from scratch.winograd import is_worth_it, slide_in_tiles, weights_gradient
 
 _IN_CACHE = 1 << 17  # numbers, which are 512 KiB in float32: so many stay in a processor's cache
 _ROWS = 256  # of a matrix of windows: enough for a product to be worth its call, few enough for the cache
@@ -200,10 +202,8 @@ class Conv2d(Layer):
         N, H, W, _ = input.shape
         lost = 0 if self.padding == "same" else self.kernel_size - 1
         expect(min(H, W) > lost, self, f"images of at least {lost + 1} by {lost + 1}", input)
-        # By columns, then rows, then input: the order of a window in its matrix.
-        weights = self.w.data.transpose(2, 1, 3, 0)
         output = xp.empty((N, H - lost, W - lost, self.output_dim), dtype=input.dtype)
-        _slide(input, weights, self._num_before(), output)
+        self._slide(input, self.w.data.transpose(1, 2, 3, 0), self._num_before(), output)
         if self.b is not None:
             output += self.b.data
         self.remember(output.shape, input)
@@ -214,7 +214,11 @@ class Conv2d(Layer):
         K, D, before = self.kernel_size, self.output_dim, self._num_before()
         if self.b is not None:
             self.b.grad += gradient.sum(axis=(0, 1, 2))
-        if not self.w.fixed:
+        if self.w.fixed:
+            pass
+        elif self._in_tiles(gradient):
+            self.w.grad += weights_gradient(input, gradient, before).transpose(3, 0, 1, 2)
+        else:
             w_grad = xp.zeros((D, K, K * self.input_dim), dtype=gradient.dtype)
             for piece in pieces(gradient, _ROWS * gradient.shape[2] * D):
                 stacked = stacked_rows(input[piece], K, before, gradient.shape[1])
@@ -228,22 +232,29 @@ class Conv2d(Layer):
             return None
         # x[i, j] stood at place k, l of the window at i + before - k, j + before - l; so its gradient is a sum over a
         # window of the gradient, from K - 1 - before rows and columns earlier on, with w's places in reverse.
-        reversed_w = self.w.data[:, ::-1, ::-1].transpose(2, 1, 0, 3)
+        reversed_w = self.w.data[:, ::-1, ::-1].transpose(1, 2, 0, 3)
         input_grad = xp.empty(input.shape, dtype=gradient.dtype)
-        _slide(gradient, reversed_w, K - 1 - before, input_grad)
+        self._slide(gradient, reversed_w, K - 1 - before, input_grad)
         return input_grad
 
     def _num_before(self) -> int:
         return (self.kernel_size - 1) // 2 if self.padding == "same" else 0
 
+    def _in_tiles(self, output: Array) -> bool:
+        return is_worth_it(self.kernel_size, self.input_dim, self.output_dim, *output.shape[1:3])
 
-def _slide(images: Array, weights: Array, before: int, output: Array) -> None:
+    def _slide(self, images: Array, weights: Array, before: int, output: Array) -> None:
+        """`slide`, in the way that is faster here."""
+        (slide_in_tiles if self._in_tiles(output) else slide)(images, weights, before, output)
+
+
+def slide(images: Array, weights: Array, before: int, output: Array) -> None:
     """Write to each pixel of `output` the product of its window, which begins `before` rows and columns earlier.
 
-    Shapes: images (N, H, W, C), weights (K, K, C, D) by columns, then rows; output (N, H', W', D).
+    Shapes: images (N, H, W, C), weights (K, K, C, D) by rows, then columns; output (N, H', W', D).
     """
     (_, R, W, D), K = output.shape, len(weights)
-    weights = weights.reshape(-1, D)
+    weights = weights.swapaxes(0, 1).reshape(-1, D)  # by columns, then rows: the order of a window in its matrix
     column = len(weights) // K  # rows of `weights` that belong to one column of the window
     for piece in pieces(output, _ROWS * W * D):
         rows = output[piece].reshape(-1, W * D)

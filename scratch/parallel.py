@@ -38,7 +38,7 @@ from typing import Any, TypeVar
 
 from threadpoolctl import ThreadpoolController
 
-from scratch.backend import Array, ScratchError, devices_of_job, xp
+from scratch.backend import Array, ScratchError, devices_of_job, keep_memory, xp
 from scratch.files import leave_writing_to_another
 from scratch.initial import chance
 from scratch.layer import Layer, Parameter, WholeBatch, batch
@@ -179,6 +179,7 @@ def in_threads(model: Layer, num_threads: int) -> Layer:
 
     That is the model itself, unless other processes share the batch.
     """
+    keep_memory()  # steps are alike, and need the same arrays again and again
     if xp.device != "cpu":
         num_threads = 1
     return model if num_threads <= 1 and batch.get().num_ranks == 1 else InThreads(model, max(num_threads, 1))

@@ -1,3 +1,4 @@
+import platform
 import random
 import subprocess
 import sys
@@ -25,6 +26,21 @@ def test_the_stand_in_refuses_what_cupy_would(device):
             slip()
     with pytest.raises(ScratchError, match="to_device"):
         as_floats(here)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="asks glibc")
+def test_memory_that_is_kept_costs_no_page_faults():
+    program = (
+        "import resource, numpy; from scratch.backend import keep_memory; keep_memory()\n"
+        "for k in range(6):\n"
+        "    numpy.ones(5_000_000); faults = resource.getrusage(resource.RUSAGE_SELF).ru_minflt\n"
+        "    first = faults if k == 1 else 0 if k == 0 else first\n"
+        "print(faults - first)"
+    )
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    if platform.libc_ver()[0] != "glibc":
+        pytest.skip("another C library")
+    assert int(run.stdout) < 1000  # 40 MB are 10,000 pages
 
 
 def test_crossings(device):

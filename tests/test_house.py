@@ -12,7 +12,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 FLOORS = [
     ["__init__", "backend"],
-    ["initial", "functions", "files", "scores", "windows", "schedules", "pickles", "sequences"],
+    ["initial", "functions", "files", "scores", "windows", "schedules", "pickles", "sequences", "winograd"],
     ["layer"],
     [
         "dense", "activations", "attention", "regular", "through_time", "convolution", "pooling", "losses",

@@ -1,0 +1,72 @@
+"""A 3x3 convolution in tiles is the convolution: outputs and gradients, at every size and padding."""
+
+import numpy as np
+import pytest
+
+from scratch import winograd
+from scratch.backend import precision, to_device, to_host
+from scratch.convolution import Conv2d, slide
+from scratch.gradient_check import gradient_errors, relative_error
+
+rng = np.random.default_rng(3)
+
+
+@pytest.fixture
+def always(monkeypatch):
+    monkeypatch.setattr(winograd, "_FEWEST", 1)
+
+
+@pytest.mark.parametrize(("height", "width"), [(2, 2), (4, 6), (5, 4), (3, 7), (9, 9)])
+@pytest.mark.parametrize("before", [0, 1, 2])
+def test_tiles_give_what_windows_give(height, width, before, device):
+    with precision("float64"):
+        weights, C, D = to_device(rng.normal(size=(3, 3, 2, 3))), 2, 3
+        images = to_device(rng.normal(size=(2, height + 2 - 2 * before, width + 2 - 2 * before, C)))
+        if 0 in images.shape:
+            pytest.skip("nothing is left of the image")
+        found, expected = (np.empty((2, height, width, D)) for _ in range(2))
+        found, expected = to_device(found), to_device(expected)
+        slide(images, weights, before, expected)
+        winograd.slide_in_tiles(images, weights, before, found)
+        assert relative_error(to_host(found), to_host(expected)) < 1e-12
+
+
+@pytest.mark.parametrize("padding", ["same", "valid"])
+@pytest.mark.parametrize(("height", "width"), [(4, 4), (5, 6), (7, 5)])
+def test_gradients(padding, height, width, always, device):
+    with precision("float64"):
+        layer = Conv2d(2, 3, 3, padding=padding)
+        images = to_device(rng.normal(size=(3, height, width, 2)))
+        errors = gradient_errors(layer, images)
+        assert set(errors) == {"w", "b", "input 0"} and all(error < 1e-7 for error in errors.values())
+
+
+def test_many_pieces_are_the_whole(always, monkeypatch):
+    layer, images = Conv2d(4, 5, 3, padding="same"), rng.normal(size=(7, 6, 6, 4)).astype(np.float32)
+    gradient = rng.normal(size=(7, 6, 6, 5)).astype(np.float32)
+    results = []
+    for tiles in (1, 1000):
+        monkeypatch.setattr(winograd, "_TILES", tiles)
+        layer.zero_grads()
+        output = to_host(layer.forward(to_device(images)))
+        results.append([output, to_host(layer.backward(to_device(gradient))), to_host(layer.w.grad).copy()])
+    for a, b in zip(*results, strict=True):
+        assert relative_error(a, b) < 1e-5
+
+
+def test_in_float32_it_is_as_exact_as_windows_are():
+    images = rng.normal(size=(4, 8, 8, 64)).astype(np.float32)
+    weights = (rng.normal(size=(3, 3, 64, 64)) / 24).astype(np.float32)
+    exact, plain, tiles = np.empty((4, 8, 8, 64)), *(np.empty((4, 8, 8, 64), dtype=np.float32) for _ in range(2))
+    slide(images.astype(np.float64), weights.astype(np.float64), 1, exact)
+    slide(images, weights, 1, plain)
+    winograd.slide_in_tiles(images, weights, 1, tiles)
+    assert np.abs(tiles - exact).max() < 4 * np.abs(plain - exact).max() < 1e-4
+
+
+def test_it_is_used_where_it_is_worth_it(monkeypatch):
+    used = []
+    monkeypatch.setattr("scratch.convolution.slide_in_tiles", lambda *given: used.append(given[0].shape))
+    for C, size, side in ((64, 3, 8), (3, 3, 8), (64, 5, 8), (64, 3, 300), (64, 3, 1)):
+        Conv2d(C, 64, size, padding="same").forward(np.zeros((1, side, side, C), dtype=np.float32))
+    assert used == [(1, 8, 8, 64)]
