@@ -40,10 +40,16 @@ def read(layers: Sequence[Recurrent], input: Array, mask: Array | None) -> tuple
     rows = rows.reshape(-1) if input.ndim == 2 else rows.reshape(T * N, first.input_dim)
     for layer, projected, by_gate, blocks in zip(layers, work.projected, work.by_gate, work.inputs, strict=True):
         w, b = layer.w.data, layer.b.data.reshape(G, 1, H)
-        if rows.ndim == 2:
+        if rows.ndim == 1 and len(rows) >= first.input_dim:
+            # Columns of w. Each is read many times, and pays for being laid in a row first, with its bias.
+            table = xp.ascontiguousarray(w.reshape(G, H, -1).swapaxes(1, 2)) + b
+            for step, ids in zip(blocks, rows.reshape(T, N), strict=True):
+                xp.take(table, ids, axis=1, out=step)
+            continue
+        if rows.ndim == 1:
+            projected[...] = w.T[rows]
+        else:
             xp.matmul(rows, w.T, out=projected)
-        else:  # columns of w; where each is read many times, it pays to lay them in rows first
-            projected[...] = w.T[rows] if len(rows) < first.input_dim else xp.ascontiguousarray(w.T)[rows]
         xp.add(by_gate, b, out=blocks)
     work.states[0] = first_state
     real, weights = _real_steps(mask, D)
