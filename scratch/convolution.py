@@ -216,7 +216,7 @@ class Conv2d(Layer):
             self.b.grad += gradient.sum(axis=(0, 1, 2))
         if self.w.fixed:
             pass
-        elif self._in_tiles(gradient):
+        elif is_worth_it(K, self.input_dim, gradient.shape):
             self.w.grad += weights_gradient(input, gradient, before).transpose(3, 0, 1, 2)
         else:
             w_grad = xp.zeros((D, K, K * self.input_dim), dtype=gradient.dtype)
@@ -240,12 +240,10 @@ class Conv2d(Layer):
     def _num_before(self) -> int:
         return (self.kernel_size - 1) // 2 if self.padding == "same" else 0
 
-    def _in_tiles(self, output: Array) -> bool:
-        return is_worth_it(self.kernel_size, self.input_dim, self.output_dim, *output.shape[1:3])
-
     def _slide(self, images: Array, weights: Array, before: int, output: Array) -> None:
         """`slide`, in the way that is faster here."""
-        (slide_in_tiles if self._in_tiles(output) else slide)(images, weights, before, output)
+        in_tiles = is_worth_it(self.kernel_size, weights.shape[2], output.shape)
+        (slide_in_tiles if in_tiles else slide)(images, weights, before, output)
 
 
 def slide(images: Array, weights: Array, before: int, output: Array) -> None:

@@ -26,13 +26,14 @@ from collections.abc import Callable, Iterable
 from scratch.backend import Array, pieces, xp
 
 _TILES = 256  # in a piece: enough rows for a product, and few enough for the cache
-_FEWEST, _LARGEST = 48, 64  # features for which it is worth it; pixels of a side for which a piece is still small
+_FEWEST = 48  # features, of input and output, for which it is worth it
+_SIDE = 64  # pixels of the largest image of which one is still a small piece
 
 
-def is_worth_it(size: int, input_dim: int, output_dim: int, height: int, width: int) -> bool:
-    """Whether windows of so many pixels a side, in images that large, are better taken in tiles."""
-    many, small = min(input_dim, output_dim) >= _FEWEST, 2 <= min(height, width) <= max(height, width) <= _LARGEST
-    return size == 3 and many and small
+def is_worth_it(size: int, input_dim: int, output_shape: tuple[int, ...]) -> bool:
+    """Whether windows of so many pixels a side are better taken in tiles: where features and tiles are many."""
+    N, H, W, D = output_shape
+    return size == 3 and min(input_dim, D) >= _FEWEST and max(H, W) <= _SIDE and N * (H // 2) * (W // 2) >= _TILES
 
 
 def slide_in_tiles(images: Array, weights: Array, before: int, output: Array) -> None:

@@ -14,6 +14,7 @@ rng = np.random.default_rng(3)
 @pytest.fixture
 def always(monkeypatch):
     monkeypatch.setattr(winograd, "_FEWEST", 1)
+    monkeypatch.setattr(winograd, "_TILES", 1)
 
 
 @pytest.mark.parametrize(("height", "width"), [(2, 2), (4, 6), (5, 4), (3, 7), (9, 9)])
@@ -67,6 +68,6 @@ def test_in_float32_it_is_as_exact_as_windows_are():
 def test_it_is_used_where_it_is_worth_it(monkeypatch):
     used = []
     monkeypatch.setattr("scratch.convolution.slide_in_tiles", lambda *given: used.append(given[0].shape))
-    for C, size, side in ((64, 3, 8), (3, 3, 8), (64, 5, 8), (64, 3, 300), (64, 3, 1)):
-        Conv2d(C, 64, size, padding="same").forward(np.zeros((1, side, side, C), dtype=np.float32))
-    assert used == [(1, 8, 8, 64)]
+    for N, C, size, side in ((16, 64, 3, 8), (1, 64, 3, 8), (16, 3, 3, 8), (16, 64, 5, 8), (1, 64, 3, 100)):
+        Conv2d(C, 64, size, padding="same").forward(np.zeros((N, side, side, C), dtype=np.float32))
+    assert used == [(16, 8, 8, 64)]
