@@ -48,6 +48,7 @@ WORKLOADS = {
 FORWARD = {  # without learning, a batch of one and of 64 of each
     f"{name}:{batch}": f"{label}, batch {batch}"
     for name, label in {
+        "names": "company names, 10 letters", "tutorial": "names to languages, 7 letters",
         "lstm-256": "2 LSTM of 256, sequences of 50", "lstm-512": "2 LSTM of 512, sequences of 100",
         "lstm-alice": "Alice, 1 LSTM of 256, windows of 100", "lstm-alice2": "Alice, 2 LSTM of 256, windows of 100",
         "charcnn-150": "char-CNN, texts of 150", "charcnn-1014": "char-CNN, texts of 1014",
@@ -185,7 +186,7 @@ def load(name: str) -> Any:
     name, _, batch = name.partition(":")
     module, _, case = name.partition("-")
     found = importlib.import_module(f"workloads.{module}")
-    return found.Workload(case, *([int(batch)] if batch else [])) if case else found
+    return found.Workload(case, *([int(batch)] if batch else [])) if case or batch else found
 
 
 if __name__ == "__main__":

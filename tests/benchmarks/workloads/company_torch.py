@@ -15,6 +15,9 @@ class Network(torch.nn.Module):
         self.second = torch.nn.RNN(HIDDEN, HIDDEN, batch_first=True)
         self.linear = torch.nn.Linear(HIDDEN, VOCAB.size)
 
+    def forward(self, one_hot):
+        return self.linear(self.second(self.first(one_hot)[0])[0])
+
 
 def set_weights(network, model):
     """Give the PyTorch network our weights, with its second biases zero."""

@@ -1,6 +1,8 @@
 """Company names, a whole name at a step, with full back-propagation through time."""
 
+import numpy as np
 from workloads.company import HIDDEN, IDS, VOCAB, ours, program
+from workloads.training import our_forward, pytorch_forward
 
 from scratch.backend import to_device
 from scratch.gradient_check import relative_error
@@ -25,6 +27,29 @@ def steps(side):
         return len(IDS)
 
     return sweep
+
+
+class Workload:
+    """A forward of the first ten characters of so many names, without learning."""
+
+    SIDES = SIDES
+
+    def __init__(self, _, batch):
+        self.letters = np.array([name[:10] for name in IDS if len(name) >= 10][:batch])
+
+    def operations(self, forward):
+        return OPERATIONS / 3 / LETTERS * self.letters.size
+
+    def forward(self, side):
+        """A function that goes forward once."""
+        if side == "ours":
+            return our_forward(ours()[0], self.letters)
+        import torch
+        from workloads.company_torch import ONE_HOT, Network
+
+        if side == "tuned":
+            torch.set_num_threads(1)
+        return pytorch_forward(Network(), ONE_HOT[torch.from_numpy(self.letters)])
 
 
 def in_pytorch(side):

@@ -5,6 +5,7 @@ import random
 from names.letters import ALPHABET, as_batch
 from names.networks import TutorialNetwork
 from names.training import learn_name
+from workloads.training import our_forward, pytorch_forward
 
 from scratch.backend import to_device
 from scratch.gradient_check import relative_error
@@ -40,6 +41,37 @@ def steps(side):
         return 10 * len(EXAMPLES)
 
     return sweep
+
+
+class Workload:
+    """A forward of so many names of seven letters, without learning."""
+
+    SIDES = SIDES
+
+    def __init__(self, _, batch):
+        self.names = [EXAMPLES[k % len(EXAMPLES)][0] for k in range(batch)]
+
+    def operations(self, forward):
+        return OPERATIONS / 3 * len(self.names)
+
+    def forward(self, side):
+        """A function that goes forward once."""
+        if side == "ours":
+            return our_forward(ours()[0], as_batch(self.names, ALPHABET)[0])
+        import torch
+
+        if side == "tuned":
+            torch.set_num_threads(1)
+        network, letters = make_torch_network(), torch.cat([as_tensor(name) for name in self.names], dim=1)
+
+        def read(letters):
+            hidden = torch.zeros(len(self.names), HIDDEN)
+            for letter in letters:
+                output, hidden = network(letter, hidden)
+            return output
+
+        read.eval = network.eval
+        return pytorch_forward(read, letters)
 
 
 def make_torch_network():
