@@ -223,6 +223,15 @@ def test_what_cannot_be_asked_is_refused(tmp_path):
     assert "no question" in programs.refused("bidaf", "prepare", "--data", "s", cwd=tmp_path)
 
 
+def test_the_committed_weights_answer_the_example_of_the_readme(tmp_path):
+    code, out, err = programs.run("bidaf", "ask", cwd=tmp_path)
+    assert code == 0, err
+    assert [line.split("  ")[1] for line in out.splitlines()] == ["Wilhelm Steinitz", "Steinitz", "Wilhelm"]
+    assert float(out.split()[0]) > 0.9
+    code, out, err = programs.run("bidaf", "ask", "What computer beat Garry Kasparov?", cwd=tmp_path)
+    assert code == 0 and "Chess" not in out, err
+
+
 def test_weights_that_claim_other_sizes_are_refused(files, tmp_path):
     code, _, err = programs.run("bidaf", "train", "--whole", *files, *SMALL, "--out", "w", cwd=tmp_path)
     assert code == 0, err
