@@ -21,7 +21,7 @@ from typing import Any
 
 from scratch.backend import Array, ScratchError, expect, to_device
 from scratch.layer import Layer
-from scratch.sequences import read, read_back
+from scratch.sequences import Workspaces, read, read_back
 from scratch.through_time import Recurrent
 
 
@@ -37,20 +37,27 @@ class Bidirectional(Layer):
         that goes on, nobody has the end to begin with); and for a single step.
     """
 
+    working = ("_memory", "_work")
+    _work: Workspaces | None = None
+
     def __init__(self, forward: Recurrent, backward: Recurrent) -> None:
+        both = isinstance(forward, Recurrent) and isinstance(backward, Recurrent) and forward is not backward
+        expect(both, "Bidirectional", "two layers, which are recurrent", (forward, backward))
         for name in ("__class__", "input_dim", "hidden_dim", "return_sequences", "input_gradient", "stateful"):
             values = getattr(forward, name), getattr(backward, name)
             expect(values[0] == values[1], "Bidirectional", f"two layers with the same {name}", values)
-        expect(forward is not backward and not forward.stateful, "Bidirectional", "two layers, not stateful", forward)
+        expect(not forward.stateful, "Bidirectional", "two layers, not stateful", forward)
         self.input_dim, self.output_dim = forward.input_dim, forward.hidden_dim + backward.hidden_dim
         self.directions = {"forward": forward, "backward": backward}
 
     def forward(self, input: Any, mask: Array | None = None) -> Array:
-        input = to_device(input)
+        if not hasattr(input, "dtype") or input.dtype.kind != "f":
+            input = to_device(input)
         if input.ndim < 2:
             raise ScratchError(f"{self}: expected sequences (N, T, {self.input_dim}) or ids (N, T), got {input.shape}")
         layers = list(self.directions.values())
-        output, memory = read(layers, *layers[0].sequences(input, mask))
+        self._work = self._work or Workspaces()  # of its own: either layer may be used alone as well
+        output, memory = read(layers, self._work, *layers[0].sequences(input, mask))
         self.remember(output.shape, memory)
         return output
 

@@ -1,8 +1,8 @@
 """Networks that read a sequence step by step and carry a state: SimpleRnn, GRU, LSTM.
 
 Each is an elementwise function that turns two products, of the input and of the last hidden state, into a new state:
-`gates`, and its way back, `gates_backward`; what of that needs no later step, `gates_slope` does before, for several
-steps at once. The products and the loop over time are the same for all: `through_time.py`, `sequences.py`.
+`gates`, and its way back, `gates_backward`; what of that needs no later step, `gates_slope` may do before, for
+several steps at once. The products and the loop over time are the same for all: `through_time.py`, `sequences.py`.
 
     rnn = SimpleRnn(input_dim=56, hidden_dim=32)
     rnn.forward(vector)       # (56,) -> (32,): one step; the state is carried until reset_hidden_state()
@@ -13,7 +13,7 @@ with a one-hot row is one of its columns, so it is looked up instead of computed
 
 The arguments of the methods below are, for one step of one row or of N (H is hidden_dim):
 
-    blocks            (num_blocks, ..., H)   comes in as w x + b; what `gates` leaves there, its way back finds
+    blocks            (num_blocks, ..., H)   the first come in as w x + b; what `gates` leaves there, its way back finds
     recurrent         (num_gates, ..., H)    u h
     previous, state   (num_states, ..., H)   the last state and the new one: hidden, and in an LSTM the cell
     state_grad, grad                         the gradients of `state` and of the blocks that w and u make
@@ -102,7 +102,7 @@ class LSTM(Recurrent):
         i_grad *= g
         f_grad *= previous[:, 1]
         g_grad *= i
-        # Where tanh(cell) was, from now on is what leads from hidden to the cell.
+        # blocks[4] is from here on `to_cell`, what leads from hidden to the cell: o * (1 - tanh(cell)^2).
         xp.multiply(tanh_cell, tanh_cell, out=tanh_cell)
         xp.subtract(1, tanh_cell, out=tanh_cell)
         tanh_cell *= o

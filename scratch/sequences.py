@@ -1,7 +1,7 @@
 """Whole sequences through a recurrent layer, and back: the loop over time, and the products before and after it.
 
-All inputs meet `w` in one product before the loop, and all steps' gradients meet `w` and `u` in one product after it;
-inside the loop there is only the product with `u` and the layer's own `gates`.
+All inputs (but ids) meet `w` in one product before the loop, and all steps' gradients meet `w` and `u` in one product
+after it; inside the loop there is only the product with `u` and the layer's own `gates`.
 
 Two layers that read the same sequences from both ends (`bidirectional.py`) go through the loop together: step p is the
 first layer's p-th, and the second's, which is p steps before the end. So there are half as many, each twice as large.
@@ -9,7 +9,8 @@ first layer's p-th, and the second's, which is p steps before the end. So there 
 What one step needs lies together, and in it what belongs to a gate, so that nothing has to be cut out of wider rows.
 The axes of the arrays, of T steps of N rows:
 
-    blocks, grad      (T, num_blocks, [2,] N, hidden_dim)          the 2 is there with two layers only
+    blocks            (T, num_blocks, [2,] N, hidden_dim)          the 2 is there with two layers only
+    grad              (T, first_u_block + num_gates, [2,] N, hidden_dim)
     states            (T + 1, num_states, [2,] N, hidden_dim)      states[p] is from before step p
 
 Read next: `bidirectional.py`.
@@ -24,35 +25,23 @@ from scratch.backend import Array, add_at, expect, pieces, xp
 Recurrent: TypeAlias = Any  # the class of through_time.py, which stands on this file
 
 RESET = "call reset_hidden_state() between streams"
-_MAX_SHAPES = 64  # of batches whose views are kept
+_MAX_SHAPES = 64  # shapes of batches whose views are kept
 
 
-def read(layers: Sequence[Recurrent], input: Array, mask: Array | None) -> tuple[Array, tuple]:
+def read(layers: Sequence[Recurrent], kept: "Workspaces", input: Array, mask: Array | None) -> tuple[Array, tuple]:
     """Sequences (N, T, input_dim) or ids (N, T) through one layer, or through two, the second from the end.
 
-    Returns the output (N, T, hidden_dim of each), or the last states (N, ...), and what `read_back` needs.
+    Returns the output (N, T, hidden_dim of each), or the last states (N, ...), and what `read_back` needs. `kept` are
+    the arrays of whoever calls, for these layers alone: until `read_back` nobody else may write to them.
     """
-    first, (N, T) = layers[0], input.shape[:2]
-    G, H, D = first.num_gates, first.hidden_dim, len(layers)
-    first_state = _first_state(first, N)
-    work = Work.of(first, T, N, D)
+    first, (N, T), D = layers[0], input.shape[:2], len(layers)
+    G, H = first.num_gates, first.hidden_dim
+    first_state, work = _first_state(first, N), kept.of(first, T, N, D)
     rows = input.swapaxes(0, 1)
     rows = rows.reshape(-1) if input.ndim == 2 else rows.reshape(T * N, first.input_dim)
-    for layer, projected, by_gate, blocks in zip(layers, work.projected, work.by_gate, work.inputs, strict=True):
-        w, b = layer.w.data, layer.b.data.reshape(G, 1, H)
-        if rows.ndim == 1 and len(rows) >= first.input_dim:
-            # Columns of w. Each is read many times, and pays for being laid in a row first, with its bias.
-            table = xp.ascontiguousarray(w.reshape(G, H, -1).swapaxes(1, 2)) + b
-            for step, ids in zip(blocks, rows.reshape(T, N), strict=True):
-                xp.take(table, ids, axis=1, out=step)
-            continue
-        if rows.ndim == 1:
-            projected[...] = w.T[rows]
-        else:
-            xp.matmul(rows, w.T, out=projected)
-        xp.add(by_gate, b, out=blocks)
+    _project(layers, rows, work)
     work.states[0] = first_state
-    real, weights = _real_steps(mask, D)
+    real, real_in_time = _real_steps(mask, D)
     # Names of their own, since in a batch of one each look-up in the loop is felt.
     hidden, state, block, recurrent, gates = work.hidden, work.state, work.block, work.recurrent, first.gates
     u = [layer.u.data.reshape(G, H, H).swapaxes(1, 2) for layer in layers]
@@ -70,21 +59,37 @@ def read(layers: Sequence[Recurrent], input: Array, mask: Array | None) -> tuple
             state[p + 1][...] = xp.where(real[p], state[p + 1], state[p])
     if first.stateful:
         first.state = state[T].copy()
-    memory = rows, work, real, weights
-    if not first.return_sequences:  # masked steps have kept the state, so it is that of the last real one
-        last = hidden[T].copy()
-        return (last if D == 1 else last.swapaxes(0, 1).reshape(N, D * H)), memory
-    output = xp.empty((T, N, D * H), dtype=first.w.data.dtype)
-    for d, after in enumerate(work.after):
-        if weights is None:
-            output[:, :, d * H : (d + 1) * H] = after
+    if first.return_sequences:
+        output = xp.empty((T, N, D * H), dtype=first.w.data.dtype)
+        for d, after in enumerate(work.after):
+            _masked(after, real_in_time, output[:, :, d * H : (d + 1) * H])
+        output = output.swapaxes(0, 1)
+    else:  # masked steps have kept the state, so it is that of the last real one
+        output = hidden[T].copy() if D == 1 else hidden[T].swapaxes(0, 1).reshape(N, D * H)
+    return output, (rows, work, real, real_in_time)
+
+
+def _project(layers: Sequence[Recurrent], rows: Array, work: "Work") -> None:
+    """Write w x + b of all steps into the blocks."""
+    (T, N, _), G, H = work.shape, layers[0].num_gates, layers[0].hidden_dim
+    for layer, projected, by_gate, blocks in zip(layers, work.projected, work.by_gate, work.inputs, strict=True):
+        w, b = layer.w.data, layer.b.data.reshape(G, 1, H)
+        if rows.ndim == 1 and len(rows) >= layer.input_dim:
+            # At least as many ids as columns of w: so the columns are laid in rows, and b is added, once.
+            table = xp.ascontiguousarray(w.reshape(G, H, -1).swapaxes(1, 2)) + b
+            for step, ids in zip(blocks, rows.reshape(T, N), strict=True):
+                xp.take(table, ids, axis=1, out=step)
+            continue
+        if rows.ndim == 1:
+            projected[...] = w.T[rows]
         else:
-            xp.multiply(after, weights, out=output[:, :, d * H : (d + 1) * H])
-    return output.swapaxes(0, 1), memory
+            xp.matmul(rows, w.T, out=projected)
+        xp.add(by_gate, b, out=blocks)
 
 
 def read_back(
-    layers: Sequence[Recurrent], gradient: Array, rows: Array, work: "Work", real: list | None, weights: Array | None
+    layers: Sequence[Recurrent], gradient: Array, rows: Array, work: "Work", real: list | None,
+    real_in_time: Array | None,
 ) -> Array | None:
     """From the gradient of the output, those of w, u and b; returns the input's, None where it is not wanted."""
     first, (T, N, D) = layers[0], work.shape
@@ -98,11 +103,9 @@ def read_back(
     hidden_grad = state_grad[0]
     each_step = first.return_sequences
     if each_step:
-        gradient = _as_steps(gradient, weights, D, H)
-    elif D == 1:
-        hidden_grad += gradient
+        gradient = _as_steps(gradient, real_in_time, D, H)
     else:
-        hidden_grad += gradient.reshape(N, D, H).swapaxes(0, 1)
+        hidden_grad += gradient if D == 1 else gradient.reshape(N, D, H).swapaxes(0, 1)
     for piece in reversed(list(pieces(work.grad))):
         previous, after = work.states[:-1][piece], work.states[1:][piece]
         first.gates_slope(work.blocks[piece], previous, after, work.grad[piece])
@@ -127,8 +130,13 @@ def read_back(
                 hidden_grad += past_u
             if masked is not None:
                 state_grad += past_gates
-    # Every step used the same weights, so each gradient is a sum over all T * N rows: one product for all gates.
-    input_grad = None
+    return _collect(layers, rows, work)
+
+
+def _collect(layers: Sequence[Recurrent], rows: Array, work: "Work") -> Array | None:
+    """Every step used the same weights, so each gradient is a sum over all T * N rows: one product for all gates."""
+    first, (T, N, _) = layers[0], work.shape
+    G, H, input_grad = first.num_gates, first.hidden_dim, None
     for layer, side, grad, before in zip(layers, work.sides, work.grads, work.before, strict=True):
         if side is not grad:
             side[...] = grad
@@ -163,34 +171,34 @@ def _real_steps(mask: Array | None, D: int) -> tuple[list[Any] | None, Array | N
         return None, None
     in_time = mask.T[:, :, None]
     steps = in_time if D == 1 else xp.stack([in_time, in_time[::-1]], axis=1)
-    whole = steps.reshape(len(steps), -1).all(axis=1).tolist()
+    whole = steps.all(axis=tuple(range(1, steps.ndim))).tolist()
     if all(whole):
         return None, None
     return [None if all_real else step for all_real, step in zip(whole, steps, strict=True)], in_time
 
 
-def _as_steps(gradient: Array, weights: Array | None, D: int, H: int) -> Array:
+def _as_steps(gradient: Array, real_in_time: Array | None, D: int, H: int) -> Array:
     """The gradient of the output (N, T, ...) as those of the steps: (T, [2,] N, H); zero where they are masked."""
     in_time = gradient.swapaxes(0, 1)
     if D == 1:
-        return in_time if weights is None else in_time * weights
+        return in_time if real_in_time is None else in_time * real_in_time
     T, N = in_time.shape[:2]
     steps = xp.empty((T, D, N, H), dtype=gradient.dtype)
-    for d, part in enumerate((in_time[:, :, :H], in_time[:, :, H:])):
-        place = steps[:, d] if d == 0 else steps[::-1, d]
-        if weights is None:
-            place[...] = part
-        else:
-            xp.multiply(part, weights, out=place)
+    _masked(in_time[:, :, :H], real_in_time, steps[:, 0])
+    _masked(in_time[:, :, H:], real_in_time, steps[::-1, 1])
     return steps
 
 
-class Work:
-    """The arrays of a pass over N sequences of T steps, whole and as lists of steps.
+def _masked(values: Array, real_in_time: Array | None, out: Array) -> None:
+    """Write `values`, with zeros where a step is not real."""
+    if real_in_time is None:
+        out[...] = values
+    else:
+        xp.multiply(values, real_in_time, out=out)
 
-    They lie in one buffer that is reused from call to call, for a fresh large array costs page faults; and they are
-    never returned to a caller, who may keep what the next forward overwrites.
-    """
+
+class Work:
+    """The arrays of a pass over N sequences of T steps, whole and as lists of steps, in one buffer."""
 
     def __init__(self, layer: Recurrent, buffer: Array, T: int, N: int, D: int) -> None:
         self.shape, H, G = (T, N, D), layer.hidden_dim, layer.num_gates
@@ -203,7 +211,8 @@ class Work:
         self.block, self.state, self.block_grad = list(self.blocks), list(self.states), list(self.grad)
         self.hidden = [state[0] for state in self.state]
         self.u_side = [grad[0] if G * D == 1 else grad[layer.first_u_block :] for grad in self.block_grad]
-        # What follows has an item for each layer, in the order of time: the second layer's is turned around.
+        # What follows has an item for each layer, in the order of time: the second layer's is turned around. They are:
+        # where w x + b goes; the hidden states before and after the steps; the gradients of the gates.
         blocks, hidden, grad = [self.blocks], [self.states[:, 0]], [self.grad]
         if D == 2:
             blocks = [self.blocks[:, :, 0], self.blocks[::-1, :, 1]]
@@ -213,8 +222,8 @@ class Work:
         self.before = [state[:-1] if d == 0 else state[1:] for d, state in enumerate(hidden)]
         self.after = [state[1:] if d == 0 else state[:-1] for d, state in enumerate(hidden)]
         self.grads = [part.swapaxes(1, 2) for part in grad]
-        # In a product the gates of a row are side by side. So w x + b is made in the place of `grad`, which is not
-        # needed yet, and the gradients are laid so in that of `blocks`, which are needed no more.
+        # In a product the gates of a row are side by side. So w x is made in the place of `grad`, which is not needed
+        # yet, and moved with b; and the gradients are laid so, as sides, in that of `blocks`, needed no more.
         F = layer.first_u_block + G
         if D * F == 1:  # both orders are the same
             self.projected, self.sides = [self.blocks.reshape(T * N, H)], self.grads
@@ -230,18 +239,25 @@ class Work:
         step = (N, layer.hidden_dim) if D == 1 else (D, N, layer.hidden_dim)
         return [(T, B, *step), (T + 1, S, *step), (G, *step), (T, F, *step), (S, *step)]
 
-    @staticmethod
-    def of(layer: Recurrent, T: int, N: int, D: int) -> "Work":
-        """The arrays of `layer` for such sequences, kept from the last time or made."""
-        dtype = layer.w.data.dtype
-        if layer._buffer is None or layer._workspaces is None or layer._buffer.dtype != dtype:
-            layer._buffer, layer._workspaces = xp.empty(0, dtype=dtype), {}
-        if (T, N) not in layer._workspaces:
-            if len(layer._workspaces) == _MAX_SHAPES:
-                layer._workspaces.clear()
-            size = sum(math.prod(shape) for shape in Work.shapes(layer, T, N, D))
-            if size > layer._buffer.size:
-                layer._workspaces.clear()  # else they would keep the old buffer alive
-                layer._buffer = xp.empty(size, dtype=dtype)
-            layer._workspaces[T, N] = Work(layer, layer._buffer, T, N, D)
-        return layer._workspaces[T, N]
+
+class Workspaces:
+    """The arrays of the passes of one layer, or of two that go together, by their shape: kept from call to call.
+
+    They share one buffer, for a fresh large array costs page faults, and are never returned to a caller: the next
+    forward overwrites them.
+    """
+
+    def __init__(self) -> None:
+        self.buffer, self.by_shape = xp.empty(0), dict[tuple[int, int], Work]()
+
+    def of(self, layer: Recurrent, T: int, N: int, D: int) -> Work:
+        """The arrays for N sequences of T steps, through so many layers."""
+        size, dtype = sum(math.prod(shape) for shape in Work.shapes(layer, T, N, D)), layer.w.data.dtype
+        if size > self.buffer.size or self.buffer.dtype != dtype:
+            self.by_shape.clear()  # else they would keep the old buffer alive
+            self.buffer = xp.empty(size, dtype=dtype)
+        if (T, N) not in self.by_shape:
+            if len(self.by_shape) == _MAX_SHAPES:
+                self.by_shape.clear()
+            self.by_shape[T, N] = Work(layer, self.buffer, T, N, D)
+        return self.by_shape[T, N]

@@ -9,7 +9,8 @@ The gradient flows back the same way, from the last step to the first: back-prop
 one such step, as in the book; the loop over the steps of whole sequences is in `sequences.py`. The elementwise function
 f, and its way back, is all that a layer of `recurrent.py` adds.
 
-A layer with several gates has the weights of each below those of the one before.
+w, u and b of a layer with several gates hold the rows of one gate below those of another. `gates` and its ways back
+look at nothing but their arguments: one call serves two layers that go through time together.
 
 Read next: `sequences.py`.
 """
@@ -19,7 +20,7 @@ from typing import Any
 from scratch.backend import Array, as_floats, as_mask, expect, expect_ids, to_device, xp
 from scratch.initial import random_tensor, zeros
 from scratch.layer import Layer, Parameter
-from scratch.sequences import RESET, Work, read, read_back
+from scratch.sequences import RESET, Workspaces, read, read_back
 
 _HINT = "is the vocabulary the one it was trained with?"
 
@@ -47,9 +48,8 @@ class Recurrent(Layer):
     num_states = 1  # hidden alone, or hidden and cell
     num_blocks = 1  # how many (..., hidden_dim) blocks `gates` keeps for `gates_backward`
     first_u_block = 0  # w's products begin at block 0, u's at this one
-    working = ("_memory", "_buffer", "_workspaces")
-    _buffer: Array | None = None
-    _workspaces: dict[tuple[int, int], Work] | None = None
+    working = ("_memory", "_work")
+    _work: Workspaces | None = None
 
     def __init__(
         self, input_dim: int, hidden_dim: int, init: str = "xavier", stateful: bool = False,
@@ -88,6 +88,8 @@ class Recurrent(Layer):
     ) -> Array | None:
         """From `state_grad`, the gradient of the new state, and what `gates_slope` left, make `grad` that of `blocks`.
 
+        What state_grad[0] holds then is not looked at.
+
         Returns the gradient of the previous hidden state as far as it does not pass through u (None: all of it
         does), and leaves the previous cell's, if there are cells, in state_grad[1].
         """
@@ -95,9 +97,10 @@ class Recurrent(Layer):
 
     def forward(self, input: Any, mask: Array | None = None) -> Array:
         if isinstance(input, int):
-            expect(0 <= input < self.input_dim, self, "an id from 0 to below {input_dim}", input)
+            right = 0 <= input < self.input_dim and mask is None
+            expect(right, self, "an id from 0 to below {input_dim}, and no mask for a single step", input)
             return self._forward_step(input)
-        if not isinstance(input, xp.ndarray):
+        if not hasattr(input, "dtype") or input.dtype.kind != "f":  # floats have to be where they belong already
             input = to_device(input)
         if input.ndim == 0 and input.dtype.kind in "iu":
             return self.forward(int(input))
@@ -106,7 +109,8 @@ class Recurrent(Layer):
             expect(input.shape == (self.input_dim,), self, "a step ({input_dim},)", input, _HINT)
             expect(mask is None, self, "no mask for a single step", mask)
             return self._forward_step(input)
-        output, memory = read([self], *self.sequences(input, mask))
+        self._work = self._work or Workspaces()
+        output, memory = read([self], self._work, *self.sequences(input, mask))
         self.remember(output.shape, self._backward_sequences, *memory)
         return output
 

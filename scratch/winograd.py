@@ -4,17 +4,18 @@ Take an image in tiles of 4 by 4 pixels, which overlap by two. Each holds four w
 to get them takes 4 * 9 = 36 products of a pixel with a weight. 16 are enough. In one dimension, two outputs of three
 weights g and four pixels d:
 
-    y[0] = d0 g0 + d1 g1 + d2 g2        a = (d0 - d2) g0        b = (d1 + d2) (g0 + g1 + g2) / 2
-    y[1] = d1 g0 + d2 g1 + d3 g2        d = (d1 - d3) g2        c = (d2 - d1) (g0 - g1 + g2) / 2
+    y[0] = d0 g0 + d1 g1 + d2 g2        m0 = (d0 - d2) g0       m1 = (d1 + d2) (g0 + g1 + g2) / 2
+    y[1] = d1 g0 + d2 g1 + d3 g2        m3 = (d1 - d3) g2       m2 = (d2 - d1) (g0 - g1 + g2) / 2
 
-    y[0] = a + b + c                    y[1] = b - c - d        four products in place of six
+    y[0] = m0 + m1 + m2                 y[1] = m1 - m2 - m3     four products in place of six
 
 In two dimensions it is done to the rows and then to the columns: 16 in place of 36. The sums of weights are made once,
 those of pixels once for all outputs of a pixel, so with many features the products are what counts: for each of the 16
 places in a tile one product of matrices, (tiles, C) with (C, D).
 
-The way back is as for any linear map: what was spread is collected, with the same factors. The gradient of the sums of
-weights at a place is the product of the sums of pixels there with the gradients spread like them.
+The way back is as for any linear map: what was spread is collected, with the same factors. `_of_weights`, `_of_pixels`
+and `_of_products` are the three maps above, `_to_weights` and `_to_products` the way back through the first and the
+last; the pixels' gradient is a convolution again.
 
 Source: Lavin and Gray 2015, https://arxiv.org/abs/1509.09308, section 4.1: F(2x2, 3x3).
 
@@ -27,11 +28,11 @@ from scratch.backend import Array, pieces, xp
 
 _TILES = 256  # in a piece: enough rows for a product, and few enough for the cache
 _FEWEST = 48  # features, of input and output, for which it is worth it
-_SIDE = 64  # pixels of the largest image of which one is still a small piece
+_SIDE = 64  # pixels of the largest images: one of them, at least, is a piece
 
 
 def is_worth_it(size: int, input_dim: int, output_shape: tuple[int, ...]) -> bool:
-    """Whether windows of so many pixels a side are better taken in tiles: where features and tiles are many."""
+    """Whether windows of so many pixels a side are better taken in tiles: many features, many tiles, small images."""
     N, H, W, D = output_shape
     return size == 3 and min(input_dim, D) >= _FEWEST and max(H, W) <= _SIDE and N * (H // 2) * (W // 2) >= _TILES
 
@@ -99,21 +100,18 @@ def _add_up(products: Array, output: Array) -> None:
     columns = xp.empty((2, *products.shape[:1], *products.shape[2:]), dtype=products.dtype)
     _of_products(products.swapaxes(0, 1), columns)
     for j in range(2):
-        places = [output[:, i::2, j::2] for i in range(2)]
-        R, W = places[0].shape[1:3]
-        a, b, c, d = columns[j, :, :, :R, :W]
-        xp.add(b, c, out=places[0])
-        places[0] += a
-        R = places[1].shape[1]
-        xp.subtract(b[:, :R], c[:, :R], out=places[1])
-        places[1] -= d[:, :R]
+        for i, combine, last in ((0, xp.add, 0), (1, xp.subtract, 3)):
+            place = output[:, i::2, j::2]
+            m = columns[j, :, :, : place.shape[1], : place.shape[2]]
+            combine(m[1], m[2], out=place)
+            combine(place, m[last], out=place)
 
 
-def _of_products(p: Array, sums: Array) -> None:
-    xp.add(p[1], p[2], out=sums[0])
-    sums[0] += p[0]
-    xp.subtract(p[1], p[2], out=sums[1])
-    sums[1] -= p[3]
+def _of_products(m: Array, sums: Array) -> None:
+    xp.add(m[1], m[2], out=sums[0])
+    sums[0] += m[0]
+    xp.subtract(m[1], m[2], out=sums[1])
+    sums[1] -= m[3]
 
 
 def _spread(gradient: Array) -> Array:

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from scratch.backend import ScratchError, precision, to_device, to_host
 from scratch.bidirectional import Bidirectional
+from scratch.dense import Linear
 from scratch.gradient_check import relative_error
 from scratch.recurrent import GRU, LSTM, SimpleRnn
 
@@ -82,7 +83,36 @@ def test_the_last_state_is_the_last_real_output(kind, device):
     assert not to_host(last.forward(x[:, :0])).any()  # nothing was read
 
 
+@pytest.mark.parametrize("other", ["forward", "backward", "another"])
+def test_its_layers_may_be_used_alone_meanwhile(other):
+    with precision("float64"):
+        one, layer = LSTM(D, H), None
+        layer = Bidirectional(one, LSTM(D, H))
+        between = layer.directions[other] if other != "another" else Bidirectional(one, LSTM(D, H))
+        x, gradient = rng.normal(size=(2, 5, D)), rng.normal(size=(2, 5, 2 * H))
+        results = []
+        for disturbed in (False, True):
+            layer.zero_grads()
+            layer.forward(x)
+            if disturbed:
+                between.forward(x + 1)
+            results.append([layer.backward(gradient), *(grad.copy() for grad in layer.grads())])
+        for a, b in zip(*results, strict=True):
+            assert np.array_equal(a, b)
+
+
+@pytest.mark.parametrize("make", [lambda: LSTM(D, H), lambda: Bidirectional(GRU(D, H), GRU(D, H))])
+def test_no_step_and_no_row_are_read_with_a_mask_too(make):
+    layer = make()
+    for shape in ((2, 0), (0, 3), (0, 0)):
+        output = layer.forward(np.zeros((*shape, D), dtype=np.float32), mask=np.zeros(shape, dtype=bool))
+        assert output.shape[:2] == shape and layer.backward(output).shape == (*shape, D)
+
+
 def test_what_makes_no_sense_is_refused():
+    for pair in ((Linear(D, H), Linear(D, H)), (LSTM(D, H), GRU(D, H)), (LSTM(D, H), LSTM(D, H + 1))):
+        with pytest.raises(ScratchError, match="Bidirectional: expected two layers"):
+            Bidirectional(*pair)
     one = LSTM(D, H)
     options = {"stateful": True}, {"return_sequences": False}, {"input_gradient": False}
     others = [LSTM(D + 1, H), *(LSTM(D, H, **option) for option in options)]

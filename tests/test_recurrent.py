@@ -179,7 +179,7 @@ def test_many_shapes_do_not_pile_up(kind):
     layer = kind(D, H)
     for T in range(1, 200):
         layer.forward(to_device(np.zeros((1, T, D))))
-    assert len(layer._workspaces) <= 64
+    assert len(layer._work.by_shape) <= 64
 
 
 @KINDS
