@@ -135,7 +135,7 @@ class Workload:
             pairs += [(model.highways[k].w, same, [transform.weight, gate.weight]),
                       (model.highways[k].b, same, [transform.bias, gate.bias])]
         pairs.append((model.attention.w, same, [network.similar]))
-        ours = [model.read_context, *model.modelling, model.ending]
+        ours = [model.read_context, *model.scores.modelling, model.scores.ending]
         for layer, twin in zip(ours, [network.read, *network.modelling, network.ending], strict=True):
             for one, suffix in zip(layer.directions.values(), ("", "_reverse"), strict=True):
                 for p, name in ((one.w, "weight_ih"), (one.u, "weight_hh"), (one.b, "bias_ih")):
@@ -143,7 +143,7 @@ class Workload:
                 with torch.no_grad():
                     getattr(twin, f"bias_hh_l0{suffix}").zero_()
         for name in ("of_found", "of_begin", "of_end"):
-            pairs.append((getattr(model, name).w, same, [getattr(network, name).weight]))
+            pairs.append((getattr(model.scores, name).w, same, [getattr(network, name).weight]))
         with torch.no_grad():
             for p, reorder, theirs in pairs:
                 values = p.data if len(theirs) > 1 else [p.data]
