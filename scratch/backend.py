@@ -162,9 +162,10 @@ def keep_memory() -> None:
     if change is not None:
         change(_MMAP_THRESHOLD, 2**30)
         change(_TRIM_THRESHOLD, 2**31 - 1)
+        change(_ARENA_MAX, 1)  # one place for all threads: one of their own holds 64 MB at most, and no large array
 
 
-_MMAP_THRESHOLD, _TRIM_THRESHOLD = -3, -1  # as malloc.h numbers them
+_MMAP_THRESHOLD, _TRIM_THRESHOLD, _ARENA_MAX = -3, -1, -8  # as malloc.h numbers them
 
 
 def pieces(array: Array, numbers: int = 1 << 16) -> Iterator[slice]:

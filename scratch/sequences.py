@@ -25,6 +25,7 @@ from scratch.backend import Array, add_at, expect, pieces, xp
 Recurrent: TypeAlias = Any  # the class of through_time.py, which stands on this file
 
 RESET = "call reset_hidden_state() between streams"
+_MANY_ROWS = 8
 _MAX_SHAPES = 64  # shapes of batches whose views are kept
 
 
@@ -47,8 +48,10 @@ def read(layers: Sequence[Recurrent], kept: "Workspaces", input: Array, mask: Ar
     u = [layer.u.data.reshape(G, H, H).swapaxes(1, 2) for layer in layers]
     if one_gate := G * D == 1:
         u_transposed, product = u[0][0], recurrent[0]
-    else:  # a copy, for it makes each of the many products faster
-        u_transposed = xp.ascontiguousarray(xp.stack(u, axis=1) if D > 1 else u[0])
+    else:
+        u_transposed = xp.stack(u, axis=1) if D > 1 else u[0]
+        if N >= _MANY_ROWS:  # then a copy makes each of the many products faster
+            u_transposed = xp.ascontiguousarray(u_transposed)
     for p in range(T):
         if one_gate:  # the same, and less than half the time where there is little to do
             hidden[p].dot(u_transposed, product)
