@@ -14,6 +14,7 @@ Read next: `files.py`.
 
 import pickletools
 import reprlib
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -49,7 +50,9 @@ def read_pickle(path: str | Path, content: bytes) -> dict[Any, Any]:
     Raises: ScratchError when it is damaged, is no dict, or asks for anything but plain values and arrays of bytes.
     """
     try:
-        found = _carry_out(content)
+        with warnings.catch_warnings():  # a damaged text may hold what Python warns of when it is read as one
+            warnings.simplefilter("ignore", DeprecationWarning)
+            found = _carry_out(content)
     except ScratchError as error:
         raise ScratchError(f"{path}: {error}") from None
     except _DAMAGE as error:

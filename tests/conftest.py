@@ -5,12 +5,8 @@ import sys
 import hypothesis
 import pytest
 from fake_device import FakeCupy
-from hypothesis import settings
 
 from scratch import backend
-
-settings.register_profile("untimed", deadline=None)  # how long an example takes is no failure
-settings.load_profile("untimed")
 
 # How long an example takes says how busy the machine is.
 hypothesis.settings.register_profile("scratch", deadline=None)
