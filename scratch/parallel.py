@@ -30,6 +30,7 @@ import os
 import random
 import sys
 import threading
+import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
@@ -306,5 +307,6 @@ def ending_all() -> Iterator[None]:
                 traceback.print_exc()
             for stream in (sys.stdout, sys.stderr):
                 stream.flush()
+            time.sleep(0.2)  # what was written is passed on by another process, which Abort ends as well
             process.comm.Abort(code)
         raise
