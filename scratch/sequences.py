@@ -255,11 +255,12 @@ class Workspaces:
 
     def of(self, layer: Recurrent, T: int, N: int, D: int) -> Work:
         """The arrays for N sequences of T steps, through so many layers."""
-        size, dtype = sum(math.prod(shape) for shape in Work.shapes(layer, T, N, D)), layer.w.data.dtype
-        if size > self.buffer.size or self.buffer.dtype != dtype:
-            self.by_shape.clear()  # else they would keep the old buffer alive
-            self.buffer = xp.empty(size, dtype=dtype)
-        if (T, N) not in self.by_shape:
+        other_dtype = self.buffer.dtype != layer.w.data.dtype
+        if (T, N) not in self.by_shape or other_dtype:
+            size = sum(math.prod(shape) for shape in Work.shapes(layer, T, N, D))
+            if size > self.buffer.size or other_dtype:
+                self.by_shape.clear()  # else they would keep the old buffer alive
+                self.buffer = xp.empty(size, dtype=layer.w.data.dtype)
             if len(self.by_shape) == _MAX_SHAPES:
                 self.by_shape.clear()
             self.by_shape[T, N] = Work(layer, self.buffer, T, N, D)
