@@ -88,14 +88,11 @@ def command_train(arguments: list[str]) -> None:
     loss, optimizer = SoftmaxCrossEntropy(), Adam(flags.lr, clip_norm=1.0 if flags.decay else None)
     settings = {name: getattr(flags, name) for name in (*TUTORIAL, "seed")}
     settings["text"] = hashlib.sha256(text.encode()).hexdigest()
-    # Another number of threads would draw other Dropout masks: a run that goes on keeps its own.
-    threads = flags.threads or default_threads(flags.batch_size)
-    done: dict[str, Any] = {"epoch": 0, "rows": [], "seconds": 0.0, "threads": threads}
+    done: dict[str, Any] = {"epoch": 0, "rows": [], "seconds": 0.0, "threads": default_threads(flags.batch_size)}
     earlier = [] if flags.resume else sorted(flags.out.glob("improvement-*.npz"))
-    done = begin_run([*files, *earlier], flags.resume, model, optimizer, settings, done)
+    done = begin_run([*files, *earlier], flags.resume, model, optimizer, settings, done, flags.threads)
     checkpoint, history_file, weights, _ = files
     history, chance = History(history_file, done["rows"]), math.log(vocab.size)
-    done["threads"] = flags.threads or done["threads"]
     parallel = in_threads(model, done["threads"])
     if history.rows and not improvement(flags.out, history).exists():
         raise ScratchError(f"{improvement(flags.out, history)}: is gone; the run cannot go on without its best weights")

@@ -100,16 +100,13 @@ def command_train(arguments: list[str]) -> None:
     full_rate = optimizer.lr
     log = tensorboard_log(flags.log_path)
     settings = {name: getattr(flags, name) for name in SETTINGS} | {"config": config, "data": data.digest}
-    # Another number of threads would draw other Dropout masks: a run that goes on keeps its own.
-    threads = flags.workers or default_threads(flags.batch_size)
-    done: dict[str, Any] = {"epoch": 0, "rows": [], "seconds": 0.0, "threads": threads}
-    done = begin_run(files, flags.resume, model, optimizer, settings, done)
+    done: dict[str, Any] = {"epoch": 0, "rows": [], "seconds": 0.0, "threads": default_threads(flags.batch_size)}
+    done = begin_run(files, flags.resume, model, optimizer, settings, done, flags.workers)
     if not flags.checkpoint:
         checkpoint.unlink(missing_ok=True)  # another process may have been faster
     history = History(history_file, done["rows"], log)
     if history.rows:
         check_weights(weights, "char_cnn", settings, (history.best("validation"), done["epoch"] + 1))
-    done["threads"] = flags.workers or done["threads"]
     parallel = in_threads(model, done["threads"])
     known = {
         "program": "char_cnn", "alphabet": flags.alphabet, "steps": flags.steps, "max_length": flags.max_length,

@@ -69,13 +69,10 @@ def command_train(arguments: list[str]) -> None:
     optimizer = Adam(flags.lr, clip_norm=1.0)
     next(streams(learn, flags.batch_size, flags.sequence))  # refuses a text that is too short, before anything is done
     settings = {name: getattr(flags, name) for name in SETTINGS} | {"text": corpus.digest}
-    # Another number of threads would draw other Dropout masks: a run that goes on keeps its own.
-    threads = flags.threads or default_threads(flags.batch_size)
-    done: dict[str, Any] = {"epoch": 0, "rows": [], "seconds": 0.0, "threads": threads}
-    done = begin_run(files, flags.resume, model, optimizer, settings, done)
+    done: dict[str, Any] = {"epoch": 0, "rows": [], "seconds": 0.0, "threads": default_threads(flags.batch_size)}
+    done = begin_run(files, flags.resume, model, optimizer, settings, done, flags.threads)
     checkpoint, history_file, weights, _ = files
     history, chance = History(history_file, done["rows"]), math.log(vocab.size)
-    done["threads"] = flags.threads or done["threads"]
     parallel = in_threads(model, done["threads"])
     if history.rows:
         check_weights(weights, "char_lm", settings, (history.best("validation"), done["epoch"] + 1))

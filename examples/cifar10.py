@@ -82,12 +82,9 @@ def command_train(arguments: list[str]) -> None:
     loss = SoftmaxCrossEntropy(label_smoothing=0.2 if modern else 0.0)
     optimizer = make_optimizer(flags)
     settings = {name: getattr(flags, name) for name in SETTINGS} | {"num_images": len(learn.labels)}
-    # Another number of threads would draw other Dropout masks: a run keeps its own, unless --threads is given.
-    threads = flags.threads or default_threads(flags.batch_size)
-    done: dict[str, Any] = {"epoch": 0, "rows": [], "seconds": 0.0, "threads": threads}
-    done = begin_run(files, flags.resume, model, optimizer, settings, done)
+    done: dict[str, Any] = {"epoch": 0, "rows": [], "seconds": 0.0, "threads": default_threads(flags.batch_size)}
+    done = begin_run(files, flags.resume, model, optimizer, settings, done, flags.threads)
     history = History(history_file, done["rows"])
-    done["threads"] = flags.threads or done["threads"]
     parallel = in_threads(model, done["threads"])
     biases = [layer.b for layer in model.layers if isinstance(layer, BatchNorm)] if modern else []
     num_steps = -(-len(learn.labels) // flags.batch_size)

@@ -94,16 +94,13 @@ def command_train(arguments: list[str]) -> None:
     optimizer, loss = AdamW(flags.lr, flags.weight_decay, clip_norm=1.0), SoftmaxCrossEntropy()
     settings = {name: getattr(flags, name) for name in SETTINGS}
     settings["phrases"] = hashlib.sha256(repr(phrases).encode()).hexdigest()
-    # Another number of threads would draw other Dropout masks: a run that goes on keeps its own.
-    threads = flags.threads or default_threads(flags.batch_size)
-    done: dict[str, Any] = {"epoch": 0, "rows": [], "seconds": 0.0, "threads": threads}
-    done = begin_run(files, flags.resume, model, optimizer, settings, done)
+    done: dict[str, Any] = {"epoch": 0, "rows": [], "seconds": 0.0, "threads": default_threads(flags.batch_size)}
+    done = begin_run(files, flags.resume, model, optimizer, settings, done, flags.threads)
     checkpoint, history_file, weights, confusion_file, _ = files
     history = History(history_file, done["rows"])
     if history.rows:
         check_weights(weights, "movie_reviews", settings, (history.best("accuracy", largest=True), done["epoch"] + 1))
     known["settings"] = settings
-    done["threads"] = flags.threads or done["threads"]
     parallel = in_threads(model, done["threads"])
     chance = math.log(len(LABELS))
     print(

@@ -96,8 +96,8 @@ def command_train(arguments: list[str]) -> None:
     settings["examples"] = hashlib.sha256(repr(data).encode()).hexdigest()
     known = {"program": "name_languages", "labels": list(model.labels), "settings": settings}
     known |= {name: getattr(flags, name) for name in ("recipe", "alphabet", "layer", "hidden", "members", "seed")}
-    done: dict[str, Any] = {"epoch": 0, "rows": [], "seconds": 0.0, "threads": flags.threads or 1}
-    done = begin_run(files, flags.resume, model, optimizer, settings, done)
+    done: dict[str, Any] = {"epoch": 0, "rows": [], "seconds": 0.0, "threads": 1}
+    done = begin_run(files, flags.resume, model, optimizer, settings, done, flags.threads)
     checkpoint, history_file, weights, _, _ = files
     history = History(history_file, done["rows"])
     if history.rows:
@@ -111,7 +111,7 @@ def command_train(arguments: list[str]) -> None:
     if flags.recipe == "tutorial":
         loop = as_in_the_tutorial(model, optimizer, learn, epochs)
     else:
-        done["threads"] = threads = flags.threads or done["threads"]  # others would draw other Dropout masks
+        threads = done["threads"]
         loop = in_batches(model, optimizer, learn, choose, epochs, flags.lr, flags.batch_size, flags.balance, threads)
     started = time.perf_counter() - done["seconds"]
     try:

@@ -85,28 +85,31 @@ def _check(path: str | Path, expected: dict[str, tuple], found: dict[str, tuple]
 
 def begin_run(
     files: Sequence[Path], resume: bool, model: Layer, optimizer: Optimizer, settings: Mapping[str, Any],
-    progress: dict[str, Any],
+    progress: dict[str, Any], threads: int | None = None,
 ) -> dict[str, Any]:
     """The progress of the run whose files these are, the checkpoint first: gone on with, or begun.
 
     To resume, model, optimizer and `random` are brought to where the checkpoint is. Otherwise what an earlier run has
     left of `files` is moved into a folder beside them, and the first checkpoint is saved, with `progress`.
+
+    `threads`, where given, go in place of the progress's "threads". Else a run that is gone on with keeps its own, for
+    another number would draw other Dropout masks.
     Raises: ScratchError when there is nothing to resume, and as `load_checkpoint` does.
     """
-    checkpoint = files[0]
+    checkpoint, asked = files[0], {"threads": threads} if threads else {}
     if resume:
         if not checkpoint.exists():
             raise ScratchError(f"{checkpoint}: there is no run to resume; leave off --resume to begin one")
-        return progress | load_checkpoint(checkpoint, model, optimizer, settings)
+        return progress | load_checkpoint(checkpoint, model, optimizer, settings) | asked
     if may_write():
         if aside := set_aside(files):
             folder = checkpoint.parent
             print(f"{folder} held an earlier run (--resume would have gone on with it); it is now in {aside}")
-        save_checkpoint(checkpoint, model, optimizer, settings, progress)
+        save_checkpoint(checkpoint, model, optimizer, settings, progress | asked)
     batch.get().wait()
     if not checkpoint.exists():
         raise ScratchError(f"{checkpoint}: not all processes see it; give a folder that all machines share")
-    return progress
+    return progress | asked
 
 
 def check_weights(path: Path, program: str, settings: Mapping[str, Any], epochs: Sequence[int]) -> None:

@@ -72,12 +72,9 @@ def command(arguments: list[str]) -> None:
     loss, optimizer = SpanLoss(), MovingAverage(Adam(flags.lr, clip_norm=CLIP))
     settings = {name: getattr(flags, name) for name in SETTINGS}
     settings["examples"] = hashlib.sha256(repr(learn).encode()).hexdigest()
-    # Another number of threads would draw other Dropout masks: a run that goes on keeps its own.
-    threads = flags.threads or default_threads(flags.batch_size)
-    done: dict[str, Any] = {"epoch": 0, "rows": [], "seconds": 0.0, "threads": threads}
-    done = begin_run(files, flags.resume, model, optimizer, settings, done)
+    done: dict[str, Any] = {"epoch": 0, "rows": [], "seconds": 0.0, "threads": default_threads(flags.batch_size)}
+    done = begin_run(files, flags.resume, model, optimizer, settings, done, flags.threads)
     history = History(history_file, done["rows"])
-    done["threads"] = flags.threads or done["threads"]
     parallel = in_threads(model, done["threads"])
     lost = sum(question.span is None for question in data.learn.questions)
     print(
