@@ -251,7 +251,7 @@ def command_evaluate(arguments: list[str]) -> None:
 
 
 def command_show(arguments: list[str]) -> None:
-    parser = program.Parser("Draw pictures with the likeliest classes of each.", prog="cifar10.py show")
+    parser = program.Parser("Draw pictures: what each is, and the likeliest classes.", prog="cifar10.py show")
     parser.add_argument("--images", nargs="+", type=Path, metavar="FILE", help="pictures of your own")
     parser.add_argument("--top", type=program.positive, default=3, metavar="N", help="how many classes (default: 3)")
     parser.common(data=None, weights=WEIGHTS, count=10, seed=None, device=None, plot=Path("runs/cifar10/show.png"))

@@ -199,7 +199,7 @@ def show(
     print("\nTwenty names:")
     invented = [generate(model, vocab) for _ in range(20)]
     for name in invented:
-        print(f"  {'from the list' if name in names else 'new':13}  {program.one_line(name)}")
+        print(f"  {'from the list' if name in names else 'not in the list':15}  {program.one_line(name)}")
     known = {"program": "company_names", "vocabulary": vocab.w2i, "names": sorted(names)}
     weights = flags.out / "weights.npz"
     save_weights(model, weights, known | figures)
@@ -280,7 +280,7 @@ def command_generate(arguments: list[str]) -> None:
         raise ScratchError(f"--seed-text: longer than {MAX_LENGTH} characters, which no name is")
     for _ in range(flags.count):
         name = generate(model, vocab, flags.seed_text, flags.temperature, flags.top_k)
-        print(f"{'from the list' if name in metadata['names'] else 'new':13}  {program.one_line(name)}")
+        print(f"{'from the list' if name in metadata['names'] else 'not in the list':15}  {program.one_line(name)}")
 
 
 def command_evaluate(arguments: list[str]) -> None:

@@ -289,7 +289,7 @@ def command_serve(arguments: list[str]) -> None:
     try:
         from names.service import serve
     except ImportError as error:
-        raise ScratchError(f"to serve takes pip install '.[serve]' ({error})") from None
+        raise ScratchError(f"to serve takes pip install -e '.[serve]' ({error})") from None
 
     serve(load(flags.weights), flags.port)
 

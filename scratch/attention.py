@@ -33,8 +33,9 @@ class DotAttention(Layer):
 
     Shapes: context h (N, T, dim), question u (N, J, dim), with optional masks (N, T) and (N, J), True where a word is
         real -> (N, T, 2 dim); a masked step gives zeros, and so does what a question without a word has to say.
+        Padding may hold any finite number.
     Source: Luong et al. 2015, https://arxiv.org/abs/1508.04025, section 3.1 ("dot").
-    Raises: ScratchError for texts of another width, or not of equally many rows.
+    Raises: ScratchError for texts of another width, without a step, or not of one N; for masks of another shape.
     """
 
     def __init__(self, dim: int) -> None:
@@ -82,10 +83,11 @@ class BidirectionalAttention(Layer):
         4.  g[t] = h[t], u~[t], h[t] * u~[t], h[t] * h~, one after the other
 
     Shapes: context h (N, T, dim), question u (N, J, dim), with optional masks (N, T) and (N, J), True where a word is
-        real -> (N, T, 4 dim); a masked step gives zeros, and so does what a question without a word has to say.
+        real -> (N, T, 4 dim); a masked step gives zeros, and so do u~ and h~ where the question has no word.
+        Padding may hold any finite number.
     Parameters: w (3, dim).
     Source: Seo et al. 2016, https://arxiv.org/abs/1611.01603, section 2, equations 1 and 2.
-    Raises: ScratchError for texts of another width, or not of equally many rows.
+    Raises: ScratchError for texts of another width, without a step, or not of one N; for masks of another shape.
     """
 
     def __init__(self, dim: int, init: str = "xavier") -> None:
@@ -159,7 +161,7 @@ def _texts(
     h, u = as_floats(context), as_floats(question)
     right = h.ndim == u.ndim == 3 and len(h) == len(u) and h.shape[2] == u.shape[2] == layer.dim
     right = right and min(h.shape[1], u.shape[1]) > 0
-    expect(right, layer, "two texts (N, T, {dim}) and (N, J, {dim})", f"{h.shape} and {u.shape}")
+    expect(right, layer, "two texts (N, T, {dim}) and (N, J, {dim}), of a word at least", f"{h.shape} and {u.shape}")
     real_h = xp.ones(h.shape[:2], dtype=bool) if context_mask is None else as_mask(layer, context_mask, h.shape[:2])
     real_u = xp.ones(u.shape[:2], dtype=bool) if question_mask is None else as_mask(layer, question_mask, u.shape[:2])
     return h, u, real_h, real_u

@@ -70,7 +70,7 @@ def _import_cupy() -> Any:
     except ImportError as error:
         raise ScratchError(
             "device cuda needs CuPy; install it for your driver's CUDA: "
-            "pip install '.[cuda12]' or pip install '.[cuda13]'"
+            "pip install -e '.[cuda12]' or pip install -e '.[cuda13]'"
         ) from error
     try:
         num_devices = cupy.cuda.runtime.getDeviceCount()
@@ -148,7 +148,8 @@ def as_floats(values: Any) -> Array:
 def as_mask(who: object, mask: Any, shape: tuple[int, ...]) -> Array:
     """`mask` as booleans of this shape on the device. Raises: ScratchError when it is anything else."""
     mask = to_device(mask)
-    expect(mask.shape == shape and mask.dtype.kind == "b", who, f"a mask of True and False, {shape}", mask)
+    right = mask.shape == shape and mask.dtype.kind == "b"
+    expect(right, who, f"a mask of True and False, {shape}", f"{mask.shape} of {mask.dtype}")
     return mask
 
 

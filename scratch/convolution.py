@@ -57,7 +57,8 @@ class Conv1d(Layer):
         PyTorch's w is (output_dim, input_dim, kernel_size), its input (N, input_dim, T). A stride is made by leaving
         out what it steps over, after it was computed; where "same" puts its zeros does not depend on it (in Keras it
         does).
-    Raises: ScratchError for an input of another width, ids out of range, or (unless "same") less than a window.
+    Raises: ScratchError for an input of another width, ids out of range, or (unless "same") less than a window; for
+        padding, stride or kernel_size that there is not.
     """
 
     def __init__(
@@ -81,7 +82,7 @@ class Conv1d(Layer):
         else:
             input = as_floats(input)
             right = input.ndim == 3 and input.shape[2] == self.input_dim
-            expect(right, self, "sequences (N, T, {input_dim}), or integers (N, T)", input)
+            expect(right, self, "sequences (N, T, {input_dim}), or integers (N, T)", f"{input.shape} of {input.dtype}")
         shortest = self.kernel_size if self.padding == "valid" else 1
         expect(input.shape[1] >= shortest, self, f"at least {shortest} steps", input)
         padded = self._with_ends(input, -1 if are_ids else 0)
@@ -181,7 +182,8 @@ class Conv2d(Layer):
     Source: LeCun et al. 1989, https://doi.org/10.1162/neco.1989.1.4.541
     Differs: PyTorch's w is (output_dim, input_dim, kernel_size, kernel_size), its input (N, input_dim, H, W); it does
         not reverse the window either.
-    Raises: ScratchError for an input of another width, or (unless "same") smaller than a window.
+    Raises: ScratchError for an input of another width, or (unless "same") smaller than a window; for padding or
+        kernel_size that there is not.
     """
 
     def __init__(
@@ -211,31 +213,32 @@ class Conv2d(Layer):
 
     def backward(self, gradient: Array) -> Array | None:
         (input,) = self.recall(gradient)
-        K, D, before = self.kernel_size, self.output_dim, self._num_before()
         if self.b is not None:
             self.b.grad += gradient.sum(axis=(0, 1, 2))
-        if self.w.fixed:
-            pass
-        elif is_worth_it(K, self.input_dim, gradient.shape):
-            self.w.grad += weights_gradient(input, gradient, before).transpose(3, 0, 1, 2)
-        else:
-            w_grad = xp.zeros((D, K, K * self.input_dim), dtype=gradient.dtype)
-            for piece in pieces(gradient, _ROWS * gradient.shape[2] * D):
-                stacked = stacked_rows(input[piece], K, before, gradient.shape[1])
-                for x, first, matrix in window_columns(stacked, before, gradient.shape[2]):
-                    # Window r met weight w[o] in output[r, o]; so w[o] collects grad[r, o] * window[r] over r.
-                    grad = xp.ascontiguousarray(gradient[piece, :, x]).reshape(-1, D)
-                    collected = grad.T.dot(matrix).reshape(D, -1, K * self.input_dim)
-                    w_grad[:, first : first + collected.shape[1]] += collected
-            self.w.grad += w_grad.reshape(D, K, K, self.input_dim).swapaxes(1, 2)
+        if not self.w.fixed:
+            self.w.grad += self._weights_gradient(input, gradient)
         if not self.input_gradient:
             return None
         # x[i, j] stood at place k, l of the window at i + before - k, j + before - l; so its gradient is a sum over a
         # window of the gradient, from K - 1 - before rows and columns earlier on, with w's places in reverse.
         reversed_w = self.w.data[:, ::-1, ::-1].transpose(1, 2, 0, 3)
         input_grad = xp.empty(input.shape, dtype=gradient.dtype)
-        self._slide(gradient, reversed_w, K - 1 - before, input_grad)
+        self._slide(gradient, reversed_w, self.kernel_size - 1 - self._num_before(), input_grad)
         return input_grad
+
+    def _weights_gradient(self, input: Array, gradient: Array) -> Array:
+        K, D, before = self.kernel_size, self.output_dim, self._num_before()
+        if is_worth_it(K, self.input_dim, gradient.shape):
+            return weights_gradient(input, gradient, before).transpose(3, 0, 1, 2)
+        w_grad = xp.zeros((D, K, K * self.input_dim), dtype=gradient.dtype)
+        for piece in pieces(gradient, _ROWS * gradient.shape[2] * D):
+            stacked = stacked_rows(input[piece], K, before, gradient.shape[1])
+            for x, first, matrix in window_columns(stacked, before, gradient.shape[2]):
+                # Window r met weight w[o] in output[r, o]; so w[o] collects grad[r, o] * window[r] over r.
+                grad = xp.ascontiguousarray(gradient[piece, :, x]).reshape(-1, D)
+                collected = grad.T.dot(matrix).reshape(D, -1, K * self.input_dim)
+                w_grad[:, first : first + collected.shape[1]] += collected
+        return w_grad.reshape(D, K, K, self.input_dim).swapaxes(1, 2)
 
     def _num_before(self) -> int:
         return (self.kernel_size - 1) // 2 if self.padding == "same" else 0

@@ -2,7 +2,7 @@
 
 A program looks for its data in this order: the path given with `--data`; the folder in the environment variable
 SCRATCH_DATA, which has a folder for each set; the user's cache; and at last the set's own address, from where it is
-fetched into the cache. The last two are pooch's work (`pip install '.[data]'`).
+fetched into the cache. The last two are pooch's work (`pip install -e '.[data]'`).
 
     folder = find("names", flags.data)
     lines = read_labelled_lines(folder)      # {"Arabic": ["Khoury", ...], ...}
@@ -38,19 +38,20 @@ SOURCES = {
         "https://raw.githubusercontent.com/karpathy/char-rnn/6f9487a6fe5b420b7ca9afb0d7c078e37c1d1b4e/data/"
         "tinyshakespeare/",
         {"input.txt": "86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed"},
-        "download input.txt from https://github.com/karpathy/char-rnn/tree/master/data/tinyshakespeare and give it",
+        "download input.txt from https://github.com/karpathy/char-rnn/tree/master/data/tinyshakespeare and give it to "
+        "--data",
     ),
     # Alice in Wonderland as the Keras tutorial cuts it, by way of the book it was cut from.
     "alice": Source(
         "https://raw.githubusercontent.com/frozenpandaman/Tweext/4176cb8ae1f47109c0b3524cbd7500c251e373be/",
         {"alice.txt": "fbcaee1f2df4c5ec08aa77ff87eebf808851842aca5bccb40bf6673461ec2e97"},
-        "download https://www.gutenberg.org/cache/epub/11/pg11.txt and give it",
+        "download https://www.gutenberg.org/cache/epub/11/pg11.txt and give it to --data",
     ),
     # Aesop's fables, Project Gutenberg's book 21.
     "aesop": Source(
         "https://raw.githubusercontent.com/frozenpandaman/Tweext/4176cb8ae1f47109c0b3524cbd7500c251e373be/",
         {"aesop.txt": "ea5483f04c1ec0025cda5ae406368daa80740e76ae4bd956237dabdc67d3a1f5"},
-        "download https://www.gutenberg.org/cache/epub/21/pg21.txt and give it",
+        "download https://www.gutenberg.org/cache/epub/21/pg21.txt and give it to --data",
     ),
     # AG's news, as Zhang et al. 2015 cut it.
     "ag_news_csv": Source(
@@ -146,7 +147,7 @@ def find(name: str, given: str | Path | None = None) -> Path:
         pooch: Any = importlib.import_module("pooch")
     except ImportError:
         raise ScratchError(
-            f"the data set {name} is {elsewhere}; to fetch it takes pip install '.[data]'; or {source.by_hand}"
+            f"the data set {name} is {elsewhere}; to fetch it takes pip install -e '.[data]'; or {source.by_hand}"
         ) from None
     folder = Path(pooch.os_cache("scratch")) / name
     registry = {file: digest if ":" in digest else f"sha256:{digest}" for file, digest in source.files.items()}

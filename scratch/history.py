@@ -70,7 +70,7 @@ def tensorboard_log(path: str | Path | None) -> Any:
     try:
         return importlib.import_module("tensorboardX").SummaryWriter(str(path))
     except ImportError:
-        raise ScratchError("a log for TensorBoard takes pip install '.[data]'") from None
+        raise ScratchError("a log for TensorBoard takes pip install -e '.[data]'") from None
 
 
 def progress(items: Iterable[Item], label: str = "", total: int | None = None) -> Iterable[Item]:

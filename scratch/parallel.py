@@ -39,7 +39,7 @@ from typing import Any, TypeVar
 
 from threadpoolctl import ThreadpoolController
 
-from scratch.backend import Array, ScratchError, devices_of_job, keep_memory, xp
+from scratch.backend import Array, ScratchError, devices_of_job, expect, keep_memory, xp
 from scratch.files import leave_writing_to_another
 from scratch.initial import chance
 from scratch.layer import Layer, Parameter, WholeBatch, batch
@@ -77,6 +77,8 @@ class InThreads(Layer):
     Parameters: the model's own, under their names there.
     Differs: from the model alone by rounding, since sums are taken in another order; and Dropout draws other numbers
         for another number of threads (the same for the same, from the one seed).
+        Use one at a time: the number of threads of the matrix product, here held to one, is the whole process's.
+    Raises: ScratchError when inputs and masks are not of equally many rows, or for one of these inside another.
     """
 
     working = ("_memory", "_pool", "_blas")
@@ -91,7 +93,10 @@ class InThreads(Layer):
         self.model._collect(found, path)  # the others' Parameters are the same values again
 
     def forward(self, *inputs: Any, **named: Any) -> Array:
-        N = len(inputs[0])
+        given = [value for value in (*inputs, *named.values()) if value is not None]
+        N = len(given[0])
+        expect(all(len(value) == N for value in given), self, f"{N} rows each", [len(value) for value in given])
+        expect(not isinstance(batch.get(), Part), self, "a batch that is not yet in parts", "one part of it")
         parts = [self.model, *self.others][: max(N, 1)]
         cuts = [k * N // len(parts) for k in range(len(parts) + 1)]
         for other in parts[1:]:  # an optimizer may have moved the values into one vector since the last call
@@ -99,9 +104,10 @@ class InThreads(Layer):
                 twin.data = parameter.data
 
         def go(k: int) -> Array:
-            rows = slice(cuts[k], cuts[k + 1])
-            some = {name: None if value is None else value[rows] for name, value in named.items()}
-            return parts[k].forward(*(input[rows] for input in inputs), **some)
+            def rows(value: Any) -> Any:
+                return None if value is None else value[cuts[k] : cuts[k + 1]]
+
+            return parts[k].forward(*map(rows, inputs), **{name: rows(value) for name, value in named.items()})
 
         output = xp.concatenate(self._each(go, len(parts)))
         self.remember(output.shape, parts, cuts)
@@ -157,7 +163,10 @@ class InThreads(Layer):
                 own.set_result(contextvars.copy_context().run(function, 0))
             except BaseException as error:
                 own.set_exception(error)
-            wait(tasks)
+            try:
+                wait(tasks)
+            finally:
+                wait(tasks)  # after a Ctrl-C, too: what goes on would add to gradients that nobody expects
         done = [own, *tasks]
         # Of a part that went wrong, and those that waited for it, the one that went wrong is heard.
         done.sort(key=lambda task: isinstance(task.exception(), threading.BrokenBarrierError))
@@ -260,10 +269,10 @@ def size_of_job() -> int:
 
 
 def join() -> None:
-    """Where an MPI launcher has started several of this program: from now on, inside `ending_all`, they share batches.
+    """Where an MPI launcher has started several of this program: from now on they share batches.
 
-    All get the first one's state of chance; only that one prints and writes files.
-    Raises: ScratchError when mpi4py, or an MPI library for it, is missing.
+    All get the first one's state of chance; only that one prints and writes files. Call it inside `ending_all`.
+    Raises: ScratchError when mpi4py, or an MPI library for it, is missing, or is another than the launcher's.
     """
     if size_of_job() == 1 or batch.get().num_ranks > 1:
         return
@@ -271,7 +280,7 @@ def join() -> None:
         mpi = importlib.import_module("mpi4py.MPI")
     except (ImportError, RuntimeError) as error:
         raise ScratchError(
-            f"{size_of_job()} processes were started, which takes pip install '.[mpi]' and an MPI library ({error})"
+            f"{size_of_job()} processes were started, which takes pip install -e '.[mpi]' and an MPI library ({error})"
         ) from error
     processes = Processes(mpi)
     if processes.num_ranks < size_of_job():

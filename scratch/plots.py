@@ -7,6 +7,7 @@
 Read next: `program.py`.
 """
 
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -86,8 +87,9 @@ def histograms(
     rows = -(-len(values) // columns)
     figure, axes = _figure(4 * columns, 2.6 * rows, (rows, columns))
     for ax, (name, (numbers, limit)) in zip(axes.flat, values.items(), strict=False):
-        width = -(-(max(numbers) - min(numbers) + 1) // 60)  # whole too, or bars would stand for unlike many numbers
-        ax.hist(numbers, bins=range(min(numbers), max(numbers) + width + 1, width))
+        lowest, highest = min(numbers, default=0), max(numbers, default=0)
+        width = -(-(highest - lowest + 1) // 60)  # whole too, or bars would stand for unlike many numbers
+        ax.hist(numbers, bins=range(lowest, highest + width + 1, width))
         ax.axvline(limit, linestyle="--", linewidth=1, color="gray")
         ax.set(title=name, xlabel=xlabel, ylabel="how many")
     figure.suptitle(title)
@@ -118,5 +120,6 @@ def _write(path: str | Path, figure: Any) -> None:
 
     for text in figure.findobj(Text):
         text.set_parse_math(False)  # a dollar sign is one, and begins no formula
-    with replacing(path) as file:
+    with replacing(path) as file, warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing")  # a letter that the font lacks is drawn as a box
         FigureCanvasAgg(figure).print_png(file)

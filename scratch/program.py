@@ -59,7 +59,7 @@ _COMMON: dict[str, dict[str, Any]] = {
     "threads": {"type": positive, "metavar": "N", "help": "how many threads share a batch (default: what is worth it)"},
     "resume": {"action": "store_true", "help": "go on from the checkpoint in --out"},
     "report": {"type": Path, "metavar": "FILE", "help": "write the run's figures to FILE as JSON"},
-    "plot": {"type": Path, "metavar": "FILE", "help": "where the picture goes, as PNG (train: the curve of the loss)"},
+    "plot": {"type": Path, "metavar": "FILE", "help": "where the picture goes, as PNG"},
     "patience": {"type": positive, "metavar": "N", "help": "stop when this many epochs in a row were not the best"},
     "count": {"type": positive, "metavar": "N", "help": "how many to make"},
     "temperature": {"type": rate, "metavar": "T", "help": "below 1: likelier ones; above: wilder ones"},

@@ -115,10 +115,14 @@ def read_glove(path: str | Path, wanted: Collection[str] | None = None) -> tuple
         with (gzip.open if str(path).endswith(".gz") else open)(path, "rt", encoding="utf-8") as file:
             for line in file:
                 number += 1
-                word, *numbers = line.rstrip("\n").split(" ")
+                word, *numbers = line.rstrip().split(" ")
                 dim = dim or len(numbers)
+                if dim == 1:
+                    raise ValueError("one number is no vector; is it the head of a file of word2vec?")
                 if len(numbers) > dim:  # a word with spaces in it, as the largest of the files have some
                     word, numbers = " ".join([word, *numbers[:-dim]]), numbers[-dim:]
+                    if re.search(r" -?\d+\.\d+(e-?\d+)?$", word):
+                        raise ValueError(f"more than {dim} numbers, {dim} before")
                 if not numbers or len(numbers) != dim:
                     raise ValueError(f"{len(numbers)} numbers, {dim} before")
                 if wanted is not None and word not in wanted:

@@ -57,6 +57,13 @@ def load_weights(model: Layer, filename: str | Path) -> dict[str, Any]:
         values = [arrays[p.name] for p in parameters]
     else:
         values = _read_list(filename, parameters)
+    fill(filename, parameters, values)
+    model.zero_grads()
+    return metadata
+
+
+def fill(filename: str | Path, parameters: list[Parameter], values: list[numpy.ndarray]) -> None:
+    """Put the values, which came from the file, into the parameters, unless one is not finite there: a ScratchError."""
     with numpy.errstate(over="ignore"):
         values = [value.astype(p.data.dtype) for p, value in zip(parameters, values, strict=True)]
     for p, value in zip(parameters, values, strict=True):
@@ -64,8 +71,6 @@ def load_weights(model: Layer, filename: str | Path) -> dict[str, Any]:
             raise ScratchError(f"{filename}: {p.name} holds numbers that are not finite in {p.data.dtype}")
     for p, value in zip(parameters, values, strict=True):
         p.data[...] = xp.asarray(value)
-    model.zero_grads()
-    return metadata
 
 
 def check_names(filename: str | Path, parameters: list[Parameter], shapes: Shapes) -> None:

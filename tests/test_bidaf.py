@@ -163,6 +163,21 @@ def test_files_of_another_form_are_refused(content, words, tmp_path):
         read_squad(tmp_path / "s.json")
 
 
+@pytest.mark.parametrize("changes", [
+    {"answers": [{"text": "x", "answer_start": start}]} for start in ("abc", float("inf"), None)
+] + [{"question": "\ud800"}, {"id": 7}])
+def test_a_damaged_question_is_refused(changes, tmp_path):
+    with pytest.raises(ScratchError, match="not a file of SQuAD"):
+        read_squad(squad_file(tmp_path / "s.json", **changes))
+
+
+def test_a_paragraph_without_a_word_is_refused(tmp_path):
+    text = squad_file(tmp_path / "s.json").read_text().replace("The 1990s were loud.", "  ")
+    (tmp_path / "s.json").write_text(text)
+    with pytest.raises(ScratchError, match="of Loud has questions, but not a word"):
+        read_squad(tmp_path / "s.json")
+
+
 def test_a_question_without_an_answer_is_of_squad_2(tmp_path):
     with pytest.raises(ScratchError, match=r"SQuAD 2\.0"):
         read_squad(squad_file(tmp_path / "s.json", is_impossible=True, answers=[]))

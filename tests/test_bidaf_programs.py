@@ -114,6 +114,18 @@ def test_every_step_of_the_network_can_be_left_out(flags, files, tmp_path):
     assert f"exact match {report['exact_match']:.2f}, F1 {report['f1']:.2f}" in out
 
 
+def test_evaluate_needs_no_questions_to_learn_from_and_says_when_none_are_held_out(files, tmp_path):
+    code, _, err = programs.run("bidaf", "train", *files, *SMALL, cwd=tmp_path)
+    assert code == 0, err
+    (tmp_path / "squad/train-v1.1.json").unlink()
+    evaluate = "evaluate", "--weights", "runs/bidaf/weights.npz", *files[:2]
+    code, out, err = programs.run("bidaf", *evaluate, cwd=tmp_path)
+    assert code == 0 and out.startswith("6 questions"), err
+    dev = tmp_path / "squad/dev-v1.1.json"
+    dev.write_text(json.dumps({"version": "1.1", "data": [article("Oxygen", ["Zoe"])]}), encoding="utf-8")
+    assert "held out" in programs.refused("bidaf", *evaluate, cwd=tmp_path)
+
+
 def test_kinds_of_questions_and_near_misses():
     def question(name, text, *answers):
         return Question(name, words_with_places(text), 0, list(answers), None, False)
@@ -202,7 +214,7 @@ def test_a_smoke_run_learns_and_its_weights_answer(tmp_path):
     code, out, err = programs.run("bidaf", *flags, "--weights", "r/weights.npz", "--plot", "a.png", cwd=tmp_path)
     assert code == 0, err
     said = out.splitlines()
-    assert said[0].startswith("(No word") and said[1].endswith("  Oslo") and len(said) == 5  # three, and the picture
+    assert "by their letters" in said[1] and said[2].endswith("  Oslo") and len(said) == 6  # three, and the picture
     assert (tmp_path / "a.png").exists()
 
 
@@ -226,10 +238,14 @@ def test_what_cannot_be_asked_is_refused(tmp_path):
 def test_the_committed_weights_answer_the_example_of_the_readme(tmp_path):
     code, out, err = programs.run("bidaf", "ask", cwd=tmp_path)
     assert code == 0, err
-    assert [line.split("  ")[1] for line in out.splitlines()] == ["Wilhelm Steinitz", "Steinitz", "Wilhelm"]
-    assert float(out.split()[0]) > 0.9
-    code, out, err = programs.run("bidaf", "ask", "What computer beat Garry Kasparov?", cwd=tmp_path)
-    assert code == 0 and "Chess" not in out, err
+    asked, *said = out.splitlines()
+    assert [line.split("  ")[1] for line in said] == ["Wilhelm Steinitz", "Steinitz", "Wilhelm"]
+    assert asked == "Who became the first world champion?" and float(said[0].split()[0]) > 0.9
+    code, out, err = programs.run("bidaf", "ask", "What computer beat Garry Kasparov?", "--plot", "a.png", cwd=tmp_path)
+    assert code == 0 and out.startswith("(About the paragraph on chess") and "Chess is" not in out, err
+    flags = "ask", "東京?", "--paragraph", "東京 is large .", "--plot", "a.png"
+    code, out, err = programs.run("bidaf", *flags, cwd=tmp_path)
+    assert code == 0 and not err, err
 
 
 def test_weights_that_claim_other_sizes_are_refused(files, tmp_path):
@@ -237,14 +253,19 @@ def test_weights_that_claim_other_sizes_are_refused(files, tmp_path):
     assert code == 0, err
     arrays, metadata = read_arrays(tmp_path / "w/weights.npz")
     for change, words in (({"hidden": 10**9}, "not the sizes"), ({"attention": "none"}, "not the sizes"),
-                          ({"hidden": 5}, "of another size"), ({"words": ["a"]}, "do not fit"),
-                          ({"spans": 1}, "no spans")):
+                          ({"hidden": 5}, "not the sizes"), ({"modelling": 9}, "not the sizes"),
+                          ({"words": ["a"]}, "do not fit"), ({"spans": 1}, "no spans"),
+                          ({"features": 4}, "not the sizes")):
         write_arrays(tmp_path / "x.npz", arrays, metadata | change)
         assert words in programs.refused("bidaf", "ask", "--weights", "x.npz", cwd=tmp_path)
+    for value in (1e300, 1e38):  # the one is not finite in float32, the other makes sums that are not
+        changed = {k: a.astype(float) if k == "lexicon.vectors" else np.full(a.shape, value) for k, a in arrays.items()}
+        write_arrays(tmp_path / "x.npz", changed, metadata)
+        assert "not finite" in programs.refused("bidaf", "ask", "--weights", "x.npz", cwd=tmp_path)
     long = " ".join(["Ann lives in Rome ."] * 1000)
     code, out, err = programs.run("bidaf", "ask", "???", "--paragraph", "-", "--weights", "w/weights.npz",
                                   cwd=tmp_path, input=long)
     assert code == 0 and "has 5000 words" in out, err
     code, out, err = programs.run("bidaf", "ask", "Who!", "--paragraph", "Ann", "--weights", "w/weights.npz",
                                   cwd=tmp_path)
-    assert code == 0 and out == "(No word of the question is known.)\n1.000  Ann\n", err
+    assert code == 0 and out == "Who!\n(Known by their letters alone: Who.)\n1.000  Ann\n", err

@@ -35,7 +35,7 @@ def test_a_run(tmp_path):
     report = json.loads((tmp_path / "out.json").read_text())
     assert report["epochs"] == 20 and report["num_names"] == 5 and 0 < report["loss"] < report["chance"]
     assert out.count("\nepoch ") == 20 and "chance" in out
-    assert sum(line.startswith(("  new ", "  from the list ")) for line in out.splitlines()) == 20
+    assert sum(line.startswith(("  not in the list ", "  from the list ")) for line in out.splitlines()) == 20
     folder = tmp_path / "runs" / "company_names"
     assert (folder / "loss.png").read_bytes().startswith(b"\x89PNG")
     assert len((folder / "history.jsonl").read_text().splitlines()) == 20

@@ -1,14 +1,17 @@
 """A batch cut over threads: the same answers, to rounding, as the model alone."""
 
+import _thread
 import random
+import time
 
 import numpy as np
 import pytest
 
+from scratch.attention import DotAttention
 from scratch.backend import ScratchError, precision, to_device
 from scratch.dense import Linear
 from scratch.gradient_check import relative_error
-from scratch.layer import Sequential, evaluating
+from scratch.layer import Layer, Sequential, evaluating
 from scratch.optimizers import Adam
 from scratch.parallel import InThreads, default_threads, in_threads
 from scratch.recurrent import GRU, LSTM, SimpleRnn
@@ -95,3 +98,40 @@ def test_names_and_parameters_are_the_models_own():
 def test_an_error_in_a_part_is_the_callers():
     with pytest.raises(ScratchError, match="LSTM"):
         InThreads(model(), 2).forward(np.zeros((N, T, D + 1), dtype="float32"))
+
+
+def test_inputs_are_of_equally_many_rows():
+    x, y = np.zeros((4, 3, D), dtype="float32"), np.zeros((6, 2, D), dtype="float32")
+    mask = np.ones((4, 2), dtype=bool)
+    layer = InThreads(DotAttention(D), 2)
+    for output in (layer.forward(x, y[:4], None, mask), layer.forward(x, y[:4], question_mask=mask)):
+        assert output.shape == (4, 3, 2 * D)
+    for inputs in ((x, y), (x, y[:4], None, mask[:3]), (y, y, None, mask)):
+        with pytest.raises(ScratchError, match="rows each"):
+            layer.forward(*inputs)
+
+
+def test_threads_of_threads_are_refused():
+    with pytest.raises(ScratchError, match="not yet in parts"):
+        InThreads(InThreads(model(), 2), 2).forward(np.zeros((N, T, D), dtype="float32"))
+
+
+class Interrupted(Layer):
+    """As if Ctrl-C came while the second part is not done."""
+
+    def __init__(self):
+        self.ended = False
+
+    def forward(self, input):
+        if input[0]:
+            _thread.interrupt_main()
+            time.sleep(0.2)
+            self.ended = True
+        return input
+
+
+def test_after_ctrl_c_no_part_goes_on():
+    layer = InThreads(Interrupted(), 2)
+    with pytest.raises(KeyboardInterrupt):
+        layer.forward(np.array([0, 1]))
+    assert layer.others[0].ended

@@ -168,11 +168,12 @@ def test_glove_is_read(tmp_path):
         assert vectors.dtype == np.float32
         words, vectors = read_glove(tmp_path / name, {"of", "nothing"})
         assert words == ["of"] and vectors.tolist() == [[2, 3]]
-    (tmp_path / "g.txt").write_text("the 0 1\nat name@x.com 2 3\n. . . 4 5\n", encoding="utf-8")
+    (tmp_path / "g.txt").write_text("the 0 1 \nat name@x.com 2 3\n. . . 4 5\n", encoding="utf-8")
     assert read_glove(tmp_path / "g.txt")[0] == ["the", "at name@x.com", ". . ."]
 
 
-@pytest.mark.parametrize("content", [b"the 1 2\nof 3\n", b"the one\n", b"the\n", b"the 1 nan\n", b"\xff\n", b""])
+@pytest.mark.parametrize("content", [b"the 1 2\nof 3\n", b"the one\n", b"the\n", b"the 1 nan\n", b"\xff\n", b"",
+                                     b"the 1 2\nof 1.5 2 3\n", b"2 1\nthe 1 2\n"])
 def test_a_file_that_is_not_glove_is_refused(tmp_path, content):
     (tmp_path / "g.txt").write_bytes(content)
     with pytest.raises(ScratchError, match=r"g\.txt"):

@@ -31,11 +31,19 @@ def command(arguments: list[str]) -> None:
     context, asked = words_with_places(paragraph), words_with_places(flags.question)
     if not context.words or not asked.words:
         raise ScratchError("expected a paragraph and a question, of a word each at least")
+    try:
+        (paragraph + flags.question).encode()
+    except UnicodeEncodeError:
+        raise ScratchError("expected a paragraph and a question in UTF-8") from None
     model, lexicon, known = load(flags.weights, context, asked)
-    if not lexicon.has_vector[lexicon.encode(asked.words)].any():
-        print("(No word of the question is known.)")
-    if len(context.words) > known["context_words"]:
-        print(f"(The paragraph has {len(context.words)} words; learned from were the first {known['context_words']}.)")
+    if paragraph == PARAGRAPH and flags.question != QUESTION:
+        print("(About the paragraph on chess; --paragraph takes another.)")
+    print(program.one_line(flags.question))
+    if unknown := [word for word in asked.words if word[0].isalnum() and not lexicon.has_vector[lexicon.ids[word]]]:
+        print(f"(Known by their letters alone: {program.one_line(', '.join(dict.fromkeys(unknown)))}.)")
+    for name, text, most in (("paragraph", context, "context_words"), ("question", asked, "asked_words")):
+        if len(text.words) > known[most]:
+            print(f"(The {name} has {len(text.words)} words; learned from were the first {known[most]}.)")
     example = Encoded(lexicon.encode(context.words), lexicon.encode(asked.words), None)
     ((begin, end),) = log_probabilities(model, [example])
     for guess in best_spans(begin, end, count=3):
@@ -44,6 +52,6 @@ def command(arguments: list[str]) -> None:
         ids = [to_device(numpy.array([words])) for words in example[:2]]
         with evaluating(model):
             weights = to_host(model.bidaf.looks(*(model.words.forward(some) for some in ids)))[0]
-        most = known["context_words"]  # rows of a picture, so that it stays one
-        attention_map(flags.plot, weights[:most], context.words[:most], asked.words, "What each word looks at")
+        rows, columns = context.words[: known["context_words"]], asked.words[: known["asked_words"]]  # of a picture
+        attention_map(flags.plot, weights[: len(rows), : len(columns)], rows, columns, "What each word looks at")
         print(f"Picture: {flags.plot}")

@@ -112,7 +112,7 @@ def command(arguments: list[str]) -> None:
     flags = parser.parse_args(arguments)
     program.begin(flags)
     if importlib.util.find_spec("sklearn") is None:
-        raise ScratchError("the picture is made by scikit-learn: pip install '.[data]'")
+        raise ScratchError("the picture is made by scikit-learn: pip install -e '.[data]'")
     program.writable(flags.out)
     file, flags.plot = flags.out / "char2vec.npz", flags.plot or flags.out / "char2vec.png"
     program.writable_file(flags.plot, flags.data, file)

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from bidaf.examples import SPANS, answers, encode, load_squad, log_probabilities
+from bidaf.examples import SPANS, answers, encode, load_held_out, log_probabilities
 from bidaf.squad import Question, exact_match, f1, score
 from bidaf.trained import WEIGHTS, load, texts_of
 
@@ -22,13 +22,16 @@ def command(arguments: list[str]) -> None:
     parser = program.Parser("Try weights on the questions held out.", prog="bidaf evaluate")
     parser.add_argument("--predictions", type=Path, metavar="FILE", help="write the answers, as SQuAD's JSON")
     parser.add_argument("--spans", choices=SPANS, help="how begin and end are chosen (default: as in training)")
-    parser.common(data=None, weights=WEIGHTS, count=5, device=None, threads=None, report=None)
+    parser.add_argument(
+        "--count", type=program.positive, default=5, metavar="N", help="near misses to show (default: 5)"
+    )
+    parser.common(data=None, weights=WEIGHTS, device=None, threads=None, report=None)
     flags = parser.parse_args(arguments)
     program.begin(flags)
     program.writable_file(flags.predictions, flags.weights, flags.data)
     program.writable_file(flags.report, flags.weights, flags.data, flags.predictions)
     whole = metadata_of(flags.weights, "bidaf", whole=bool)["whole"]
-    held_out = load_squad(flags.data, whole).held_out
+    held_out = load_held_out(flags.data, whole)
     model, lexicon, known = load(flags.weights, *texts_of(held_out))
     started = time.perf_counter()
     parallel = in_threads(model, flags.threads or default_threads(64))
@@ -81,8 +84,8 @@ def by_kind(questions: Sequence[Question], guesses: Mapping[str, str]) -> dict[s
         if some:
             em = [exact_match(guesses[question.id], question.answers) for question in some]
             common = [f1(guesses[question.id], question.answers) for question in some]
-            rows[kind] = Row(len(some), *score(some, guesses).values(), em.count(0) / len(em),
-                             common.count(0) / len(common))
+            means = 100 * sum(em) / len(em), 100 * sum(common) / len(common)
+            rows[kind] = Row(len(some), *means, em.count(0) / len(em), common.count(0) / len(common))
     return rows
 
 

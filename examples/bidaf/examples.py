@@ -31,17 +31,31 @@ class Data(NamedTuple):
 def load_squad(given: Path | None, whole: bool) -> Data:
     """With `whole`, the official files: train and dev. Without, what of train is here, with three quarters of dev.
 
-    Held out are then the articles of dev that `is_held_out` names. Raises: ScratchError when a file is missing.
+    Held out are then the articles of dev that `is_held_out` names.
+    Raises: ScratchError when a file is missing, or nothing held out.
     """
     folder = find("squad", given)
-    train = next((folder / name for name in LEARN[: 1 if whole else 2] if (folder / name).is_file()), None)
-    if train is None or not (folder / TEST).is_file():
-        missing = LEARN[0] if train is None else TEST
-        raise ScratchError(f"{folder}: lacks {missing}")
-    learn, test = read_squad(train), read_squad(folder / TEST)
-    if whole:
-        return Data(learn, test)
-    return Data(joined(learn, part(test, held_out=False)), part(test, held_out=True))
+    learn, test = _read(folder, *LEARN[: 1 if whole else 2]), _read(folder, TEST)
+    return Data(learn if whole else joined(learn, part(test, held_out=False)), _held_out(test, whole))
+
+
+def load_held_out(given: Path | None, whole: bool) -> Squad:
+    """The questions held out alone, for which train is not needed. Raises: as `load_squad`."""
+    return _held_out(_read(find("squad", given), TEST), whole)
+
+
+def _read(folder: Path, *names: str) -> Squad:
+    path = next((folder / name for name in names if (folder / name).is_file()), None)
+    if path is None:
+        raise ScratchError(f"{folder}: lacks {names[0]}")
+    return read_squad(path)
+
+
+def _held_out(test: Squad, whole: bool) -> Squad:
+    kept = test if whole else part(test, held_out=True)
+    if not kept.questions:
+        raise ScratchError(f"none of the articles of {TEST} is held out; with all of it, --whole tests on all")
+    return kept
 
 
 def part(squad: Squad, held_out: bool) -> Squad:
@@ -126,6 +140,8 @@ def log_probabilities(
             contexts, asked, context_mask, asked_mask = batch([examples[k] for k in places])
             scores = model.forward(contexts, asked, context_mask=context_mask, asked_mask=asked_mask)
             for k, row in zip(places, to_host(scores), strict=True):
+                if not numpy.isfinite(row).all():
+                    raise ScratchError("scores that are not finite; are the weights damaged?")
                 rows = to_host(log_softmax(to_device(row[:, : len(examples[k].context)])))
                 found[k] = (rows[0], rows[1])
     return found

@@ -27,7 +27,7 @@ class Bidaf(Layer):
         3.  scores of g: `ByReading` on, or, with no LSTM for it, `AtOnce`
 
     Shapes: context (N, T, input_dim), question (N, J, input_dim), masks (N, T) and (N, J) -> (N, 2, T).
-    Source: Seo et al. 2016, section 2, layers 3 to 6; `attention="dot"` with `num_modelling=0` is the plainest network
+    Source: Seo et al. 2016, section 2, layers 2 to 6; `attention="dot"` with `num_modelling=0` is the plainest network
     of this kind, with which the others are compared.
     """
 
@@ -49,30 +49,30 @@ class Bidaf(Layer):
     def forward(
         self, context: Array, question: Array, context_mask: Array | None = None, question_mask: Array | None = None
     ) -> Array:
-        T = context.shape[1]
-        # 1. A highway looks at each word by itself: so both texts go through it as one.
-        words = xp.concatenate([context, question], axis=1)
-        for highway in self.highways:
-            words = highway.forward(words)
-        words = self.drops[0].forward(words)
-        h = self.read_context.forward(words[:, :T], mask=context_mask)
-        u = self.read_question.forward(words[:, T:], mask=question_mask)
+        # 1.
+        h, u = self._read(context, question, context_mask, question_mask)
         # 2.
         g = self.attention.forward(h, u, context_mask, question_mask)
         g = self.drops[1].forward(g)
         # 3. The two scores of a word side by side, then all first ones and all second ones.
         scores = xp.ascontiguousarray(self.scores.forward(g, mask=context_mask).swapaxes(1, 2))
-        self.remember(scores.shape, T)
+        self.remember(scores.shape, context.shape[1])
         return scores
+
+    def _read(
+        self, context: Array, question: Array, context_mask: Array | None = None, question_mask: Array | None = None
+    ) -> tuple[Array, Array]:
+        # A highway looks at each word by itself: so both texts go through it as one.
+        T, words = context.shape[1], xp.concatenate([context, question], axis=1)
+        for highway in self.highways:
+            words = highway.forward(words)
+        words = self.drops[0].forward(words)
+        h = self.read_context.forward(words[:, :T], mask=context_mask)
+        return h, self.read_question.forward(words[:, T:], mask=question_mask)
 
     def looks(self, context: Array, question: Array) -> Array:
         """How much each word of the context looks at each of the question: (N, T, J). Call it inside `evaluating`."""
-        words = xp.concatenate([context, question], axis=1)
-        for highway in self.highways:
-            words = highway.forward(words)
-        T = context.shape[1]
-        h, u = self.read_context.forward(words[:, :T]), self.read_question.forward(words[:, T:])
-        return softmax(self.attention.similarities(h, u))
+        return softmax(self.attention.similarities(*self._read(context, question)))
 
     def backward(self, gradient: Array) -> tuple[Array, Array]:
         (T,) = self.recall(gradient)

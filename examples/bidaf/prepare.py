@@ -50,7 +50,7 @@ def command(arguments: list[str]) -> None:
     letters = lexicon.alphabet.replace(REPLACEMENT, "")
     print(f"\n{len(letters) + 1} characters: one for all others, and {program.one_line(letters)}")
     lengths = {what: (lengths_of(data.learn)[what], limit) for what, limit in LIMITS.items()}
-    histograms(flags.plot, lengths, "words", "To learn from, and where the dashed line cuts")
+    histograms(flags.plot, lengths, "words", "To learn from; the dashed lines leave out few")
     program.write_report(flags.report, figures | {"characters": letters})
     print(f"Prepared: {file}, picture: {flags.plot}")
 

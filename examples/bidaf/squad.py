@@ -61,7 +61,7 @@ class Squad(NamedTuple):
 
 
 def words_with_places(text: str) -> Text:
-    """The words of `text`, and where they are. (What is white space, or not printed at all, is no word.)"""
+    """The words of `text`, and where they are. (Blanks are no words.)"""
     found = list(_WORD.finditer(text))
     return Text(text, [word[0] for word in found], [word.start() for word in found], [word.end() for word in found])
 
@@ -93,9 +93,11 @@ def read_squad(path: str | Path) -> Squad:
             for paragraph in article["paragraphs"]:
                 squad.contexts.append(words_with_places(_text(paragraph["context"])))
                 squad.titles.append(_text(article["title"]))
+                if paragraph["qas"] and not squad.contexts[-1].words:
+                    raise ScratchError(f"{path}: a paragraph of {squad.titles[-1]} has questions, but not a word")
                 for asked in paragraph["qas"]:
                     squad.questions.append(_question(path, squad.contexts, asked))
-    except (LookupError, TypeError, AttributeError) as error:
+    except (LookupError, TypeError, AttributeError, ValueError, OverflowError) as error:
         raise ScratchError(f"{path}: not a file of SQuAD 1.1 ({type(error).__name__}: {error})") from error
     if not squad.questions:
         raise ScratchError(f"{path}: has no question")
@@ -114,6 +116,7 @@ def _question(path: str | Path, contexts: Sequence[Text], asked: Mapping[str, An
 def _text(value: Any) -> str:
     if not isinstance(value, str):
         raise TypeError(f"expected a text, got {type(value).__name__}")
+    value.encode()  # half a character, which JSON can hold, could not be written to any file
     return value
 
 

@@ -6,15 +6,15 @@ from typing import Any
 import numpy
 from bidaf.network import ATTENTIONS, Reader
 from bidaf.squad import Squad, Text
-from bidaf.words import Lexicon, WordVectors, alphabet_of, as_known
+from bidaf.words import CHARACTER_DIM, WINDOW, Lexicon, WordVectors, alphabet_of, as_known
 
-from scratch.backend import ScratchError, to_device, to_host
+from scratch.backend import ScratchError, to_host
 from scratch.files import read_arrays, write_arrays
 from scratch.text import read_glove
-from scratch.weights import check_names, metadata_of
+from scratch.weights import check_names, fill, metadata_of
 
 WEIGHTS = Path(__file__).resolve().parent.parent.parent / "weights" / "bidaf_fast.npz"
-LARGEST = 4096  # of any size that a file of weights may claim, so that it cannot claim all memory
+LARGEST = 4096  # of any number that a file of weights may claim, so that it cannot claim all memory
 
 
 def texts_of(*squads: Squad) -> list[Text]:
@@ -51,18 +51,23 @@ def load(path: Path, *more: Text) -> tuple[Reader, Lexicon, dict[str, Any]]:
         path, "bidaf", words=list, alphabet=str, whole=bool, dropout=float, attention=str, spans=str,
         **dict.fromkeys(sizes, int),
     )
-    if not all(0 <= known[size] <= LARGEST for size in sizes) or known["attention"] not in ATTENTIONS:
-        raise ScratchError(f"{path}: not the sizes of a network of this program")
     arrays, _ = read_arrays(path)
+    # Of what is built to the sizes that the file claims, the largest arrays must be in it.
+    held, hidden, features = {array.size for array in arrays.values()}, known["hidden"], known["features"]
+    right = all(0 <= known[size] <= LARGEST for size in sizes) and known["modelling"] <= 3
+    right = right and 4 * hidden**2 in held and (features == 0 or features * WINDOW * CHARACTER_DIM in held)
+    if not right or known["attention"] not in ATTENTIONS:
+        raise ScratchError(f"{path}: not the sizes of a network of this program")
     vectors = arrays.pop("lexicon.vectors", numpy.zeros(0))
     if vectors.ndim != 2 or len(vectors) != len(known["words"]) or not all(isinstance(w, str) for w in known["words"]):
         raise ScratchError(f"{path}: its words do not fit its vectors")
     vectors = vectors.astype(numpy.float32)
+    if not numpy.isfinite(vectors).all():
+        raise ScratchError(f"{path}: its vectors are not all finite")
     lexicon = Lexicon(known["words"], known["words"], vectors, known["alphabet"], known["word_length"])
     lexicon = lexicon.with_more(word for text in more for word in text.words)
     model = build(lexicon, known)
     parameters = model.parameters()
     check_names(path, parameters, {name: array.shape for name, array in arrays.items()})
-    for p in parameters:
-        p.data[...] = to_device(arrays[p.name].astype(numpy.float32))
+    fill(path, parameters, [arrays[p.name] for p in parameters])
     return model, lexicon, known

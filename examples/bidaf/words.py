@@ -14,7 +14,7 @@ from scratch.pooling import MaxOverTime
 
 UNKNOWN = ""  # the word 0: of what no vector and no spelling is known
 REPLACEMENT = "\N{REPLACEMENT CHARACTER}"  # the character 1; 0 is where a word has ended
-NUM_CHARACTERS, WINDOW = 67, 5
+NUM_CHARACTERS, CHARACTER_DIM, WINDOW = 67, 50, 5
 
 
 def alphabet_of(words: Iterable[str], size: int = NUM_CHARACTERS) -> str:
@@ -76,9 +76,10 @@ class WordVectors(Layer):
 
     Shapes: ids of words (N, T) -> (N, T, vector dim + num_features); without features the vectors alone.
     Source: Kim 2014, https://arxiv.org/abs/1408.5882, as BiDAF uses it (Seo et al. 2016, section 2, layer 1).
+    Differs: from Kim in that the features are not squashed: the highways that follow can; the paper has Dropout here.
     """
 
-    def __init__(self, lexicon: Lexicon, num_features: int, character_dim: int = 50) -> None:
+    def __init__(self, lexicon: Lexicon, num_features: int, character_dim: int = CHARACTER_DIM) -> None:
         self._vectors, self._spelling = to_device(lexicon.vectors), to_device(lexicon.spelling)
         self.output_dim = lexicon.vectors.shape[1] + num_features
         self.characters = self.convolution = None

@@ -124,7 +124,7 @@ def read_rows(
     try:
         import pandas
     except ImportError:
-        raise ScratchError("to read a table takes pip install '.[data]'") from None
+        raise ScratchError("to read a table takes pip install -e '.[data]'") from None
     text_columns = text_column.split("+")
     wanted = [*text_columns, label_column]
     without_header = all(name.isdecimal() for name in wanted)
