@@ -8,6 +8,7 @@ it fell far under its own best the machine was busy, and no ratio is given.
 
     pip install -e '.[bench]'
     python tests/benchmarks/compare.py --json figures.json
+    python tests/benchmarks/compare.py --processes 2 lstm-256      # ours under mpiexec: after pip install -e '.[mpi]'
 """
 
 import importlib
@@ -16,10 +17,12 @@ import os
 import platform
 import re
 import resource
+import shutil
 import statistics
 import subprocess
 import sys
 import time
+from argparse import Namespace
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -28,7 +31,8 @@ import numpy
 
 from scratch.backend import ScratchError
 from scratch.files import write_text
-from scratch.program import Parser, positive, run
+from scratch.layer import batch
+from scratch.program import Parser, begin, positive, run
 
 HERE = Path(__file__).resolve().parent
 WORKLOADS = {
@@ -46,7 +50,7 @@ WORKLOADS = {
     "bidaf-32": "BiDAF, batch 32, contexts of 200, questions of 30, hidden 100, Adam",
 }
 FORWARD = {  # without learning, a batch of one and of 64 of each
-    f"{name}:{batch}": f"{label}, batch {batch}"
+    f"{name}:{size}": f"{label}, batch {size}"
     for name, label in {
         "names": "company names, 10 letters", "tutorial": "names to languages, 7 letters",
         "lstm-256": "2 LSTM of 256, sequences of 50", "lstm-512": "2 LSTM of 512, sequences of 100",
@@ -54,8 +58,9 @@ FORWARD = {  # without learning, a batch of one and of 64 of each
         "charcnn-150": "char-CNN, texts of 150", "charcnn-1014": "char-CNN, texts of 1014",
         "images-128": "CIFAR-10's network", "bidaf-32": "BiDAF",
     }.items()
-    for batch in (1, 64)
+    for size in (1, 64)
 }
+SHARED = {name for name in WORKLOADS if re.search("[0-9]$|alice", name)}  # those with a batch to be shared
 BUSY = 0.7  # a peak below this part of the best one seen means that something else was running
 
 
@@ -67,6 +72,9 @@ def main() -> None:
     )
     parser.add_argument("--rounds", type=positive, default=5, help="processes for each side (default: 5)")
     parser.add_argument("--seconds", type=positive, default=3, help="seconds of timing in each (default: 3)")
+    parser.add_argument(
+        "--processes", type=positive, default=1, help="how many share the batches of ours by MPI (default: 1)"
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the rows to FILE")
     parser.add_argument("--worker", nargs=2, metavar=("WORKLOAD", "SIDE"), help="time one side in this process")
     flags = parser.parse_args()
@@ -77,10 +85,13 @@ def main() -> None:
     unknown = set(flags.workloads) - set(known)
     if unknown:
         raise ScratchError(f"unknown workload {min(unknown)!r}; choose of: {', '.join(known)}")
+    names = flags.workloads or [name for name in known if flags.processes == 1 or name in SHARED]
+    if flags.processes > 1 and not SHARED.issuperset(names):
+        raise ScratchError(f"with --processes, choose of: {', '.join(sorted(SHARED))}")
     rows = []
     print(f"{machine()}\n\n{HEADINGS}\n{re.sub('[^|]+', '---', HEADINGS)}", flush=True)
-    for name in flags.workloads or known:
-        rows.append(compare(name, flags.rounds, flags.seconds))
+    for name in names:
+        rows.append(compare(name, flags.rounds, flags.seconds, flags.processes))
         print(as_line(rows[-1]), flush=True)
         if flags.json:
             write_text(flags.json, json.dumps(rows, indent=1) + "\n")
@@ -113,7 +124,7 @@ def machine() -> str:
     return f"{processor}, {os.cpu_count()} cores; Python {platform.python_version()}, {versions}"
 
 
-def compare(name: str, rounds: int, seconds: int) -> dict[str, Any]:
+def compare(name: str, rounds: int, seconds: int, processes: int) -> dict[str, Any]:
     """Time all sides of one workload in turn."""
     workload, forward = load(name), ":" in name
     error = load(name.split(":")[0]).gradient_error()
@@ -124,6 +135,8 @@ def compare(name: str, rounds: int, seconds: int) -> dict[str, Any]:
     for _ in range(rounds):
         for side in workload.SIDES:
             command = [sys.executable, __file__, "--worker", name, side, "--seconds", str(seconds)]
+            if side == "ours" and processes > 1:
+                command = [mpiexec(), "-n", str(processes), *command]
             figures[side].append(json.loads(subprocess.run(command, check=True, capture_output=True).stdout))
         peaks.append(peak_gflops())
     ms = {f"{side}_ms": statistics.median(run["ms"] for run in runs) for side, runs in figures.items()}
@@ -132,7 +145,8 @@ def compare(name: str, rounds: int, seconds: int) -> dict[str, Any]:
               for side in figures if side != "ours"}
     operations = workload.operations(forward) if hasattr(workload, "operations") else workload.OPERATIONS
     return {
-        "workload": (WORKLOADS | FORWARD)[name], "forward_only": forward, **ms, **ratios, "gradient_error": error,
+        "workload": (WORKLOADS | FORWARD)[name], "forward_only": forward, "processes": processes, **ms, **ratios,
+        "gradient_error": error,
         "share_of_peak": None if busy else operations / (ms["ours_ms"] / 1000) / (max(peaks) * 1e9),
         "peak_memory_mb": {side: max(run["peak_mb"] for run in runs) for side, runs in figures.items()},
         "page_faults": {
@@ -144,13 +158,14 @@ def compare(name: str, rounds: int, seconds: int) -> dict[str, Any]:
 
 def worker(name: str, side: str, seconds: int) -> dict[str, float]:
     """The median time of a step of one side, in this process, its page faults, and the most memory it took."""
+    begin(Namespace(device=None, seed=0), shared=True)
     workload = load(name)
     steps = workload.forward(side) if ":" in name else workload.steps(side)
     for _ in range(3):
         steps()
     times, num_all = [], 0
     faults, end = resource.getrusage(resource.RUSAGE_SELF).ru_minflt, time.perf_counter() + seconds
-    while time.perf_counter() < end or not times:
+    while batch.get().of_first(time.perf_counter() < end or not times):  # processes take as many steps as the first
         started = time.perf_counter()
         num_steps = steps()
         times.append((time.perf_counter() - started) / num_steps)
@@ -176,6 +191,15 @@ def peak_gflops(size: int = 1536) -> float:
         a @ a
         best = min(best, time.perf_counter() - started)
     return 2 * size**3 / best / 1e9
+
+
+def mpiexec() -> str:
+    """The launcher beside this Python, or on the path. Raises: ScratchError when there is none."""
+    places = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+    found = shutil.which("mpiexec", path=places)
+    if found is None:
+        raise ScratchError("there is no mpiexec; pip install -e '.[mpi]' mpich")
+    return found
 
 
 def load(name: str) -> Any:

@@ -12,7 +12,6 @@ of the gradient is sent and received about twice, in 2 log2(P) messages one afte
 import json
 import math
 import os
-import shutil
 import statistics
 import subprocess
 import sys
@@ -23,10 +22,11 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parents[1] / "examples")]
 
+from compare import mpiexec  # noqa: E402
 from workloads.lstm import LR, Workload  # noqa: E402
 
 from scratch import program  # noqa: E402
-from scratch.backend import ScratchError, to_device, xp  # noqa: E402
+from scratch.backend import to_device, xp  # noqa: E402
 from scratch.layer import batch, in_one_vector  # noqa: E402
 from scratch.losses import SoftmaxCrossEntropy  # noqa: E402
 from scratch.optimizers import Adam  # noqa: E402
@@ -63,11 +63,7 @@ def main() -> None:
 
 def started(num_processes: int) -> dict[str, float]:
     """What `measured` says in the first of so many processes."""
-    places = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
-    mpiexec = shutil.which("mpiexec", path=places)
-    if mpiexec is None:
-        raise ScratchError("there is no mpiexec; pip install '.[mpi]' mpich")
-    command = [mpiexec, "-n", str(num_processes), sys.executable, __file__, "--worker"]
+    command = [mpiexec(), "-n", str(num_processes), sys.executable, __file__, "--worker"]
     env = os.environ | {"OPENBLAS_NUM_THREADS": "1"}
     return json.loads(subprocess.run(command, check=True, capture_output=True, env=env).stdout)
 

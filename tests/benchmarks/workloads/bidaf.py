@@ -10,7 +10,7 @@ from scratch.backend import to_device
 from scratch.gradient_check import relative_error
 from scratch.losses import SpanLoss
 from scratch.optimizers import Adam
-from scratch.parallel import default_threads, in_threads
+from scratch.parallel import default_threads, in_threads, mine
 
 WORDS, ASKED, DIM, HIDDEN, MODELLING, DROPOUT, LR = 200, 30, 200, 100, 2, 0.2, 0.001
 
@@ -40,8 +40,8 @@ class Workload:
         if side != "ours":
             return self.in_pytorch(side)
         model, loss, optimizer = self.ours(), SpanLoss(), Adam(LR)
-        parallel, spans = in_threads(model, default_threads(self.batch)), to_device(self.spans)
-        texts = [to_device(text) for text in self.texts]
+        parallel, spans = in_threads(model, default_threads(self.batch)), to_device(mine(self.spans))
+        texts = [to_device(mine(text)) for text in self.texts]
 
         def step():
             scores = parallel.forward(*texts)

@@ -3,13 +3,13 @@
 from scratch.backend import to_device
 from scratch.layer import evaluating
 from scratch.losses import SoftmaxCrossEntropy
-from scratch.parallel import default_threads, in_threads
+from scratch.parallel import default_threads, in_threads, mine
 
 
 def our_step(model, optimizer, input, truth):
     """A function that makes one step of ours. `input` and `truth` are on the host."""
     parallel, loss = in_threads(model, default_threads(len(input))), SoftmaxCrossEntropy()
-    input, truth = to_device(input), to_device(truth)
+    input, truth = to_device(mine(input)), to_device(mine(truth))
 
     def step():
         predicted = parallel.forward(input)
