@@ -68,7 +68,7 @@ def test_unknown_devices_and_a_missing_cupy_are_explained(monkeypatch):
     with pytest.raises(ScratchError, match="unknown device 'tpu'"):
         backend.use("tpu")
     monkeypatch.setitem(sys.modules, "cupy", None)
-    with pytest.raises(ScratchError, match=r"pip install '\.\[cuda12\]'"):
+    with pytest.raises(ScratchError, match=r"pip install -e '\.\[cuda12\]'"):
         backend.use("cuda")
     assert xp.tanh(0.0) == 0.0  # what was chosen before still stands
 

@@ -157,7 +157,7 @@ def test_what_is_given_comes_first_and_then_the_environment(published, tmp_path,
 
 def test_without_pooch_the_way_is_told(published, monkeypatch):
     monkeypatch.setitem(sys.modules, "pooch", None)
-    with pytest.raises(ScratchError, match=r"pip install '\.\[data\]'; or ask a friend"):
+    with pytest.raises(ScratchError, match=r"pip install -e '\.\[data\]'; or ask a friend"):
         find("names")
 
 

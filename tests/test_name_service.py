@@ -171,7 +171,7 @@ def test_a_person_types_a_name_and_sees_the_bars(server):
 def test_the_service_needs_its_extra(tmp_path):
     (tmp_path / "fastapi.py").write_text("raise ImportError('no fastapi')")
     env = {"PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"}
-    assert "pip install '.[serve]'" in programs.refused("name_languages.py", "serve", cwd=tmp_path, env=env)
+    assert "pip install -e '.[serve]'" in programs.refused("name_languages.py", "serve", cwd=tmp_path, env=env)
 
 
 def test_a_busy_port_and_an_interrupt(server, tmp_path):
