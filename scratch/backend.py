@@ -10,7 +10,7 @@ Every chapter says `from scratch.backend import xp` and then writes plain NumPy:
 Numbers cross between the host (Python, files, plots) and the device in two places only, `to_device` and
 `to_host`. They are float32, or float64 inside `with precision("float64"):`, where gradients are checked.
 
-Read next: `initial.py`.
+Read next: `fusion.py`.
 """
 
 import ctypes
@@ -64,21 +64,60 @@ def use(device: str) -> None:
     xp.__dict__.update(library=library, device=device)
 
 
+@contextmanager
+def library_of_xp(library: Any) -> Iterator[None]:
+    """Inside it, `xp` is something else that has NumPy's names, and runs on the host."""
+    before = dict(vars(xp))
+    xp.__dict__.clear()
+    xp.__dict__.update(library=library, device="cpu")
+    try:
+        yield
+    finally:
+        xp.__dict__.clear()
+        xp.__dict__.update(before)
+
+
 def _import_cupy() -> Any:
+    install = "pip install -e '.[cuda12]' or '.[cuda13]', for your driver's CUDA"
     try:
         cupy = importlib.import_module("cupy")
-    except ImportError as error:
-        raise ScratchError(
-            "device cuda needs CuPy; install it for your driver's CUDA: "
-            "pip install -e '.[cuda12]' or pip install -e '.[cuda13]'"
-        ) from error
+    except ModuleNotFoundError as error:
+        raise ScratchError(f"device cuda needs CuPy ({error}): {install}") from error
+    except Exception as error:  # it is there, and something that it needs is not
+        raise ScratchError(f"device cuda: CuPy cannot be imported ({error}); once more: {install}") from error
+    runtime = cupy.cuda.runtime
     try:
-        num_devices = cupy.cuda.runtime.getDeviceCount()
-    except Exception as error:  # CuPy raises its own classes here: no driver, or one too old for the wheel
-        raise ScratchError(f"device cuda: CuPy found no working driver ({error}); use --device cpu") from error
+        driver, wheel = (
+            f"{version // 1000}.{version % 1000 // 10}"
+            for version in (runtime.driverGetVersion(), runtime.runtimeGetVersion())
+        )
+        if driver == "0.0":
+            raise ScratchError("device cuda: there is no NVIDIA driver here; use --device cpu")
+        if int(driver.split(".")[0]) < int(wheel.split(".")[0]):
+            raise ScratchError(
+                f"device cuda: CuPy is for CUDA {wheel}, the driver for {driver}; pip uninstall CuPy, then {install}"
+            )
+        num_devices = runtime.getDeviceCount()
+    except RuntimeError as error:  # CuPy raises its own kinds of it
+        raise ScratchError(f"device cuda: no GPU can be used ({error}); use --device cpu") from error
     if num_devices == 0:
         raise ScratchError("device cuda: no GPU is visible here; use --device cpu")
+    try:  # a product and a kernel, for whose libraries and compiler CuPy looks only now
+        ones = cupy.ones((2, 2), dtype=numpy.float32)
+        float((ones.dot(ones) + 1).sum())
+    except MemoryError:
+        raise
+    except Exception as error:
+        raise ScratchError(f"device cuda: CuPy finds the GPU but cannot compute ({error}); {install}") from error
     return cupy
+
+
+def random_on_device(seed: int, shape: tuple[int, ...]) -> Array:
+    """Numbers from 0 to below 1, float32, drawn on the GPU by a Philox generator: the same for the same 64-bit seed."""
+    if "generator" not in xp.__dict__:
+        xp.generator = xp.random.RandomState(0, method=xp.cuda.curand.CURAND_RNG_PSEUDO_PHILOX4_32_10)
+    xp.generator.seed(seed)
+    return xp.generator.random_sample(shape, dtype=numpy.float32)
 
 
 def devices_of_job(rank: int, num_ranks: int, local_rank: int) -> Any:

@@ -21,8 +21,9 @@ from typing import Any
 
 from scratch.backend import Array, ScratchError, expect, to_device
 from scratch.layer import Layer
-from scratch.sequences import Workspaces, read, read_back
+from scratch.sequences import read, read_back
 from scratch.through_time import Recurrent
+from scratch.workspaces import Workspaces
 
 
 class Bidirectional(Layer):

@@ -8,7 +8,8 @@ gradient vanishes. Xavier's and He's rules choose the spread that keeps the vari
 
 All chance comes from Python's own `random`: `random.seed(0)` makes a whole run repeatable to the bit, and
 `random.getstate()` is the whole state of chance, which is what a checkpoint saves. Arrays are drawn on the host
-by a NumPy generator that is seeded from `random`, so a network starts equal on the CPU and on the GPU.
+by a NumPy generator that is seeded from `random`, so a network starts equal on the CPU and on the GPU. (Only what
+Dropout draws at each step is drawn where it is used.)
 
     random.seed(0)
     w = random_tensor(10, 784, init="he")      # (output_dim, input_dim)
@@ -23,7 +24,7 @@ from typing import Any
 
 import numpy
 
-from scratch.backend import Array, ScratchError, float_type, to_device, xp
+from scratch.backend import Array, ScratchError, float_type, random_on_device, to_device, xp
 
 INITS = ("normal", "uniform", "xavier", "he", "orthogonal")
 
@@ -34,6 +35,13 @@ chance: ContextVar[Any] = ContextVar("chance", default=random)  # a thread that 
 def generator() -> numpy.random.Generator:
     """A generator of random arrays, seeded by the next 64 bits of Python's `random`."""
     return numpy.random.Generator(numpy.random.SFC64(chance.get().getrandbits(64)))
+
+
+def uniform(*dims: int) -> Array:
+    """Numbers from 0 to below 1 on the device, float32. A GPU draws its own: so many would take long to cross."""
+    if xp.device == "cpu":
+        return generator().random(dims, dtype=numpy.float32)
+    return random_on_device(chance.get().getrandbits(64), dims)
 
 
 def random_tensor(*dims: int, init: str = "normal") -> Array:

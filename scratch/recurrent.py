@@ -134,6 +134,7 @@ class GRU(Recurrent):
     num_gates = 3
     num_blocks = 4  # n, r, z, and u's part of n
     first_u_block = 1  # w makes the first three, u adds to the last three
+    past_beside_u = True
 
     def gates(self, blocks: Array, recurrent: Array, previous: Array, state: Array) -> None:
         n, r, z, from_u = blocks
@@ -147,7 +148,7 @@ class GRU(Recurrent):
         state[0] *= z
         state[0] += n
 
-    def gates_backward(self, state_grad: Array, blocks: Array, previous: Array, state: Array, grad: Array) -> Array:
+    def gates_backward(self, state_grad: Array, blocks: Array, previous: Array, state: Array, grad: Array) -> None:
         hidden_grad, (n, r, z, from_u), (n_grad, r_grad, z_grad, from_u_grad) = state_grad[0], blocks, grad
         # hidden = n + z * (previous - n): n reaches it with weight 1 - z, z with weight previous - n.
         n_grad[...] = hidden_grad * (1 - z) * (1 - n * n)
@@ -155,4 +156,4 @@ class GRU(Recurrent):
         # Inside n, r and u's part are the two factors of a product.
         r_grad[...] = n_grad * from_u * r * (1 - r)
         xp.multiply(n_grad, r, out=from_u_grad)
-        return hidden_grad * z  # what stayed of the previous state
+        hidden_grad *= z  # what stayed of the previous state

@@ -16,10 +16,8 @@ Read next: `losses.py`.
 
 from typing import Any
 
-import numpy
-
-from scratch.backend import Array, ScratchError, as_floats, expect, float_type, pieces, to_device, xp
-from scratch.initial import generator, zeros
+from scratch.backend import Array, ScratchError, as_floats, expect, float_type, pieces, xp
+from scratch.initial import uniform, zeros
 from scratch.layer import Layer, Parameter, batch
 
 
@@ -45,8 +43,7 @@ class Dropout(Layer):
         if not self.train:
             self.remember(input.shape)
             return input
-        keep = generator().random(input.shape, dtype=numpy.float32) >= self.p
-        scale = to_device(keep.astype(float_type()) / (1 - self.p))
+        scale = (uniform(*input.shape) >= self.p).astype(float_type()) / (1 - self.p)
         self.remember(input.shape, scale)
         return input * scale
 

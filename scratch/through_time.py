@@ -20,7 +20,8 @@ from typing import Any
 from scratch.backend import Array, as_floats, as_mask, expect, expect_ids, to_device, xp
 from scratch.initial import random_tensor, zeros
 from scratch.layer import Layer, Parameter
-from scratch.sequences import RESET, Workspaces, read, read_back
+from scratch.sequences import RESET, read, read_back
+from scratch.workspaces import Workspaces
 
 _HINT = "is the vocabulary the one it was trained with?"
 
@@ -48,6 +49,7 @@ class Recurrent(Layer):
     num_states = 1  # hidden alone, or hidden and cell
     num_blocks = 1  # how many (..., hidden_dim) blocks `gates` keeps for `gates_backward`
     first_u_block = 0  # w's products begin at block 0, u's at this one
+    past_beside_u = False  # whether some of the state goes to the next one without passing through u
     working = ("_memory", "_work")
     _work: Workspaces | None = None
 
@@ -83,15 +85,11 @@ class Recurrent(Layer):
     def gates_slope(self, blocks: Array, previous: Array, state: Array, grad: Array) -> None:
         """Begin `grad` with what needs no later step; all have an axis more, in front: several steps at once."""
 
-    def gates_backward(
-        self, state_grad: Array, blocks: Array, previous: Array, state: Array, grad: Array
-    ) -> Array | None:
+    def gates_backward(self, state_grad: Array, blocks: Array, previous: Array, state: Array, grad: Array) -> None:
         """From `state_grad`, the gradient of the new state, and what `gates_slope` left, make `grad` that of `blocks`.
 
-        What state_grad[0] holds then is not looked at.
-
-        Returns the gradient of the previous hidden state as far as it does not pass through u (None: all of it
-        does), and leaves the previous cell's, if there are cells, in state_grad[1].
+        Leaves in state_grad the gradient of the previous state, as far as it does not pass through u: of the cell in
+        state_grad[1], if there are cells. state_grad[0] is not looked at unless `past_beside_u`.
         """
         raise NotImplementedError
 

@@ -14,7 +14,8 @@ DATA = Path(os.environ.get("SCRATCH_DATA") or ROOT.parent / "shared" / "data")  
 
 def start(name, *arguments, cwd, env=None, **options):
     command = [sys.executable, str(ROOT / "examples" / name), *map(str, arguments)]
-    env = os.environ | {"PYTHONPATH": str(ROOT)} | (env or {})
+    path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
+    env = os.environ | {"PYTHONPATH": path} | (env or {})
     options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "encoding": "utf-8"} | options
     return subprocess.Popen(command, cwd=cwd, env=env, **options)
 

@@ -12,8 +12,9 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 FLOORS = [
     ["__init__", "backend"],
-    ["initial", "functions", "files", "scores", "windows", "schedules", "pickles", "sequences", "winograd"],
-    ["layer"],
+    ["fusion", "initial", "functions", "files", "scores", "windows", "schedules", "pickles", "winograd"],
+    ["layer", "workspaces"],
+    ["sequences"],
     [
         "dense", "activations", "attention", "regular", "through_time", "convolution", "pooling", "losses",
         "optimizers", "text", "parallel",
@@ -49,7 +50,7 @@ def test_no_file_is_too_long(path):
 
 def test_layers_speak_to_the_device_only_through_the_backend():
     may_import_numpy = {
-        "backend", "initial", "functions", "files", "weights", "gradient_check", "regular", "program", "scores",
+        "backend", "initial", "functions", "files", "weights", "fusion", "gradient_check", "program", "scores",
         "batching", "corpus", "text", "pickles",
     }
     for path in ROOT.glob("scratch/*.py"):

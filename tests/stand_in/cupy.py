@@ -1,0 +1,270 @@
+"""A strict stand-in for CuPy, so that everything can be run as on a GPU where no GPU is at hand.
+
+    SCRATCH_DEVICE=cuda PYTHONPATH="$PWD/tests/stand_in" python -m pytest
+
+Its arrays hold NumPy's, but have only the methods, functions and arguments of CuPy that are listed here, as CuPy 14 has
+them (test_stand_in.py compares them where CuPy is installed); they refuse to meet arrays of the host, and to become one
+unasked. Kernels are run line by line. `launches` counts what would be started on a GPU.
+"""
+
+import operator
+import re
+import types
+
+import numpy as np
+
+launches = [0]
+
+
+class ndarray:
+    """An array of the device."""
+
+    __slots__ = ("host",)
+
+    def __init__(self, host):
+        self.host = host
+
+    def __array__(self, *args, **kwargs):
+        raise TypeError("Implicit conversion to a NumPy array is not allowed. Please use `.get()`")
+
+    def __array_ufunc__(self, ufunc, *args, **kwargs):
+        raise TypeError(f"numpy.{ufunc.__name__} was called with an array of the device; use xp")
+
+    def __array_function__(self, function, *args, **kwargs):
+        raise TypeError(f"numpy.{function.__name__} was called with an array of the device; use xp")
+
+    def __getitem__(self, key):
+        key = bare(key)
+        launches[0] += any(isinstance(part, (np.ndarray, list)) for part in (key if type(key) is tuple else (key,)))
+        return wrap(self.host[key])
+
+    def __setitem__(self, key, value):
+        launches[0] += 1
+        self.host[bare(key)] = bare(value)
+
+    def __iter__(self):
+        return (self[i] for i in range(len(self)))
+
+    def __len__(self):
+        return len(self.host)
+
+    def __repr__(self):
+        return repr(self.host)
+
+    def __deepcopy__(self, memo):
+        return self.copy()
+
+    T = property(lambda self: ndarray(self.host.T))
+
+
+def bare(value):
+    """`value` with device arrays laid bare. Raises: TypeError if there is an array of the host in it."""
+    if isinstance(value, ndarray):
+        return value.host
+    if isinstance(value, np.ndarray):
+        raise TypeError("an array of the host was mixed with the device's")
+    if isinstance(value, (tuple, list)):
+        return type(value)(bare(item) for item in value)
+    return value
+
+
+def wrap(value):
+    if isinstance(value, tuple):
+        return tuple(map(wrap, value))
+    return ndarray(np.asarray(value)) if isinstance(value, (np.ndarray, np.generic)) else value
+
+
+def call(function, *args, **kwargs):
+    """The function of NumPy on device arrays. `out` is returned as it was given."""
+    launches[0] += 1
+    result = function(*bare(args), **{key: bare(value) for key, value in kwargs.items()})
+    return wrap(result) if kwargs.get("out") is None else kwargs["out"]
+
+
+# Methods --------------------------------------------------------------------------------------------------------
+
+METHODS = {  # their arguments
+    "argmax": ("axis", "out", "keepdims"), "argmin": ("axis", "out", "keepdims"), "all": ("axis", "out", "keepdims"),
+    "any": ("axis", "out", "keepdims"), "max": ("axis", "out", "keepdims"), "min": ("axis", "out", "keepdims"),
+    "mean": ("axis", "dtype", "out", "keepdims"), "std": ("axis", "dtype", "out", "ddof", "keepdims"),
+    "sum": ("axis", "dtype", "out", "keepdims"), "dot": ("b", "out"), "astype": ("dtype", "order", "copy"),
+    "copy": ("order",), "fill": ("value",), "ravel": ("order",),
+}
+VIEWS = ("reshape", "swapaxes", "transpose")
+PROPERTIES = ("dtype", "flags", "itemsize", "nbytes", "ndim", "shape", "size", "strides")
+
+
+def _method(name, allowed):
+    def method(self, *args, **kwargs):
+        if len(args) > len(allowed) or not set(kwargs) <= set(allowed):
+            raise TypeError(f"cupy.ndarray.{name} takes {allowed}")
+        kwargs |= dict(zip(allowed, args, strict=False))
+        if name == "dot":
+            return dot(self, **kwargs)
+        return call(getattr(np.ndarray, name), self, **kwargs) if name != "fill" else self.__setitem__(..., *args)
+
+    return method
+
+
+def dot(a, b, out=None):
+    if out is not None and not (out.flags.c_contiguous and out.dtype == np.result_type(a.dtype, b.dtype)):
+        raise ValueError("output array must be C-contiguous, and of the product's type")
+    return call(np.dot, a, b, out=out)
+
+
+for name, arguments in METHODS.items():
+    setattr(ndarray, name, _method(name, arguments))
+for name in VIEWS:
+    setattr(ndarray, name, lambda self, *args, name=name: ndarray(getattr(self.host, name)(*args)))
+for name in PROPERTIES:
+    setattr(ndarray, name, property(lambda self, name=name: getattr(self.host, name)))
+for name in ("item", "tolist"):  # crossings, of which scratch uses none
+    setattr(ndarray, name, lambda self, name=name: getattr(self.host, name)())
+for name in ("__float__", "__int__", "__bool__", "__index__"):
+    setattr(ndarray, name, lambda self, name=name: getattr(self.host, name)())
+
+
+def _give_operators():
+    def binary(function):
+        return lambda self, other: call(function, self, other), lambda self, other: call(function, other, self)
+
+    def in_place(function):
+        def method(self, other):
+            launches[0] += 1
+            function(self.host, bare(other))
+            return self
+
+        return method
+
+    for name in ("add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "matmul", "and_", "or_", "xor"):
+        bar = name.rstrip("_")
+        forward, backward = binary(getattr(operator, name))
+        setattr(ndarray, f"__{bar}__", forward)
+        setattr(ndarray, f"__r{bar}__", backward)
+        setattr(ndarray, f"__i{bar}__", in_place(getattr(operator, f"i{bar}")))
+    for name in ("eq", "ne", "lt", "le", "gt", "ge"):
+        setattr(ndarray, f"__{name}__", binary(getattr(operator, name))[0])
+    for name in ("neg", "abs", "invert"):
+        setattr(ndarray, f"__{name}__", lambda self, name=name: call(getattr(operator, name), self))
+    ndarray.__hash__ = None
+
+
+_give_operators()
+
+# Functions ------------------------------------------------------------------------------------------------------
+
+UFUNCS = (
+    "add", "subtract", "multiply", "divide", "negative", "reciprocal", "exp", "log", "sqrt", "tanh", "maximum",
+    "minimum", "logaddexp", "isfinite",
+)
+FUNCTIONS = {
+    "arange": ("start", "stop", "step", "dtype"), "empty": ("shape", "dtype", "order"),
+    "zeros": ("shape", "dtype", "order"), "ones": ("shape", "dtype", "order"), "full": ("shape", "fill_value", "dtype"),
+    "empty_like": ("prototype", "dtype", "order"), "zeros_like": ("a", "dtype", "order"),
+    "ones_like": ("a", "dtype", "order"), "concatenate": ("tup", "axis", "out"), "stack": ("tup", "axis", "out"),
+    "where": ("condition", "x", "y"), "take": ("a", "indices", "axis", "out"), "count_nonzero": ("a", "axis"),
+    "take_along_axis": ("a", "indices", "axis"), "ascontiguousarray": ("a", "dtype"),
+    "moveaxis": ("a", "source", "destination"), "matmul": ("a", "b", "out"),
+    "unique": ("ar", "return_index", "return_inverse", "return_counts", "axis"),
+}
+OF_THE_HOST = ("arange", "empty", "zeros", "ones", "full")  # made of plain numbers
+
+
+def _function(name, allowed):
+    of_numpy = getattr(np, name)
+
+    def function(*args, **kwargs):
+        if len(args) > len(allowed) or not set(kwargs) <= set(allowed):
+            raise TypeError(f"cupy.{name} takes {allowed}")
+        given = args[0] if args and type(args[0]) in (list, tuple) else args
+        if name not in OF_THE_HOST and not any(isinstance(value, ndarray) for value in given):
+            raise TypeError(f"cupy.{name} takes arrays of the device")
+        return call(of_numpy, *args, **kwargs)
+
+    function.at = lambda *args: call(of_numpy.at, *args)
+    return function
+
+
+for name in UFUNCS:
+    globals()[name] = _function(name, ("x1", "x2", "out", "casting", "dtype"))
+for name, arguments in FUNCTIONS.items():
+    globals()[name] = _function(name, arguments)
+finfo, inf, float32, int64, uint64 = np.finfo, np.inf, np.float32, np.int64, np.uint64
+
+
+def asarray(a, dtype=None):
+    """On its way to the device an array is copied; one that is there already is not."""
+    return a if isinstance(a, ndarray) and dtype in (None, a.dtype) else ndarray(np.array(bare_or_host(a), dtype=dtype))
+
+
+def bare_or_host(value):
+    return value.host if isinstance(value, ndarray) else value
+
+
+def asnumpy(a):
+    if not isinstance(a, ndarray):
+        raise TypeError("asnumpy of something that is not on the device")
+    return np.array(a.host)
+
+
+# Kernels --------------------------------------------------------------------------------------------------------
+
+
+class RawKernel:
+    """A kernel whose lines are assignments, to constants or to items of arrays: all places at once, line by line."""
+
+    def __init__(self, code, name):
+        head, body = re.fullmatch(r"(.*?)\{\n(.*)\}\n", code, re.DOTALL).groups()
+        assert f'extern "C" __global__ void {name}(' in head
+        self.parameters = re.findall(r"(\w+)(\*?) (\w+)[,)]", head)
+        self.lines = body.splitlines()
+
+    def __call__(self, grid, block, args):
+        launches[0] += 1
+        names = {"blockIdx": types.SimpleNamespace(), "blockDim": types.SimpleNamespace(x=block[0])}
+        names["threadIdx"] = types.SimpleNamespace(x=np.arange(block[0])[None])
+        names["blockIdx"].x = np.arange(grid[0])[:, None]
+        for (kind, pointer, name), value in zip(self.parameters, args, strict=True):
+            names[name] = memory(value) if pointer else value
+            assert isinstance(value, ndarray if pointer else np.int32), name
+            number = names[name].dtype.type if pointer and kind != "bool" else None
+            names["number"] = names.get("number") or number
+        names |= {f: getattr(np, f) for f in ("exp", "log", "sqrt", "tanh", "where")}
+        for line in self.lines:
+            if line == "if (place >= num_all) return;":
+                names["place"] = names["place"].ravel()[: names["num_all"]]
+                continue
+            target, value = re.fullmatch(r"(?:const \w+ )?(.*?) = (.*);", line).groups()
+            value = re.sub(r"^(\w+) \? (.*) : (.*)$", r"where(\1, \2, \3)", value.replace(" / num_", " // num_"))
+            exec(f"{target} = {value.replace(' / width', ' // width')}", names)  # its lines are those of fusion.py
+
+
+def memory(array):
+    """The memory from an array's first number on, in a row."""
+    host = array.host
+    length = 1 + sum((size - 1) * step for size, step in zip(host.shape, host.strides, strict=True)) // host.itemsize
+    return np.lib.stride_tricks.as_strided(host, (length if host.size else 0,), (host.itemsize,))
+
+
+# The device -----------------------------------------------------------------------------------------------------
+
+
+class _RandomState:
+    def __init__(self, seed, method):
+        assert method == "Philox"
+
+    def seed(self, seed):
+        self.draw = np.random.default_rng(seed)
+
+    def random_sample(self, size, dtype):
+        launches[0] += 1
+        return ndarray(self.draw.random(size, dtype=dtype))
+
+
+cuda = types.SimpleNamespace(
+    runtime=types.SimpleNamespace(
+        getDeviceCount=lambda: 1, driverGetVersion=lambda: 13000, runtimeGetVersion=lambda: 13000
+    ),
+    curand=types.SimpleNamespace(CURAND_RNG_PSEUDO_PHILOX4_32_10="Philox"),
+)
+random = types.SimpleNamespace(RandomState=_RandomState)
