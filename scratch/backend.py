@@ -121,10 +121,21 @@ def random_on_device(seed: int, shape: tuple[int, ...]) -> Array:
 
 
 def devices_of_job(rank: int, num_ranks: int, local_rank: int) -> Any:
-    """Take a GPU for this process of an MPI job. Returns CuPy's group of all of them, which send by NCCL."""
-    xp.cuda.Device(local_rank % xp.cuda.runtime.getDeviceCount()).use()
-    distributed = importlib.import_module("cupyx.distributed")
-    return distributed.init_process_group(num_ranks, rank, use_mpi=True)
+    """Take a GPU for this process of an MPI job. Returns CuPy's group of all of them, which send by NCCL.
+
+    Raises: ScratchError where there are fewer GPUs than processes, or no NCCL.
+    """
+    num_devices = xp.cuda.runtime.getDeviceCount()
+    if local_rank >= num_devices:
+        raise ScratchError(f"there are more processes on this machine than its GPUs, {num_devices}; start one for each")
+    xp.cuda.Device(local_rank).use()
+    try:
+        distributed = importlib.import_module("cupyx.distributed")
+        return distributed.init_process_group(num_ranks, rank, use_mpi=True)
+    except (ImportError, RuntimeError) as error:
+        raise ScratchError(
+            f"processes on GPUs send by NCCL ({error}): pip install nvidia-nccl-cu12, or nvidia-nccl-cu13 for CUDA 13"
+        ) from error
 
 
 @contextmanager

@@ -30,7 +30,7 @@ from typing import Any
 from scratch.backend import Array, add_at, as_floats, expect, expect_ids, pieces, to_device, xp
 from scratch.initial import random_tensor, zeros
 from scratch.layer import Layer, Parameter
-from scratch.windows import stacked_rows, window_columns, window_matrices
+from scratch.windows import every_window, stacked_rows, window_columns, window_matrices
 from scratch.winograd import is_worth_it, slide_in_tiles, weights_gradient
 
 _IN_CACHE = 1 << 17  # numbers, which are 512 KiB in float32: so many stay in a processor's cache
@@ -230,6 +230,9 @@ class Conv2d(Layer):
         K, D, before = self.kernel_size, self.output_dim, self._num_before()
         if is_worth_it(K, self.input_dim, gradient.shape):
             return weights_gradient(input, gradient, before).transpose(3, 0, 1, 2)
+        if xp.device != "cpu":
+            windows = every_window(input, K, before, *gradient.shape[1:3])
+            return gradient.reshape(-1, D).T.dot(windows).reshape(self.w.data.shape)
         w_grad = xp.zeros((D, K, K * self.input_dim), dtype=gradient.dtype)
         for piece in pieces(gradient, _ROWS * gradient.shape[2] * D):
             stacked = stacked_rows(input[piece], K, before, gradient.shape[1])
@@ -255,6 +258,9 @@ def slide(images: Array, weights: Array, before: int, output: Array) -> None:
     Shapes: images (N, H, W, C), weights (K, K, C, D) by rows, then columns; output (N, H', W', D).
     """
     (_, R, W, D), K = output.shape, len(weights)
+    if xp.device != "cpu":
+        every_window(images, K, before, R, W).dot(weights.reshape(-1, D), output.reshape(-1, D))
+        return
     weights = weights.swapaxes(0, 1).reshape(-1, D)  # by columns, then rows: the order of a window in its matrix
     column = len(weights) // K  # rows of `weights` that belong to one column of the window
     for piece in pieces(output, _ROWS * W * D):

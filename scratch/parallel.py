@@ -78,7 +78,8 @@ class InThreads(Layer):
     Differs: from the model alone by rounding, since sums are taken in another order; and Dropout draws other numbers
         for another number of threads (the same for the same, from the one seed).
         Use one at a time: the number of threads of the matrix product, here held to one, is the whole process's.
-    Raises: ScratchError when inputs and masks are not of equally many rows, or for one of these inside another.
+    Raises: ScratchError when inputs and masks are not of equally many rows, or for one of these inside another; for
+        several threads on a GPU.
     """
 
     working = ("_memory", "_pool", "_blas")
@@ -86,6 +87,7 @@ class InThreads(Layer):
     _blas: ThreadpoolController | None = None
 
     def __init__(self, model: Layer, num_threads: int) -> None:
+        expect(num_threads == 1 or xp.device == "cpu", "InThreads", "one thread on a GPU", num_threads)
         self.model = model
         self.others = [model.sibling(own_grad=True) for _ in range(num_threads - 1)]
 

@@ -116,13 +116,21 @@ def run(main: Callable[[], None]) -> NoReturn:
         except BrokenPipeError:  # whoever read our output has enough of it; 141 is what a shell says then
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             sys.exit(141)
-        except MemoryError:
-            _say("error: out of memory; a smaller network or batch needs less")
+        except MemoryError as error:  # CuPy's, of a GPU, is one of its kinds
+            _say(f"error: out of memory{f' ({error})' if str(error) else ''}; {_what_needs_less()}")
             sys.exit(2)
         except (ScratchError, OSError) as error:
             _say(f"error: {error}")
             sys.exit(2)
         sys.exit(0)
+
+
+_begun = argparse.Namespace()  # the flags of the program that runs
+
+
+def _what_needs_less() -> str:
+    size = getattr(_begun, "batch_size", None) or 1
+    return f"try --batch-size {size // 2}" if size > 1 else "a smaller network or batch needs less"
 
 
 def _say(text: str) -> None:
@@ -138,6 +146,8 @@ def begin(flags: argparse.Namespace, shared: bool = False) -> None:
 
     Raises: ScratchError when several processes were started of what is not shared.
     """
+    global _begun
+    _begun = flags
     if getattr(flags, "device", None) is not None:
         use(flags.device)
     if getattr(flags, "seed", None) is not None:

@@ -85,6 +85,27 @@ def window_columns(stacked: Array, before: int, num_columns: int) -> Iterator[tu
         yield x, start - (x - before), flat[:, start * size * C : stop * size * C]
 
 
+def every_window(images: Array, size: int, before: int, num_rows: int, num_columns: int) -> Array:
+    """A copy of every window of `size` by `size` pixels: of those that begin `before` rows and columns earlier.
+
+    Outside the image are zeros. It takes size * size times the memory of the image; a GPU has that, and multiplies it
+    in the time in which it could start a few smaller products.
+
+    Shapes: images (N, H, W, C) -> (N * num_rows * num_columns, size * size * C), by rows, then columns of the window.
+    """
+    N, H, W, C = images.shape
+    windows = xp.zeros((N, num_rows, num_columns, size, size, C), dtype=images.dtype)
+    for i in range(size):
+        for j in range(size):
+            down, across = before - i, before - j  # where in `windows` the image begins, for this pixel of each window
+            rows = slice(max(down, 0), max(min(down + H, num_rows), 0))
+            columns = slice(max(across, 0), max(min(across + W, num_columns), 0))
+            top, left = rows.start - down, columns.start - across
+            part = windows[:, rows, columns, i, j]
+            part[...] = images[:, top : top + part.shape[1], left : left + part.shape[2]]
+    return windows.reshape(-1, size * size * C)
+
+
 def squares(images: Array, size: int) -> Iterator[Array]:
     """For each place in a square of `size` by `size` pixels, row by row, a view: the pixel there of every square.
 

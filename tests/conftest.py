@@ -1,3 +1,4 @@
+import importlib
 import importlib.util
 import os
 import random
@@ -10,6 +11,8 @@ import pytest
 from scratch import backend
 
 ON_A_DEVICE = os.environ.get("SCRATCH_DEVICE") == "cuda"  # a GPU, or its stand-in: whichever is called cupy
+
+ON_THREADS = pytest.mark.skipif(ON_A_DEVICE, reason="a GPU is one device for all rows")
 
 
 def _stand_in():
@@ -31,6 +34,13 @@ def _seed():
     random.seed(0)
 
 
+def pytest_collection_modifyitems(items):
+    if not (ON_A_DEVICE and hasattr(importlib.import_module("cupy"), "__version__")):
+        for item in items:
+            if item.get_closest_marker("gpu"):
+                item.add_marker(pytest.mark.skip(reason="needs a GPU, and SCRATCH_DEVICE=cuda"))
+
+
 @pytest.fixture
 def stand_in(monkeypatch):
     """The strict stand-in for CuPy, as the device."""
@@ -40,6 +50,13 @@ def stand_in(monkeypatch):
     yield STAND_IN
     monkeypatch.undo()
     backend.use(before)
+
+
+@pytest.fixture
+def kernels(request):
+    """A device that has kernels: that of this machine, or the stand-in."""
+    if not ON_A_DEVICE:
+        request.getfixturevalue("stand_in")
 
 
 @pytest.fixture(params=["here"] if ON_A_DEVICE else ["here", "fake"])

@@ -12,10 +12,14 @@ ROOT = Path(__file__).resolve().parent.parent
 DATA = Path(os.environ.get("SCRATCH_DATA") or ROOT.parent / "shared" / "data")  # real data sets, where they are
 
 
+def environment():
+    path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
+    return os.environ | {"PYTHONPATH": path}
+
+
 def start(name, *arguments, cwd, env=None, **options):
     command = [sys.executable, str(ROOT / "examples" / name), *map(str, arguments)]
-    path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
-    env = os.environ | {"PYTHONPATH": path} | (env or {})
+    env = environment() | (env or {})
     options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "encoding": "utf-8"} | options
     return subprocess.Popen(command, cwd=cwd, env=env, **options)
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from scratch import program
 from scratch.activations import Tanh
-from scratch.backend import precision, to_device
+from scratch.backend import precision, to_device, to_host
 from scratch.dense import Linear
 from scratch.layer import Sequential, batch, evaluating
 from scratch.losses import MSE, FocalLoss, SoftmaxCrossEntropy
@@ -51,9 +51,10 @@ def steps(path):
                 parallel.backward(loss.gradient(predicted, truth, mask) + loss.gradient(predicted, truth))
                 optimizer.step(model)
         with evaluating(parallel):
-            output = parallel.forward(draw.normal(size=(2, T, D)))
+            output = parallel.forward(to_device(draw.normal(size=(2, T, D))))
         if batch.get().rank == 0:
-            np.savez(path, losses=np.array(losses), output=output, **{p.name: p.data for p in model.parameters()})
+            parameters = {p.name: to_host(p.data) for p in model.parameters()}
+            np.savez(path, losses=np.array(losses), output=to_host(output), **parameters)
 
 
 if __name__ == "__main__":

@@ -89,7 +89,7 @@ def test_its_layers_may_be_used_alone_meanwhile(other):
         one, layer = LSTM(D, H), None
         layer = Bidirectional(one, LSTM(D, H))
         between = layer.directions[other] if other != "another" else Bidirectional(one, LSTM(D, H))
-        x, gradient = rng.normal(size=(2, 5, D)), rng.normal(size=(2, 5, 2 * H))
+        x, gradient = to_device(rng.normal(size=(2, 5, D))), to_device(rng.normal(size=(2, 5, 2 * H)))
         results = []
         for disturbed in (False, True):
             layer.zero_grads()
@@ -98,14 +98,15 @@ def test_its_layers_may_be_used_alone_meanwhile(other):
                 between.forward(x + 1)
             results.append([layer.backward(gradient), *(grad.copy() for grad in layer.grads())])
         for a, b in zip(*results, strict=True):
-            assert np.array_equal(a, b)
+            assert np.array_equal(to_host(a), to_host(b))
 
 
 @pytest.mark.parametrize("make", [lambda: LSTM(D, H), lambda: Bidirectional(GRU(D, H), GRU(D, H))])
 def test_no_step_and_no_row_are_read_with_a_mask_too(make):
     layer = make()
     for shape in ((2, 0), (0, 3), (0, 0)):
-        output = layer.forward(np.zeros((*shape, D), dtype=np.float32), mask=np.zeros(shape, dtype=bool))
+        x, mask = np.zeros((*shape, D)), np.zeros(shape, dtype=bool)
+        output = layer.forward(to_device(x), mask=to_device(mask))
         assert output.shape[:2] == shape and layer.backward(output).shape == (*shape, D)
 
 

@@ -9,6 +9,7 @@ import programs
 import pytest
 from char_cnns import network, tables
 from char_cnns.texts import ALPHABET, Quantiser, cleaned, with_gaps
+from conftest import ON_THREADS
 from hypothesis import given
 from hypothesis import strategies as st
 from programs import DATA
@@ -90,6 +91,7 @@ def test_the_shortest_text_is_just_long_enough(config):
         network.build(config, 4, shortest - 1, 2)
 
 
+@ON_THREADS
 def test_threads_do_not_change_the_scores():
     config = {"conv": [[6, 3, 2], [5, 3, 2]], "fc": [7], "dropout": 0.0}
     model = network.build(config, 9, 20, 3)

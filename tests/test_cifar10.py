@@ -18,7 +18,7 @@ from PIL import Image
 from programs import DATA
 
 from scratch.activations import Gelu
-from scratch.backend import ScratchError, to_host
+from scratch.backend import ScratchError, to_device, to_host
 from scratch.layer import evaluating
 from scratch.weights import save_weights
 
@@ -187,7 +187,7 @@ def test_whitening(images):
     pixels[:, 1:] += pixels[:, :-1]  # neighbours alike, as in pictures
     model = networks.build("modern", (8, 8, 8))
     networks.whiten(model, pixels)
-    found = to_host(model.layers[0].forward(pixels.astype(np.float32))).reshape(-1, 24).astype(np.float64)
+    found = to_host(model.layers[0].forward(to_device(pixels))).reshape(-1, 24).astype(np.float64)
     second = found.T @ found / len(found)
     assert np.allclose(second[:12, :12], np.eye(12), atol=0.02)
     assert np.allclose(found[:, :12], -found[:, 12:], atol=1e-4)
@@ -196,7 +196,7 @@ def test_whitening(images):
 def test_a_modern_network_begins_as_a_chain_of_identities():
     conv = networks._conv_like_identity(3, 5)
     x = np.random.default_rng(0).normal(size=(1, 4, 4, 3)).astype(np.float32)
-    assert np.allclose(to_host(conv.forward(x))[..., :3], x)
+    assert np.allclose(to_host(conv.forward(to_device(x)))[..., :3], x)
 
 
 @pytest.mark.parametrize("recipe", ["document", "modern"])

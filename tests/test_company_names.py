@@ -12,7 +12,7 @@ import company_names as PROGRAM
 import numpy as np
 import programs
 import pytest
-from programs import ROOT, weights
+from programs import ROOT, environment, weights
 
 FILE = ROOT / "examples" / "company_names.py"
 
@@ -236,7 +236,7 @@ def test_unusual_terminals_and_paths(tmp_path):
     (tmp_path / "names.txt").write_text("くま\nÅb\n", encoding="utf-8")
     arguments = ["--names", "names.txt", "--epochs", "20", "--lr", "0.1", "--hidden", "8", "--out", b"o\xff"]
     command = [sys.executable, FILE, *arguments]
-    env = os.environ | {"PYTHONPATH": str(ROOT), "PYTHONIOENCODING": "cp1252"}
+    env = environment() | {"PYTHONIOENCODING": "cp1252"}
     done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True)
     assert done.returncode == 0, done.stderr
     assert rb"\u304f" in done.stdout

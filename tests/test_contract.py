@@ -114,6 +114,8 @@ def test_float32_stays_float32(case, device):
 @each_case()
 def test_the_stand_in_device_computes_the_same(case, device):
     # Compared within one test by the numbers of the run that has no device: the cases are the same at every call.
+    if case.name == "Dropout":
+        pytest.skip("a device draws its own numbers")
     found = run(case, case.make(), case.inputs())
     previous = RESULTS.setdefault(case.name, found)
     same(found, previous, 1e-6)

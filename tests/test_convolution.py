@@ -4,6 +4,7 @@ import copy
 
 import numpy as np
 import pytest
+from conftest import ON_THREADS
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -108,15 +109,15 @@ def test_what_cannot_be_convolved_is_refused():
 
 def test_ids_of_any_integer_type():
     layer, ids = Conv1d(127, 2, 2), rng.integers(0, 127, (2, 4))
-    expected = layer.forward(ids)
-    layer.backward(expected)
-    w_grad = layer.w.grad.copy()
+    output = layer.forward(to_device(ids))
+    layer.backward(output)
+    expected, w_grad = to_host(output), to_host(layer.w.grad).copy()
     for dtype in ("int8", "uint8", "uint64"):
         layer.zero_grads()
-        assert np.array_equal(layer.forward(ids.astype(dtype)), expected)
-        layer.backward(expected)
-        assert np.array_equal(layer.w.grad, w_grad)
-    assert layer.forward(ids[:0]).shape == (0, 3, 2)
+        assert np.array_equal(to_host(layer.forward(to_device(ids.astype(dtype)))), expected)
+        layer.backward(output)
+        assert np.array_equal(to_host(layer.w.grad), w_grad)
+    assert layer.forward(to_device(ids[:0])).shape == (0, 3, 2)
 
 
 def test_of_equal_numbers_the_first_gets_the_gradient():
@@ -149,6 +150,7 @@ def test_batch_norm_of_a_trained_network_looks_at_each_row_by_itself(device):
         model.forward(x[:1])
 
 
+@ON_THREADS
 @pytest.mark.parametrize("num_threads", [2, 3])
 def test_batch_norm_looks_at_the_whole_batch_of_all_threads(num_threads):
     with precision("float64"):
@@ -165,6 +167,7 @@ def test_batch_norm_looks_at_the_whole_batch_of_all_threads(num_threads):
             assert relative_error(cut.forward(x), alone.forward(x)) < 1e-12
 
 
+@ON_THREADS
 def test_an_error_in_one_part_ends_the_others_wait():
     class Refuses(Layer):
         def forward(self, input):

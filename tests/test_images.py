@@ -5,6 +5,7 @@ import threading
 
 import numpy as np
 import pytest
+from conftest import ON_A_DEVICE, ON_THREADS
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -70,6 +71,7 @@ def test_batch_norm_is_that_of_one_piece(device):
     assert abs(output.std(axis=(0, 1, 2)) - 1).max() < 1e-4
 
 
+@pytest.mark.skipif(ON_A_DEVICE, reason="on a GPU all is one piece")
 @given(st.integers(0, 50), st.integers(1, 9), st.integers(1, 40))
 def test_pieces_are_all_rows_in_order(num_rows, width, numbers):
     rows = np.arange(num_rows * width).reshape(num_rows, width)
@@ -117,6 +119,7 @@ def test_what_is_fixed_is_given_no_gradient_and_the_input_still_is():
     assert layer.backward(layer.forward(x)) is None
 
 
+@ON_THREADS
 @pytest.mark.parametrize("num_threads", [2, 3])
 def test_threads_do_not_change_a_step(num_threads):
     with precision("float64"):

@@ -17,7 +17,7 @@ from names.networks import BothEnds, Committee, TutorialNetwork, build
 from names.training import in_batches, learn_batch, learn_name
 from programs import DATA, ROOT
 
-from scratch.backend import ScratchError, precision, to_device, to_host
+from scratch.backend import ScratchError, precision, to_device, to_host, xp
 from scratch.functions import log_softmax
 from scratch.gradient_check import numerical_gradient, relative_error
 from scratch.losses import NegativeLogLikelihood
@@ -124,10 +124,10 @@ def test_the_tutorial_s_network_is_two_linear_maps_of_letter_and_hidden():
     with precision("float64"):
         model = TutorialNetwork(ALPHABET, LABELS, 5)
         letters, _ = as_batch(["Kovač"], ALPHABET)
-        i2h = np.concatenate([model.i2h.w.data, model.i2h.u.data], axis=1)
-        hidden = np.zeros(5)
+        i2h = xp.concatenate([model.i2h.w.data, model.i2h.u.data], axis=1)
+        hidden = to_device(np.zeros(5))
         for letter in letters[0]:
-            combined = np.concatenate([letter, hidden])
+            combined = xp.concatenate([letter, hidden])
             output = log_softmax(model.i2o.w.data @ combined + model.i2o.b.data)
             hidden = i2h @ combined + model.i2h.b.data
         assert relative_error(model.forward(letters)[0], output) < 1e-12

@@ -7,6 +7,7 @@ import time
 
 import numpy as np
 import pytest
+from conftest import ON_THREADS
 
 from scratch.attention import DotAttention
 from scratch.backend import ScratchError, precision, to_device
@@ -18,6 +19,7 @@ from scratch.parallel import InThreads, default_threads, in_threads
 from scratch.recurrent import GRU, LSTM, SimpleRnn
 from scratch.regular import Dropout
 
+pytestmark = ON_THREADS
 N, T, D, H, V = 7, 4, 5, 6, 3
 
 

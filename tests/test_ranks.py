@@ -10,8 +10,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from programs import ROOT, run, weights
+from conftest import ON_A_DEVICE, ON_THREADS
+from programs import ROOT, environment, run, weights
 
+from scratch.backend import xp
 from scratch.gradient_check import relative_error
 from scratch.parallel import mine, size_of_job
 
@@ -25,7 +27,9 @@ LEARN = ("train", "--smoke", "--dropout", "0", "--threads", "1")
 
 def start(num_ranks, program, *arguments, cwd):
     # Each with one thread for its products: they share the cores.
-    env = os.environ | {"PYTHONPATH": str(ROOT), "OPENBLAS_NUM_THREADS": "1"}
+    env = environment() | {"OPENBLAS_NUM_THREADS": "1"}
+    if ON_A_DEVICE and xp.cuda.runtime.getDeviceCount() < 3:  # each would take one
+        env["SCRATCH_DEVICE"] = "cpu"
     command = [MPIEXEC, "-n", str(num_ranks), sys.executable, str(program), *map(str, arguments)]
     return subprocess.Popen(
         command, cwd=cwd, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL,
@@ -70,6 +74,7 @@ def test_a_run_is_that_of_one_process_and_has_one_voice(num_ranks, tmp_path):
         assert relative_error(many[name], value) < 1e-3, name  # float32, hundreds of steps
 
 
+@ON_THREADS
 def test_dropout_is_that_of_as_many_threads(tmp_path):
     flags = ("train", "--smoke", "--dropout", "0.3", "--epochs", "3")
     code, _, err = run("char_lm.py", *flags, "--threads", "2", "--out", "threads", cwd=tmp_path)

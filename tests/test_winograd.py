@@ -58,10 +58,13 @@ def test_many_pieces_are_the_whole(always, monkeypatch):
 def test_in_float32_it_is_as_exact_as_windows_are():
     images = rng.normal(size=(4, 8, 8, 64)).astype(np.float32)
     weights = (rng.normal(size=(3, 3, 64, 64)) / 24).astype(np.float32)
-    exact, plain, tiles = np.empty((4, 8, 8, 64)), *(np.empty((4, 8, 8, 64), dtype=np.float32) for _ in range(2))
-    slide(images.astype(np.float64), weights.astype(np.float64), 1, exact)
-    slide(images, weights, 1, plain)
-    winograd.slide_in_tiles(images, weights, 1, tiles)
+    found = []
+    for way, name in ((slide, "float64"), (slide, "float32"), (winograd.slide_in_tiles, "float32")):
+        with precision(name):
+            output = to_device(np.empty((4, 8, 8, 64)))
+            way(to_device(images.astype(name)), to_device(weights.astype(name)), 1, output)
+            found.append(to_host(output))
+    exact, plain, tiles = found
     assert np.abs(tiles - exact).max() < 4 * np.abs(plain - exact).max() < 1e-4
 
 
@@ -73,5 +76,5 @@ def test_it_is_used_where_it_is_worth_it(monkeypatch):
 
     monkeypatch.setattr("scratch.convolution.slide_in_tiles", in_tiles)
     for N, C, size, side in ((16, 64, 3, 8), (1, 64, 3, 8), (16, 3, 3, 8), (16, 64, 5, 8), (1, 64, 3, 100)):
-        Conv2d(C, 64, size, padding="same").forward(np.zeros((N, side, side, C), dtype=np.float32))
+        Conv2d(C, 64, size, padding="same").forward(to_device(np.zeros((N, side, side, C))))
     assert used == [(16, 8, 8, 64)]

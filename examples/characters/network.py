@@ -133,16 +133,16 @@ def generate(
     A stateful network reads the seed once and then each id as it is drawn; one that starts from zeros at each
     sequence (`window` is not None) reads the last `window` ids anew for each.
     """
-    texts = to_device(numpy.tile(numpy.array(seed, dtype=numpy.int64), (num_texts, 1)))
+    texts = numpy.tile(numpy.array(seed, dtype=numpy.int64), (num_texts, 1))
     reset(model)
     for _ in range(count):
         with evaluating(model):
-            scores = model.forward(texts if window is None else texts[:, -window:])
+            scores = model.forward(to_device(texts if window is None else texts[:, -window:]))
         p = softmax(scores[:, -1] if scores.ndim == 3 else scores)
         drawn = [sample_from(row, temperature, top_k) for row in p]
         yield drawn
-        following = to_device(numpy.array(drawn)[:, None])
-        texts = following if window is None else to_device(numpy.concatenate([texts, following], axis=1)[:, -window:])
+        following = numpy.array(drawn)[:, None]
+        texts = following if window is None else numpy.concatenate([texts, following], axis=1)[:, -window:]
     reset(model)
 
 

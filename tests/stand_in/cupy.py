@@ -59,25 +59,30 @@ class ndarray:
 
 def bare(value):
     """`value` with device arrays laid bare. Raises: TypeError if there is an array of the host in it."""
-    if isinstance(value, ndarray):
+    kind = type(value)
+    if kind is ndarray:
         return value.host
+    if kind is tuple or kind is list:
+        return kind([bare(item) for item in value])
     if isinstance(value, np.ndarray):
         raise TypeError("an array of the host was mixed with the device's")
-    if isinstance(value, (tuple, list)):
-        return type(value)(bare(item) for item in value)
     return value
 
 
 def wrap(value):
+    if type(value) is np.ndarray:
+        return ndarray(value)
     if isinstance(value, tuple):
         return tuple(map(wrap, value))
-    return ndarray(np.asarray(value)) if isinstance(value, (np.ndarray, np.generic)) else value
+    return ndarray(np.asarray(value)) if isinstance(value, np.generic) else value
 
 
 def call(function, *args, **kwargs):
     """The function of NumPy on device arrays. `out` is returned as it was given."""
     launches[0] += 1
-    result = function(*bare(args), **{key: bare(value) for key, value in kwargs.items()})
+    if not kwargs:
+        return wrap(function(*map(bare, args)))
+    result = function(*map(bare, args), **{key: bare(value) for key, value in kwargs.items()})
     return wrap(result) if kwargs.get("out") is None else kwargs["out"]
 
 
@@ -217,26 +222,28 @@ class RawKernel:
         head, body = re.fullmatch(r"(.*?)\{\n(.*)\}\n", code, re.DOTALL).groups()
         assert f'extern "C" __global__ void {name}(' in head
         self.parameters = re.findall(r"(\w+)(\*?) (\w+)[,)]", head)
-        self.lines = body.splitlines()
+        self.number = {"float": np.float32, "double": np.float64}[re.match(r"typedef (\w+) number;", head)[1]]
+        lines = []
+        for line in body.splitlines():
+            if line == "if (place >= num_all) return;":
+                line = "const int place = place.ravel()[:num_all];"
+            target, value = re.fullmatch(r"(?:const \w+ )?(.*?) = (.*);", line).groups()
+            value = re.sub(r"^(\w+) \? (.*) : (.*)$", r"where(\1, \2, \3)", value)
+            value = re.sub(r" / (num_places|width)", r" // \1", value)
+            lines.append(f"{target} = {value}")
+        self.code = compile("\n".join(lines), name, "exec")  # the lines are those of fusion.py
 
     def __call__(self, grid, block, args):
         launches[0] += 1
-        names = {"blockIdx": types.SimpleNamespace(), "blockDim": types.SimpleNamespace(x=block[0])}
-        names["threadIdx"] = types.SimpleNamespace(x=np.arange(block[0])[None])
-        names["blockIdx"].x = np.arange(grid[0])[:, None]
+        names = {f: getattr(np, f) for f in ("exp", "log", "sqrt", "tanh", "where")} | {"number": self.number}
+        for index, size, axis in (("threadIdx", block[0], 0), ("blockIdx", grid[0], 1)):
+            names[index] = types.SimpleNamespace(x=np.expand_dims(np.arange(size), axis))
+        names["blockDim"] = types.SimpleNamespace(x=block[0])
         for (kind, pointer, name), value in zip(self.parameters, args, strict=True):
-            names[name] = memory(value) if pointer else value
             assert isinstance(value, ndarray if pointer else np.int32), name
-            number = names[name].dtype.type if pointer and kind != "bool" else None
-            names["number"] = names.get("number") or number
-        names |= {f: getattr(np, f) for f in ("exp", "log", "sqrt", "tanh", "where")}
-        for line in self.lines:
-            if line == "if (place >= num_all) return;":
-                names["place"] = names["place"].ravel()[: names["num_all"]]
-                continue
-            target, value = re.fullmatch(r"(?:const \w+ )?(.*?) = (.*);", line).groups()
-            value = re.sub(r"^(\w+) \? (.*) : (.*)$", r"where(\1, \2, \3)", value.replace(" / num_", " // num_"))
-            exec(f"{target} = {value.replace(' / width', ' // width')}", names)  # its lines are those of fusion.py
+            names[name] = memory(value) if pointer else value
+            assert kind in ("bool", "int") or np.dtype({"float": "f4", "double": "f8"}[kind]) == value.dtype, name
+        exec(self.code, names)
 
 
 def memory(array):
@@ -262,8 +269,9 @@ class _RandomState:
 
 
 cuda = types.SimpleNamespace(
+    Device=lambda number: types.SimpleNamespace(use=lambda: None),
     runtime=types.SimpleNamespace(
-        getDeviceCount=lambda: 1, driverGetVersion=lambda: 13000, runtimeGetVersion=lambda: 13000
+        getDeviceCount=lambda: 8, driverGetVersion=lambda: 13000, runtimeGetVersion=lambda: 13000
     ),
     curand=types.SimpleNamespace(CURAND_RNG_PSEUDO_PHILOX4_32_10="Philox"),
 )

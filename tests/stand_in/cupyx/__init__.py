@@ -1,0 +1,1 @@
+"""What of CuPy's second package is needed: see cupy.py."""
