@@ -9,9 +9,10 @@ here = Path(__file__).parent
 version = re.search(r'__version__ = "(.+)"', (here / "scratch" / "__init__.py").read_text(encoding="utf-8"))[1]
 
 extras = {
-    "gpu": ["cupy-cuda12x>=13"],  # the same as cuda12
-    "cuda12": ["cupy-cuda12x>=13"],
-    "cuda13": ["cupy-cuda13x>=13.6"],
+    # With CUDA's own libraries and compiler (ctk), so that nothing but a driver has to be there already.
+    "gpu": ["cupy-cuda12x[ctk]>=14"],  # the same as cuda12
+    "cuda12": ["cupy-cuda12x[ctk]>=14"],
+    "cuda13": ["cupy-cuda13x[ctk]>=14"],
     "data": ["pooch[progress]>=1.8", "pandas>=2", "scikit-learn>=1.4", "tensorboardX>=2.6"],
     "serve": ["fastapi>=0.110", "fastapi-offline>=1.7", "uvicorn[standard]>=0.30"],
     "mpi": ["mpi4py>=4"],

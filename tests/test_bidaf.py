@@ -9,6 +9,7 @@ from bidaf.examples import best_spans
 from bidaf.network import Bidaf
 from bidaf.squad import exact_match, f1, find_span, is_held_out, read_squad, score, words_with_places
 from bidaf.words import Lexicon, WordVectors, alphabet_of
+from conftest import ON_THREADS
 from hypothesis import given
 from hypothesis import strategies as st
 from programs import DATA
@@ -78,6 +79,7 @@ def test_padding_changes_nothing(attention, num_modelling, device):
             assert relative_error(x, y) < 1e-9
 
 
+@ON_THREADS
 def test_threads_change_nothing():
     with precision("float64"):
         model = made()

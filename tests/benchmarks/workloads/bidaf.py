@@ -4,7 +4,7 @@ import random
 
 import numpy as np
 from bidaf.network import Bidaf
-from workloads.training import our_forward, pytorch_forward, pytorch_update
+from workloads.training import at_hand, our_forward, pytorch_forward, pytorch_update
 
 from scratch.backend import to_device
 from scratch.gradient_check import relative_error
@@ -111,7 +111,8 @@ class Workload:
         network, spans = self.network(), torch.from_numpy(self.spans)
         optimizer = torch.optim.Adam(network.parameters(), lr=LR, fused=side == "tuned")
         # Both sides find the gradient of their input: below it, the characters' network would learn.
-        texts = [torch.from_numpy(text).requires_grad_() for text in self.texts]
+        *texts, spans = at_hand(network, *map(torch.from_numpy, self.texts), spans)
+        texts = [text.requires_grad_() for text in texts]
         cross_entropy = torch.nn.CrossEntropyLoss()
 
         def step():

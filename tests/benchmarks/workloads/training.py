@@ -25,7 +25,7 @@ def pytorch_step(network, optimizer, input, truth):
     """A function that makes one step of PyTorch's. `truth` is in a row."""
     import torch
 
-    loss = torch.nn.CrossEntropyLoss()
+    loss, (input, truth) = torch.nn.CrossEntropyLoss(), at_hand(network, input, truth)
 
     def step():
         scores = network(input)
@@ -33,6 +33,13 @@ def pytorch_step(network, optimizer, input, truth):
         return 1
 
     return step
+
+
+def at_hand(network, *tensors):
+    """The tensors where `network` has its parameters."""
+    if not hasattr(network, "parameters"):
+        return tensors
+    return [tensor.to(next(network.parameters()).device) for tensor in tensors]
 
 
 def pytorch_update(optimizer, error):
@@ -60,6 +67,7 @@ def pytorch_forward(network, *inputs):
     import torch
 
     network.eval()
+    inputs = at_hand(network, *inputs)
 
     def forward():
         with torch.inference_mode():
