@@ -220,14 +220,14 @@ _MMAP_THRESHOLD, _TRIM_THRESHOLD, _ARENA_MAX = -3, -1, -8  # as malloc.h numbers
 
 
 def pieces(array: Array, numbers: int = 1 << 16) -> Iterator[slice]:
-    """Slices of the first axis, of about so many numbers each, or one row where that has more.
+    """Slices of the first axis, of about so many numbers each (or one row where that has more).
 
     Work that goes over large arrays several times is done on one piece after the other: 65,536 numbers, 256 KiB in
-    float32, and what is made of them stay in a processor's cache. On a GPU all is one piece.
+    float32, and what is made of them stay in a processor's cache. On a GPU a piece has a thousand million.
     """
-    step = max(len(array), 1)
-    if xp.ndarray is numpy.ndarray:
-        step = max(numbers * step // max(array.size, 1), 1)
+    if xp.device != "cpu":
+        numbers = 1 << 30
+    step = max(numbers * len(array) // max(array.size, 1), 1)
     for start in range(0, len(array), step):
         yield slice(start, start + step)
 

@@ -58,7 +58,9 @@ class Bidirectional(Layer):
             raise ScratchError(f"{self}: expected sequences (N, T, {self.input_dim}) or ids (N, T), got {input.shape}")
         layers = list(self.directions.values())
         self._work = self._work or Workspaces()  # of its own: either layer may be used alone as well
-        output, memory = read(layers, self._work, *layers[0].sequences(input, mask))
+        input, mask = layers[0].sequences(input, mask)
+        self._memory = None  # whose arrays are overwritten from here on
+        output, memory = read(layers, self._work, input, mask)
         self.remember(output.shape, memory)
         return output
 

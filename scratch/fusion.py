@@ -11,8 +11,8 @@ made one operation:
 On a CPU `fused` returns the function as it is. For a GPU it calls it once, with a `Symbol` in the place of each block
 of numbers. Symbols can be added and multiplied, and each notes how it came about:
 
-    z += recurrent          v3 = v1 + v2;
-    xp.tanh(z, out=z)       v4 = tanh(v3);
+    blocks += recurrent             v0 = a0_0 + a1_0;
+    xp.tanh(blocks, out=state)      v1 = tanh(v0);
 
 These lines, between the reading of what the function has used and the writing of what it has changed, are the kernel,
 in CUDA's C, which CuPy compiles and keeps. So there is no second version of a chapter that could differ from the first.
@@ -37,18 +37,21 @@ def fused(function: Callable[..., Any], *arrays: Array | None, axis: int = 0) ->
     """`function` for arrays of these shapes, or None, as one operation; on a CPU it is `function` itself.
 
     It changes its arrays in place, and what it does to a number depends on nothing but the numbers at the same place;
-    its value is lost.
+    its value is lost. Two arrays may share memory only place by place, or where neither is changed. While a function is
+    traced, at the first call for a GPU, no other thread may use `xp`.
 
     Shapes: each of (blocks, ..., N, H), and the function may treat each block in its own way. `axis` is where the
         blocks are counted; axes before it are steps, done all at once. Others, without blocks: (..., N, H), or
-        (..., N, 1) of a mask. The first has blocks, and floats in it. All lie in one piece in memory; or, of one
-        number, (..., N, blocks, H) does, of which the array is a view.
+        (..., N, 1) of a mask. The first has blocks, and floats in it. Each lies in one piece; or, without steps, is a
+        view with the blocks in front of an array (..., N, blocks, H) that does.
+    Raises: ScratchError for arrays that lie otherwise, or are of another kind; for a function that asks whether
+        something is true, which no kernel can answer while it is written.
     """
     return function if xp.device == "cpu" else Kernel(function, arrays, axis)
 
 
 class Kernel:
-    """A function that has been made one operation of a GPU, for arrays of some shapes. `text` is its CUDA C."""
+    """What `fused` returns for a GPU. `text` is its CUDA C, which each of the GPU's threads runs for one place."""
 
     def __init__(self, function: Callable[..., Any], arrays: Sequence[Array | None], axis: int) -> None:
         first: Any = arrays[0]
@@ -58,21 +61,25 @@ class Kernel:
         num_places = math.prod(core)
         self.sizes = [numpy.int32(size) for size in (math.prod(steps) * num_places, num_places, core[-1])]
         lines: list[str] = []
-        places = [None if a is None else Place(f"a{k}", a, steps, core, lines) for k, a in enumerate(arrays)]
+        arguments = [None if a is None else Argument(f"a{k}", a, steps, core, lines) for k, a in enumerate(arrays)]
         with library_of_xp(_Tracing()):
-            function(*(None if place is None else place.array for place in places))
-        given = [place for place in places if place is not None]
-        self.text = _text(_TYPES[first.dtype.char], given, lines)
-        self.grid, self.kernel = (-(-int(self.sizes[0]) // _THREADS),), xp.RawKernel(self.text, "fused")
+            function(*(None if argument is None else argument.array for argument in arguments))
+        given = [argument for argument in arguments if argument is not None]
+        self.text, changes_something = _text(given[0].type, given, lines)
+        self.grid = (-(-int(self.sizes[0]) // _THREADS),)
+        self.kernel = xp.RawKernel(self.text, "fused") if self.sizes[0] and changes_something else None
 
     def __call__(self, *arrays: Array | None) -> None:
-        if self.sizes[0]:
+        if self.kernel is not None:
             given = [array for array in arrays if array is not None]
             self.kernel(self.grid, (_THREADS,), (*given, *self.sizes))
 
 
-class Place:
-    """Where a kernel finds the numbers of one of its arrays, and the Symbols that stand for them.
+class Argument:
+    """An array that a kernel is given: where in it the numbers of a place are, and the Symbols that stand for them.
+
+    A place is one number of each block: number `i` of the `num_places` in a block, in row `row` of `width` numbers, at
+    step `step`.
 
     symbols: one for each block, as the function is given them in `array`, which holds afterwards what becomes of them.
     """
@@ -80,15 +87,17 @@ class Place:
     def __init__(
         self, name: str, array: Array, steps: tuple[int, ...], core: tuple[int, ...], lines: list[str]
     ) -> None:
-        self.name, self.type = name, _TYPES.get(array.dtype.char, "")
+        kind = array.dtype.char
+        expect(kind in _TYPES, "fused", "arrays of float32, float64 or booleans", array.dtype)
+        self.name, self.type = name, _TYPES[kind]
         shape, in_one_piece = array.shape[len(steps) :], array.flags.c_contiguous
         with_blocks = shape[1:] == core
         blocks = shape[0] if with_blocks else 1
-        if shape[-len(core) :] == core and in_one_piece:
+        if shape[-len(core) :] == core and in_one_piece:  # one block after the other
             self.index = f"{f'(step * {blocks} + {{k}})' if steps else '{k}'} * num_places + i"
-        elif shape == (*core[:-1], 1) and in_one_piece and not steps:
+        elif shape == (*core[:-1], 1) and in_one_piece and not steps:  # a mask, one for each row
             self.index = "row"
-        elif with_blocks and not steps and xp.moveaxis(array, 0, -2).flags.c_contiguous:
+        elif with_blocks and not steps and xp.moveaxis(array, 0, -2).flags.c_contiguous:  # in each row side by side
             self.index = f"(row * {blocks} + {{k}}) * width + i % width"
         else:
             raise ScratchError(f"fused: an array of shape {array.shape} does not lie as it should")
@@ -103,23 +112,25 @@ class Place:
         return f"{self.name}[{self.index.format(k=k)}]"
 
 
-def _text(number: str, places: list[Place], lines: list[str]) -> str:
-    """The kernel: what is read, what the function does, what it has changed."""
-    numbers = [
-        (f"const {place.type} {symbol.name} = {place.at(k)};", f"{place.at(k)} = ", symbol, value)
-        for place in places
-        for k, (symbol, value) in enumerate(zip(place.symbols, place.array.flat, strict=True))
-    ]
-    written = [f"{write}{_literal(value)};" for _, write, symbol, value in numbers if value is not symbol]
-    read = [line for line, _, symbol, _ in numbers if symbol.used]
-    parameters = ", ".join(f"{place.type}* {place.name}" for place in places)
+def _text(number: str, arguments: list[Argument], lines: list[str]) -> tuple[str, bool]:
+    """The kernel: what is read, what the function does, what it has changed; and whether that is anything."""
+    read, written = [], []
+    for argument in arguments:
+        for k, (symbol, value) in enumerate(zip(argument.symbols, argument.array.flat, strict=True)):
+            if value is not symbol:
+                written.append(f"{argument.at(k)} = {_literal(value)};")
+    for argument in arguments:  # what is written may have been used only there, so this comes second
+        for k, symbol in enumerate(argument.symbols):
+            if symbol.used:
+                read.append(f"const {argument.type} {symbol.name} = {argument.at(k)};")
+    parameters = ", ".join(f"{argument.type}* {argument.name}" for argument in arguments)
     body = [
         "const int place = blockIdx.x * blockDim.x + threadIdx.x;", "if (place >= num_all) return;",
         "const int step = place / num_places;", "const int i = place % num_places;", "const int row = i / width;",
         *read, *(f"const number {line}" for line in lines), *written,
     ]
     head = f'extern "C" __global__ void fused({parameters}, int num_all, int num_places, int width)'
-    return f"typedef {number} number;\n{head} {{\n" + "\n".join(body) + "\n}\n"
+    return f"typedef {number} number;\n{head} {{\n" + "\n".join(body) + "\n}\n", bool(written)
 
 
 class Symbol:
@@ -137,11 +148,18 @@ class Symbol:
     def __neg__(self) -> "Symbol":
         return self.new("-{}", self)
 
+    def __bool__(self, *other: Any) -> bool:
+        raise ScratchError("fused: what a kernel will know cannot be compared, or asked for its truth; use xp.where")
+
+    __eq__ = __ne__ = __lt__ = __le__ = __gt__ = __ge__ = __bool__
+    __hash__ = None  # type: ignore[assignment]
+
 
 def _literal(value: Any) -> str:
     if isinstance(value, Symbol):
         value.used = True
         return value.name
+    expect(math.isfinite(value), "fused", "finite numbers", value)
     return f"number({float(value)!r})"
 
 

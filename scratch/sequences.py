@@ -12,12 +12,11 @@ Read next: `workspaces.py`.
 from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
-from scratch.backend import Array, add_at, expect, pieces, xp
+from scratch.backend import Array, add_at, pieces, xp
 from scratch.workspaces import Work, Workspaces
 
 Recurrent: TypeAlias = Any  # the class of through_time.py, which stands on this file
 
-RESET = "call reset_hidden_state() between streams"
 _MANY_ROWS = 8
 
 
@@ -29,15 +28,15 @@ def read(layers: Sequence[Recurrent], kept: Workspaces, input: Array, mask: Arra
     """
     first, (N, T), D = layers[0], input.shape[:2], len(layers)
     G, H = first.num_gates, first.hidden_dim
-    first_state, work = _first_state(first, N), kept.of(first, T, N, D)
+    work = kept.of(first, T, N, D)
     rows = input.swapaxes(0, 1)
     rows = rows.reshape(-1) if input.ndim == 2 else rows.reshape(T * N, first.input_dim)
     _project(layers, rows, work)
-    work.states[0] = first_state
+    work.states[0] = first.state if first.stateful and first.state is not None else 0.0
     real, real_in_time = _real_steps(mask, T, D)
     # Names of their own, since in a batch of one each look-up in the loop is felt.
     hidden, state, block, recurrent, product = work.hidden, work.state, work.block, work.recurrent, work.product
-    if one_row := product.ndim == 2:
+    if one_product := product.ndim == 2:
         u = layers[0].u.data.T
     elif product.ndim == recurrent.ndim:
         u = [layer.u.data.reshape(G, H, H).swapaxes(1, 2) for layer in layers]
@@ -48,7 +47,7 @@ def read(layers: Sequence[Recurrent], kept: Workspaces, input: Array, mask: Arra
         u = xp.stack([layer.u.data.T for layer in layers])
     step = work.fused(_step(first), block, [recurrent], state, state, real)
     for p in range(T):
-        if one_row:  # the same, and less than half the time where there is little to do
+        if one_product:  # the same, and less than half the time where there is little to do
             hidden[p].dot(u, product)
         else:
             xp.matmul(hidden[p], u, out=product)
@@ -107,6 +106,8 @@ def read_back(
     one_gate = G * D == 1 and not first.past_beside_u
     u_stacked = u[0][0] if one_gate else u[0] if D == 1 else xp.stack(u, axis=1)
     state_grad.fill(0)
+    # What comes through u from the step after lies in `products`, gate by gate, or with one gate in `hidden_grad`; what
+    # comes past a masked one in `past`, which for the next step is `came`, or None where nothing was masked.
     through_u = hidden_grad = state_grad[0]
     products = past = None
     if not one_gate:
@@ -118,7 +119,7 @@ def read_back(
         past.fill(0)
     steps: Any = [None] * T
     if first.return_sequences:
-        steps = _as_steps(gradient, real_in_time, D, H)
+        steps = _as_steps(gradient, real_in_time, D, H, state_grad.dtype)
     else:  # as if it had come from a step after the last
         through_u += gradient if D == 1 else gradient.reshape(N, D, H).swapaxes(0, 1)
     step_back = work.fused(
@@ -191,19 +192,11 @@ def _collect(layers: Sequence[Recurrent], rows: Array, work: Work) -> Array | No
     return None if input_grad is None else input_grad.reshape(T, N, first.input_dim).swapaxes(0, 1)
 
 
-def _first_state(layer: Recurrent, N: int) -> Array | float:
-    if not layer.stateful or layer.state is None:
-        return 0.0
-    carried = layer.state.shape[1:-1]
-    expect(carried == (N,), layer, f"a batch of {carried} rows, as the carried state's", f"({N},)", RESET)
-    return layer.state
-
-
 def _real_steps(mask: Array | None, T: int, D: int) -> tuple[list[Any], Array | None]:
     """For each step the rows that are real in it ([2,] N, 1), or None where all are; and the mask as (T, N, 1).
 
     Most steps of a batch of sequences of about one length are real in all rows, and need no second look. (On a GPU they
-    get one: to ask it, and wait for the answer, takes longer.)
+    get one, all or none: to ask which, and wait for the answer, takes longer.)
     """
     if mask is None:
         return [None] * T, None
@@ -217,14 +210,14 @@ def _real_steps(mask: Array | None, T: int, D: int) -> tuple[list[Any], Array | 
     return [None if all_real else step for all_real, step in zip(whole, steps, strict=True)], in_time
 
 
-def _as_steps(gradient: Array, real_in_time: Array | None, D: int, H: int) -> Array:
+def _as_steps(gradient: Array, real_in_time: Array | None, D: int, H: int, dtype: Any) -> Array:
     """The gradient of the output (N, T, ...) as those of the steps: (T, [2,] N, H); zero where they are masked."""
     in_time = gradient.swapaxes(0, 1)
     if D == 1:
         in_time = in_time if real_in_time is None else in_time * real_in_time
-        return in_time if xp.device == "cpu" else xp.ascontiguousarray(in_time)
+        return in_time if xp.device == "cpu" else xp.ascontiguousarray(in_time, dtype=dtype)
     T, N = in_time.shape[:2]
-    steps = xp.empty((T, D, N, H), dtype=gradient.dtype)
+    steps = xp.empty((T, D, N, H), dtype=dtype)
     _masked(in_time[:, :, :H], real_in_time, steps[:, 0])
     _masked(in_time[:, :, H:], real_in_time, steps[::-1, 1])
     return steps

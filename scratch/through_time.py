@@ -20,9 +20,10 @@ from typing import Any
 from scratch.backend import Array, as_floats, as_mask, expect, expect_ids, to_device, xp
 from scratch.initial import random_tensor, zeros
 from scratch.layer import Layer, Parameter
-from scratch.sequences import RESET, read, read_back
+from scratch.sequences import read, read_back
 from scratch.workspaces import Workspaces
 
+_RESET = "call reset_hidden_state() between streams"
 _HINT = "is the vocabulary the one it was trained with?"
 
 
@@ -47,7 +48,7 @@ class Recurrent(Layer):
 
     num_gates = 1
     num_states = 1  # hidden alone, or hidden and cell
-    num_blocks = 1  # how many (..., hidden_dim) blocks `gates` keeps for `gates_backward`
+    num_blocks = 1  # how many (..., hidden_dim) blocks `gates` keeps for `gates_backward`; what w and u make, at least
     first_u_block = 0  # w's products begin at block 0, u's at this one
     past_beside_u = False  # whether some of the state goes to the next one without passing through u
     working = ("_memory", "_work")
@@ -107,8 +108,9 @@ class Recurrent(Layer):
             expect(input.shape == (self.input_dim,), self, "a step ({input_dim},)", input, _HINT)
             expect(mask is None, self, "no mask for a single step", mask)
             return self._forward_step(input)
-        self._work = self._work or Workspaces()
-        output, memory = read([self], self._work, *self.sequences(input, mask))
+        input, mask = self.sequences(input, mask)
+        self._work, self._memory = self._work or Workspaces(), None  # whose arrays are overwritten from here on
+        output, memory = read([self], self._work, input, mask)
         self.remember(output.shape, self._backward_sequences, *memory)
         return output
 
@@ -120,6 +122,9 @@ class Recurrent(Layer):
             input = as_floats(input)
             right = input.ndim == 3 and input.shape[2] == self.input_dim
             expect(right, self, "a step ({input_dim},), sequences (N, T, {input_dim}) or ids (N, T)", input, _HINT)
+        if self.stateful and self.state is not None:
+            carried, N = self.state.shape[1:-1], len(input)
+            expect(carried == (N,), self, f"a batch of {carried} rows, as the carried state's", f"({N},)", _RESET)
         return input, None if mask is None else as_mask(self, mask, input.shape[:2])
 
     def backward(self, gradient: Array) -> Array | None:
@@ -134,7 +139,7 @@ class Recurrent(Layer):
     def _forward_step(self, input: int | Array) -> Array:
         G, H, w = self.num_gates, self.hidden_dim, self.w.data
         previous = xp.zeros((self.num_states, H), dtype=w.dtype) if self.state is None else self.state
-        expect(previous.ndim == 2, self, "the carried state of one row", previous, RESET)
+        expect(previous.ndim == 2, self, "the carried state of one row", previous, _RESET)
         blocks = xp.empty((self.num_blocks, H), dtype=w.dtype)
         projected = w[:, input] if isinstance(input, int) else w.dot(input)
         xp.add(projected, self.b.data, out=blocks[:G].reshape(G * H))

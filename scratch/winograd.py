@@ -37,7 +37,8 @@ def is_worth_it(size: int, input_dim: int, output_shape: tuple[int, ...]) -> boo
     On a GPU they are not: to spread and collect the tiles takes three times as many operations as to copy the windows.
     """
     N, H, W, D = output_shape
-    return xp.device == "cpu" and size == 3 and min(input_dim, D) >= _FEWEST and max(H, W) <= _SIDE and N * (H // 2) * (W // 2) >= _TILES
+    many = min(input_dim, D) >= _FEWEST and N * (H // 2) * (W // 2) >= _TILES
+    return xp.device == "cpu" and size == 3 and many and max(H, W) <= _SIDE
 
 
 def slide_in_tiles(images: Array, weights: Array, before: int, output: Array) -> None:

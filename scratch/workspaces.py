@@ -6,6 +6,8 @@ The axes of the arrays, of T steps of N rows:
     blocks            (T, num_blocks, [2,] N, hidden_dim)          the 2 is there with two layers only
     grad              (T, first_u_block + num_gates, [2,] N, hidden_dim)
     states            (T + 1, num_states, [2,] N, hidden_dim)      states[p] is from before step p
+    products          (num_gates, [2,] N, hidden_dim)              u's, there and back
+    state_grad, past  (num_states, [2,] N, hidden_dim)
 
 On a GPU what a step does number by number is one operation (`fusion.py`), and u's products of all gates are one too.
 
@@ -28,7 +30,7 @@ class Work:
     """The arrays of a pass over N sequences of T steps, whole and as lists of steps, in one buffer."""
 
     def __init__(self, layer: Recurrent, buffer: Array, T: int, N: int, D: int) -> None:
-        self.shape, H, G = (T, N, D), layer.hidden_dim, layer.num_gates
+        self.shape, H, G, first = (T, N, D), layer.hidden_dim, layer.num_gates, layer.first_u_block
         arrays, start = [], 0
         for shape in Work.shapes(layer, T, N, D):
             size = math.prod(shape)
@@ -36,7 +38,8 @@ class Work:
             start += size
         self.blocks, self.states, self.products, self.grad, self.state_grad, self.past = arrays
         # u's product with a state, for each gate by itself; on a GPU it is one product, which puts them side by side.
-        self.recurrent, self.product = self.products, self.products[0] if G * D == 1 else self.products
+        self.recurrent = self.products
+        self.product = self.products[0] if G * D == 1 else self.products
         if xp.device != "cpu" and G * D > 1:
             step = (N,) if D == 1 else (D, N)
             self.product = self.products.reshape(*step, G * H)
@@ -44,7 +47,7 @@ class Work:
         self.kernels = dict[tuple, Callable[..., None]]()
         self.block, self.state, self.block_grad = list(self.blocks), list(self.states), list(self.grad)
         self.hidden = [state[0] for state in self.state]
-        self.u_side = [grad[0] if G * D == 1 else grad[layer.first_u_block :] for grad in self.block_grad]
+        self.u_side = [grad[first] if G * D == 1 else grad[first:] for grad in self.block_grad]
         # What follows has an item for each layer, in the order of time: the second layer's is turned around. They are:
         # where w x + b goes; the hidden states before and after the steps; the gradients of the gates.
         blocks, hidden, grad = [self.blocks], [self.states[:, 0]], [self.grad]
@@ -58,8 +61,8 @@ class Work:
         self.grads = [part.swapaxes(1, 2) for part in grad]
         # In a product the gates of a row are side by side. So w x is made in the place of `grad`, which is not needed
         # yet, and moved with b; and the gradients are laid so, as sides, in that of `blocks`, needed no more.
-        F = layer.first_u_block + G
-        if D * F == 1:  # both orders are the same
+        F = first + G
+        if D * layer.num_blocks == 1:  # both orders are the same
             self.projected, self.sides = [self.blocks.reshape(T * N, H)], self.grads
         else:
             self.projected = list(self.grad.reshape(-1)[: D * T * N * G * H].reshape(D, T * N, G * H))
@@ -67,11 +70,14 @@ class Work:
         self.by_gate = [projected.reshape(T, N, G, H).swapaxes(1, 2) for projected in self.projected]
 
     def fused(self, function: Callable[..., None], *lists: Sequence[Any], axis: int = 0) -> Callable[..., None]:
-        """`function` as one operation on a GPU, for arrays like the first of each list: made once for these arrays."""
+        """`function` as one operation on a GPU, for arrays like the first of each list.
+
+        It is made once, and found by its name, for all passes that these arrays serve.
+        """
         if xp.device == "cpu" or not all(map(len, lists)):
             return function
         arrays = [some[0] for some in lists]
-        key = (function.__name__, *(array is None for array in arrays))
+        key = function.__name__, *(None if array is None else (array.dtype.char, array.shape) for array in arrays)
         if key not in self.kernels:
             self.kernels[key] = fused(function, *arrays, axis=axis)
         return self.kernels[key]
@@ -100,7 +106,8 @@ class Workspaces:
         if (T, N) not in self.by_shape or other_dtype:
             size = sum(math.prod(shape) for shape in Work.shapes(layer, T, N, D))
             if size > self.buffer.size or other_dtype:
-                self.by_shape.clear()  # else they would keep the old buffer alive
+                self.by_shape.clear()  # with the old buffer, before there is a new one
+                self.buffer = xp.empty(0)
                 self.buffer = xp.empty(size, dtype=layer.w.data.dtype)
             if len(self.by_shape) == _MAX_SHAPES:
                 self.by_shape.clear()

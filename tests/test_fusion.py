@@ -60,9 +60,27 @@ def test_arrays_of_another_form_are_refused(kernels):
             fused(lambda a, b: None, array, wrong)
 
 
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x: x.__imul__(x != 0), lambda x: x.fill(1) if x.any() else None, lambda x: xp.maximum(x, 0, out=x),
+        lambda x: x.fill(float("inf")), lambda x, other: x.__iadd__(other),
+    ],
+    ids=["compared", "asked", "the larger", "infinite", "of another kind"],
+)
+def test_what_no_kernel_can_be_is_refused(function, kernels):
+    array = to_device(rng.normal(size=(2, 3, 4)))
+    others = [to_device(np.ones((2, 3, 4), dtype=int))] * (function.__code__.co_argcount - 1)
+    with pytest.raises(ScratchError, match="fused"):
+        fused(function, array, *others)
+    assert xp.device == "cuda"
+
+
 def test_nothing_to_do(kernels):
     array = to_device(np.zeros((2, 0, 4)))
     fused(lambda blocks: blocks.__imul__(2), array)(array)
+    array = to_device(np.ones((2, 3, 4)))
+    assert fused(lambda blocks: blocks * 2, array).kernel is None  # nobody would see it
 
 
 def test_on_a_cpu_it_is_the_function():

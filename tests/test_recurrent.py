@@ -4,11 +4,13 @@ from cases import D, H
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scratch.backend import ScratchError, precision, to_device, to_host
-from scratch.gradient_check import relative_error
+from scratch.backend import ScratchError, precision, to_device, to_host, xp
+from scratch.bidirectional import Bidirectional
+from scratch.gradient_check import gradient_errors, relative_error
 from scratch.losses import SoftmaxCrossEntropy
 from scratch.optimizers import Adam
 from scratch.recurrent import GRU, LSTM, SimpleRnn
+from scratch.through_time import Recurrent
 
 KINDS = pytest.mark.parametrize("kind", [SimpleRnn, GRU, LSTM])
 rng = np.random.default_rng(4)
@@ -24,6 +26,54 @@ def test_steps_carry_the_state_and_give_what_a_sequence_gives(kind, device):
     layer.reset_hidden_state()
     assert not to_host(layer.hidden).any()
     assert relative_error(layer.forward(x[0, 0]), whole[0]) < 1e-6
+
+
+class Doubled(Recurrent):
+    """hidden = tanh(w x + b + 2 u h), in blocks of their own."""
+
+    num_blocks, first_u_block = 2, 1
+
+    def gates(self, blocks, recurrent, previous, state):
+        xp.multiply(recurrent, 2, out=blocks[1:])
+        xp.tanh(blocks[0] + blocks[1], out=state[0])
+
+    def gates_backward(self, state_grad, blocks, previous, state, grad):
+        grad[0] = state_grad[0] * (1 - state[0] * state[0])
+        grad[1] = 2 * grad[0]
+
+
+class Keeps(Recurrent):
+    """A SimpleRnn that keeps 1 - hidden^2 for the way back."""
+
+    num_blocks = 2
+
+    def gates(self, blocks, recurrent, previous, state):
+        xp.tanh(blocks[:1] + recurrent, out=state)
+        xp.subtract(1, state * state, out=blocks[1:])
+
+    def gates_backward(self, state_grad, blocks, previous, state, grad):
+        xp.multiply(state_grad, blocks[1:], out=grad)
+
+
+@pytest.mark.parametrize("kind", [Doubled, Keeps])
+@pytest.mark.parametrize("both", [False, True])
+def test_a_readers_own_layer(kind, both, device):
+    with precision("float64"):
+        layer = Bidirectional(kind(D, H), kind(D, H)) if both else kind(D, H)
+        mask = to_device(np.array([[True, True, False], [True, True, True]]))
+        for options in ({}, {"mask": mask}):
+            assert max(gradient_errors(layer, to_device(rng.normal(size=(2, 3, D))), **options).values()) < 1e-7
+
+
+@KINDS
+def test_a_forward_that_fails_leaves_nothing_to_go_back_from(kind, monkeypatch):
+    layer, x = kind(D, H), to_device(rng.normal(size=(2, 3, D)))
+    output = layer.forward(x)
+    monkeypatch.setattr("scratch.sequences._masked", lambda *arguments: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        layer.forward(x)
+    with pytest.raises(RuntimeError, match="needs a forward"):
+        layer.backward(output)
 
 
 @KINDS
