@@ -51,7 +51,7 @@ def test_windows_side_by_side_leave_out_what_fills_none():
 def test_a_convolution_is_a_sum_over_windows(N, T, K, stride, padding, from_ids):
     with precision("float64"):
         layer = Conv1d(3, 2, K, stride, padding)
-        layer.b.data[...] = [0.5, -1.5]
+        layer.b.data[...] = to_device([0.5, -1.5])
         ids = rng.integers(-1, 3, (N, T))
         x = np.vstack([np.eye(3), np.zeros(3)])[ids] if from_ids else rng.normal(size=(N, T, 3))
         before = (K - 1) // 2

@@ -31,7 +31,7 @@ rng = np.random.default_rng(4)
 def test_a_convolution_is_a_sum_over_windows(N, H, W, K, padding):
     with precision("float64"):
         layer, x = Conv2d(3, 2, K, padding), rng.normal(size=(N, H, W, 3))
-        layer.b.data[...] = [0.5, -1.5]
+        layer.b.data[...] = to_device([0.5, -1.5])
         before = (K - 1) // 2
         padded = np.zeros((N, H + K - 1, W + K - 1, 3))
         padded[:, before : before + H, before : before + W] = x

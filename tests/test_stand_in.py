@@ -16,6 +16,7 @@ def test_it_refuses_what_cupy_would(stand_in):
         lambda: xp.tanh(here), lambda: there[np.array([0])], lambda: there.dot(here), lambda: xp.add(there, here),
         lambda: np.asarray(there), lambda: float(np.sum(there)), lambda: there.__setitem__(0, here[0:1]),
         lambda: xp.where(here, there, 0), lambda: there.sum(initial=0), lambda: xp.matmul(there, there, where=True),
+        lambda: there.__setitem__(..., [1, 2, 3]), lambda: there * [1, 2, 3], lambda: xp.maximum(there, [1, 2, 3]),
     ):
         with pytest.raises(TypeError):
             slip()

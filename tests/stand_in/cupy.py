@@ -40,7 +40,7 @@ class ndarray:
 
     def __setitem__(self, key, value):
         launches[0] += 1
-        self.host[bare(key)] = bare(value)
+        self.host[bare(key)] = bare(no_list(value))
 
     def __iter__(self):
         return (self[i] for i in range(len(self)))
@@ -55,6 +55,13 @@ class ndarray:
         return self.copy()
 
     T = property(lambda self: ndarray(self.host.T))
+
+
+def no_list(value):
+    """Raises: TypeError for what NumPy would make an array of."""
+    if isinstance(value, (list, tuple)):
+        raise TypeError("a list was mixed with an array of the device; use to_device")
+    return value
 
 
 def bare(value):
@@ -131,12 +138,15 @@ for name in ("__float__", "__int__", "__bool__", "__index__"):
 
 def _give_operators():
     def binary(function):
-        return lambda self, other: call(function, self, other), lambda self, other: call(function, other, self)
+        def forward(self, other):
+            return call(function, self, no_list(other))
+
+        return forward, lambda self, other: call(function, no_list(other), self)
 
     def in_place(function):
         def method(self, other):
             launches[0] += 1
-            function(self.host, bare(other))
+            function(self.host, bare(no_list(other)))
             return self
 
         return method
@@ -181,6 +191,9 @@ def _function(name, allowed):
     def function(*args, **kwargs):
         if len(args) > len(allowed) or not set(kwargs) <= set(allowed):
             raise TypeError(f"cupy.{name} takes {allowed}")
+        if name in UFUNCS or name == "where":
+            for value in args:
+                no_list(value)
         given = args[0] if args and type(args[0]) in (list, tuple) else args
         if name not in OF_THE_HOST and not any(isinstance(value, ndarray) for value in given):
             raise TypeError(f"cupy.{name} takes arrays of the device")
