@@ -133,6 +133,8 @@ def read_back(
             masked, after = real[p], state[p + 1]
             step_back(state_grad, products, came, steps[p], block[p], state[p], after, block_grad[p], past, masked)
             came = None if masked is None else past
+            if p == 0:  # what the first state was is not learned
+                break
             # Each gate's product with u, at o, was the sum of hidden[p-1][h] * u[o, h]; so hidden[p-1][h] collects
             # u_side[o] * u[o, h] over the o of all gates.
             if one_gate:
