@@ -40,7 +40,8 @@ class Work:
         # u's product with a state, for each gate by itself; on a GPU it is one product, which puts them side by side.
         self.recurrent = self.products
         self.product = self.products[0] if G * D == 1 else self.products
-        if xp.device != "cpu" and G * D > 1:
+        self.on_a_gpu = xp.device != "cpu"
+        if self.on_a_gpu and G * D > 1:
             step = (N,) if D == 1 else (D, N)
             self.product = self.products.reshape(*step, G * H)
             self.recurrent = xp.moveaxis(self.product.reshape(*step, G, H), -2, 0)
@@ -74,7 +75,7 @@ class Work:
 
         It is made once, and found by its name, for all passes that these arrays serve.
         """
-        if xp.device == "cpu" or not all(map(len, lists)):
+        if not all(map(len, lists)):  # no step at all
             return function
         arrays = [some[0] for some in lists]
         key = function.__name__, *(None if array is None else (array.dtype.char, array.shape) for array in arrays)
