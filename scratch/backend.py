@@ -87,15 +87,13 @@ def _import_cupy() -> Any:
         raise ScratchError(f"device cuda: CuPy cannot be imported ({error}); once more: {install}") from error
     runtime = cupy.cuda.runtime
     try:
-        driver, wheel = (
-            f"{version // 1000}.{version % 1000 // 10}"
-            for version in (runtime.driverGetVersion(), runtime.runtimeGetVersion())
-        )
-        if driver == "0.0":
+        driver, wheel = runtime.driverGetVersion(), runtime.runtimeGetVersion()  # 12040 is CUDA 12.4
+        if driver == 0:
             raise ScratchError("device cuda: there is no NVIDIA driver here; use --device cpu")
-        if int(driver.split(".")[0]) < int(wheel.split(".")[0]):
+        if driver // 1000 < wheel // 1000:
+            made_for, has = (f"{version // 1000}.{version % 1000 // 10}" for version in (wheel, driver))
             raise ScratchError(
-                f"device cuda: CuPy is for CUDA {wheel}, the driver for {driver}; pip uninstall CuPy, then {install}"
+                f"device cuda: CuPy is for CUDA {made_for}, the driver for {has}; pip uninstall CuPy, then {install}"
             )
         num_devices = runtime.getDeviceCount()
     except RuntimeError as error:  # CuPy raises its own kinds of it

@@ -85,7 +85,7 @@ def _project(layers: Sequence[Recurrent], rows: Array, work: Work) -> None:
     (T, N, _), G, H = work.shape, layers[0].num_gates, layers[0].hidden_dim
     for layer, projected, by_gate, blocks in zip(layers, work.projected, work.by_gate, work.inputs, strict=True):
         w, b = layer.w.data, layer.b.data.reshape(G, 1, H)
-        if rows.ndim == 1 and len(rows) >= layer.input_dim and xp.device == "cpu":
+        if rows.ndim == 1 and len(rows) >= layer.input_dim and not work.on_a_gpu:
             # At least as many ids as columns of w: so the columns are laid in rows, and b is added, once.
             table = xp.ascontiguousarray(w.reshape(G, H, -1).swapaxes(1, 2)) + b
             for step, ids in zip(blocks, rows.reshape(T, N), strict=True):

@@ -94,15 +94,12 @@ def every_window(images: Array, size: int, before: int, num_rows: int, num_colum
     Shapes: images (N, H, W, C) -> (N * num_rows * num_columns, size * size * C), by rows, then columns of the window.
     """
     N, H, W, C = images.shape
-    windows = xp.zeros((N, num_rows, num_columns, size, size, C), dtype=images.dtype)
+    padded = xp.zeros((N, num_rows + size - 1, num_columns + size - 1, C), dtype=images.dtype)
+    padded[:, before : before + H, before : before + W] = images
+    windows = xp.empty((N, num_rows, num_columns, size, size, C), dtype=images.dtype)
     for i in range(size):
         for j in range(size):
-            down, across = before - i, before - j  # where in `windows` the image begins, for this pixel of each window
-            rows = slice(max(down, 0), max(min(down + H, num_rows), 0))
-            columns = slice(max(across, 0), max(min(across + W, num_columns), 0))
-            top, left = rows.start - down, columns.start - across
-            part = windows[:, rows, columns, i, j]
-            part[...] = images[:, top : top + part.shape[1], left : left + part.shape[2]]
+            windows[:, :, :, i, j] = padded[:, i : i + num_rows, j : j + num_columns]
     return windows.reshape(-1, size * size * C)
 
 

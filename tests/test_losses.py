@@ -2,6 +2,7 @@ import math
 
 import numpy as np
 import pytest
+from conftest import ON_A_DEVICE
 
 from scratch.backend import ScratchError, precision, to_device, to_host
 from scratch.functions import log_softmax
@@ -53,7 +54,7 @@ def test_float32_stays_float32_and_padding_changes_nothing(loss, device):
     actual = rng.normal(size=(N, T, K)) if isinstance(loss, SSE) else IDS
     short = [to_device(a[:, :2]) for a in (predicted, actual, MASK)]
     long = [to_device(a) for a in (predicted, actual, MASK)]
-    assert loss.loss(*short) == pytest.approx(loss.loss(*long), rel=1e-5)  # sums in another order
+    assert loss.loss(*short) == pytest.approx(loss.loss(*long), rel=1e-5 if ON_A_DEVICE else None)  # in another order
     gradient = loss.gradient(*long)
     assert gradient.dtype == np.float32
     assert relative_error(gradient[:, :2], loss.gradient(*short)) < 1e-6

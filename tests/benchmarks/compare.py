@@ -101,7 +101,8 @@ def main() -> None:
     if flags.processes > 1 and not SHARED.issuperset(names):
         raise ScratchError(f"with --processes, choose of: {', '.join(sorted(SHARED))}")
     rows, headings = [], HEADINGS if flags.device == "cpu" else HEADINGS.replace("share of peak", FLOORS)
-    print(f"{machine(flags.device)}\n\n{headings}\n{re.sub('[^|]+', '---', headings)}", flush=True)
+    use(flags.device)
+    print(f"{machine()}\n\n{headings}\n{re.sub('[^|]+', '---', headings)}", flush=True)
     for name in names:
         rows.append(compare(name, flags.rounds, flags.seconds, flags.processes, flags.device))
         print(as_line(rows[-1]), flush=True)
@@ -128,11 +129,10 @@ def as_line(row: dict[str, Any]) -> str:
     return f"| {row['workload']} | {times} | {ratios} | {share} | {memory['ours']:.0f} MB, {memory['eager']:.0f} MB |"
 
 
-def machine(device: str) -> str:
+def machine() -> str:
     """What the figures were measured on."""
-    use(device)
-    gpu, packages = "", ["numpy", "torch"]
-    if device != "cpu":
+    gpu = ""
+    if xp.device != "cpu":
         runtime = xp.cuda.runtime
         gpu = f"{runtime.getDeviceProperties(0)['name'].decode()}, driver for CUDA {runtime.driverGetVersion()}, CuPy "
         gpu += f"{xp.__version__}; "
@@ -140,7 +140,7 @@ def machine(device: str) -> str:
         model = re.search(r"^model name\s*: (.+)$", Path("/proc/cpuinfo").read_text(), flags=re.MULTILINE)
     except OSError:
         model = None
-    versions = ", ".join(f"{package} {metadata.version(package)}" for package in packages)
+    versions = ", ".join(f"{package} {metadata.version(package)}" for package in ("numpy", "torch"))
     processor = model[1] if model else platform.machine()
     return f"{gpu}{processor}, {os.cpu_count()} cores; Python {platform.python_version()}, {versions}"
 

@@ -110,10 +110,7 @@ def _method(name, allowed):
     def method(self, *args, **kwargs):
         if len(args) > len(allowed) or not set(kwargs) <= set(allowed):
             raise TypeError(f"cupy.ndarray.{name} takes {allowed}")
-        kwargs |= dict(zip(allowed, args, strict=False))
-        if name == "dot":
-            return dot(self, **kwargs)
-        return call(getattr(np.ndarray, name), self, **kwargs) if name != "fill" else self.__setitem__(..., *args)
+        return call(getattr(np.ndarray, name), self, **kwargs, **dict(zip(allowed, args, strict=False)))
 
     return method
 
@@ -126,6 +123,7 @@ def dot(a, b, out=None):
 
 for name, arguments in METHODS.items():
     setattr(ndarray, name, _method(name, arguments))
+ndarray.dot, ndarray.fill = dot, lambda self, value: self.__setitem__(..., value)
 for name in VIEWS:
     setattr(ndarray, name, lambda self, *args, name=name: ndarray(getattr(self.host, name)(*args)))
 for name in PROPERTIES:
