@@ -24,18 +24,19 @@ from characters.comparing import compare
 from characters.network import build, known_part, load, nats, reset, write_on
 from characters.texts import CORPORA, corpus_file, read, split
 
-from scratch import program
-from scratch.backend import ScratchError, to_device
+from scratch.tools import program
+from scratch.backend import to_device
+from scratch.checks import ScratchError
 from scratch.batching import num_pieces, streams
-from scratch.checkpoint import begin_run, check_weights, save_checkpoint
-from scratch.history import History, progress, stop_unless_finite
+from scratch.tools.checkpoint import begin_run, check_weights, save_checkpoint
+from scratch.tools.history import History, progress, stop_unless_finite
 from scratch.losses import SoftmaxCrossEntropy
 from scratch.optimizers import Adam
 from scratch.parallel import default_threads, in_threads, mine
-from scratch.plots import curve
+from scratch.tools.plots import curve
 from scratch.schedules import cosine_decay
 from scratch.text import Vocabulary
-from scratch.weights import load_weights, save_weights
+from scratch.tools.weights import load_weights, save_weights
 
 FILES = ("checkpoint.npz", "history.jsonl", "weights.npz", "loss.png")
 WEIGHTS = Path(__file__).resolve().parent.parent / "weights" / "shakespeare_lstm.npz"

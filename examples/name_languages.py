@@ -25,17 +25,17 @@ from names.letters import ALPHABET, Example, by_language, check, encode, log_pro
 from names.networks import LAYERS, NameReader, build
 from names.training import as_in_the_tutorial, in_batches
 
-from scratch import program
-from scratch.backend import ScratchError
-from scratch.checkpoint import begin_run, check_weights, save_checkpoint
-from scratch.datasets import find, read_labelled_lines
-from scratch.files import read_shapes
-from scratch.history import History, stop_unless_finite
+from scratch.tools import program
+from scratch.checks import ScratchError
+from scratch.tools.checkpoint import begin_run, check_weights, save_checkpoint
+from scratch.tools.datasets import find, read_labelled_lines
+from scratch.tools.files import read_shapes
+from scratch.tools.history import History, stop_unless_finite
 from scratch.optimizers import AdamW, GradientDescent, Optimizer
-from scratch.plots import confusion_matrix, curve
-from scratch.scores import accuracy, count_confusions, mean_recall, per_class, shares, table
+from scratch.tools.plots import confusion_matrix, curve
+from scratch.tools.scores import accuracy, count_confusions, mean_recall, per_class, shares, table
 from scratch.text import without_accents
-from scratch.weights import load_weights, metadata_of, save_weights
+from scratch.tools.weights import load_weights, metadata_of, save_weights
 
 FILES = ("checkpoint.npz", "history.jsonl", "weights.npz", "confusion.png", "loss.png")
 WEIGHTS = Path(__file__).resolve().parent.parent / "weights" / "name_languages.npz"

@@ -1,8 +1,37 @@
-"""A deep-learning framework written to be read: NumPy on the CPU, CuPy on a GPU, every gradient by hand.
+"""A deep-learning framework that is read as a book: NumPy on the CPU, CuPy on a GPU, every gradient by hand.
 
-This package is the framework whose chapters start at `scratch/backend.py`; it is not the code of the book
-*Data Science from Scratch*, whose own package has the same name. Its two doors for that book's readers are
-`scratch.deep_learning` and `scratch.nlp`.
+    from scratch import LSTM, Adam, Linear, Sequential, SoftmaxCrossEntropy
+    from scratch.fast import fast
+
+The chapters are the files of this folder; the first is `layer.py`. `scratch.fast` is the engine: the same layers, fast.
+`scratch.tools` is what programs need around a model. `scratch.deep_learning` and `scratch.nlp` have the names of *Data
+Science from Scratch*, chapters 19 and 21; that book's own package, which has the same name, is another one.
 """
+
+from scratch.activations import Gelu, LogSoftmax, Relu, Sigmoid, Softmax, Tanh
+from scratch.attention import BidirectionalAttention, DotAttention
+from scratch.averages import Lookahead, MovingAverage
+from scratch.backend import precision, to_device, to_host, use
+from scratch.bidirectional import Bidirectional
+from scratch.checks import ScratchError
+from scratch.convolution import Conv1d, Conv2d
+from scratch.dense import Embedding, Flatten, Linear
+from scratch.gradient_check import gradient_errors
+from scratch.layer import Layer, Parameter, Sequential, evaluating
+from scratch.losses import MSE, SSE, NegativeLogLikelihood, SoftmaxCrossEntropy
+from scratch.optimizers import Adam, AdamW, GradientDescent, Momentum, RMSProp
+from scratch.pooling import AveragePool2d, MaxOverTime, MaxPool1d, MaxPool2d, MeanOverTime
+from scratch.recurrent import GRU, LSTM, SimpleRnn
+from scratch.regular import BatchNorm, Dropout
+from scratch.text import Vocabulary
+
+__all__ = [
+    "GRU", "LSTM", "MSE", "SSE", "Adam", "AdamW", "AveragePool2d", "BatchNorm", "Bidirectional",
+    "BidirectionalAttention", "Conv1d", "Conv2d", "DotAttention", "Dropout", "Embedding", "Flatten", "Gelu",
+    "GradientDescent", "Layer", "Linear", "LogSoftmax", "Lookahead", "MaxOverTime", "MaxPool1d", "MaxPool2d",
+    "MeanOverTime", "Momentum", "MovingAverage", "NegativeLogLikelihood", "Parameter", "RMSProp", "Relu", "ScratchError",
+    "Sequential", "Sigmoid", "SimpleRnn", "Softmax", "SoftmaxCrossEntropy", "Tanh", "Vocabulary", "evaluating",
+    "gradient_errors", "precision", "to_device", "to_host", "use",
+]
 
 __version__ = "0.1.0"

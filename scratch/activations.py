@@ -1,17 +1,19 @@
-"""Functions applied to every number alone: Sigmoid, Tanh, Relu, Gelu; and the two that look along the last axis.
+"""Elementwise functions: Sigmoid, Tanh, Relu, Gelu; and Softmax and LogSoftmax, which act along the last axis.
 
-Without them a stack of Linear layers would be one Linear layer. Most need only their own output to go back:
+Without them a stack of Linear layers would be a single Linear layer. Most derivatives need only the output:
 
     sigmoid' = y (1 - y)        tanh' = 1 - y^2        relu' = 1 where y > 0, else 0
 
+At x = 0, sigmoid gives y = 0.5 with slope 0.25, and tanh gives y = 0 with slope 1.
+
     model = Sequential([Linear(2, 3), Sigmoid(), Linear(3, 1), Sigmoid()])
 
-Read next: `regular.py`.
+Read next: `losses.py`.
 """
 
 from typing import Any
 
-from scratch.backend import Array, as_floats, pieces, xp
+from scratch.backend import Array, as_floats, xp
 from scratch.functions import log_softmax, sigmoid, softmax, softmax_gradient
 from scratch.layer import Layer
 
@@ -53,7 +55,7 @@ class Tanh(Layer):
 
 
 class Relu(Layer):
-    """Lets positive numbers through and stops the others.
+    """Keeps positive numbers and replaces the others by zero.
 
         y = max(x, 0)
 
@@ -72,33 +74,25 @@ class Relu(Layer):
 
 
 class Gelu(Layer):
-    """A Relu without the kink: lets large positive numbers through, stops large negative ones, and between them bends.
+    """A smooth Relu: keeps large positive numbers, suppresses large negative ones, and has no kink between.
 
         y = x * sigmoid(1.702 x)
 
     Shapes: any -> the same.
     Source: Hendrycks and Gimpel 2016, https://arxiv.org/abs/1606.08415, section 2: their faster approximation.
-    Differs: the GELU of PyTorch and Keras is x * P(a normal number is below x), which this is to 0.02.
+    Differs: the GELU of PyTorch and Keras is x * P(a normal variable is below x); this one is within 0.02 of it.
     """
 
     def forward(self, input: Any) -> Array:
-        input = as_floats(input)
-        output, slope = xp.empty_like(input), xp.empty_like(input)
-        for piece in pieces(input):
-            x, y, s = input[piece], output[piece], slope[piece]
-            xp.multiply(x, -1.702, out=s)
-            xp.exp(s, out=s)
-            s += 1
-            xp.reciprocal(s, out=s)  # sigmoid(1.702 x)
-            xp.multiply(x, s, out=y)
-            # y' = s + x s', and s' = 1.702 s (1 - s).
-            s += 1.702 * y * (1 - s)
-        self.remember(output.shape, slope)
-        return output
+        x = as_floats(input)
+        s = sigmoid(1.702 * x)
+        self.remember(x.shape, x, s)
+        return x * s
 
     def backward(self, gradient: Array) -> Array:
-        (slope,) = self.recall(gradient)
-        return gradient * slope
+        x, s = self.recall(gradient)
+        # y = x s is a product: y' = s + x s', and s' = 1.702 s (1 - s).
+        return gradient * (s + x * (1.702 * s * (1 - s)))
 
 
 class Softmax(Layer):
@@ -107,8 +101,8 @@ class Softmax(Layer):
         y[k] = exp(x[k]) / sum over j of exp(x[j])
 
     Shapes: (..., K) -> (..., K).
-    Note: to train a classifier leave it out and use SoftmaxCrossEntropy on the scores, which is exact where
-        the logarithm of a tiny probability would not be.
+    Note: to train a classifier leave it out and use SoftmaxCrossEntropy on the scores: it is exact where the logarithm
+        of a tiny probability would not be.
     """
 
     def forward(self, input: Any) -> Array:
@@ -126,7 +120,7 @@ class LogSoftmax(Layer):
 
         y[k] = x[k] - log(sum over j of exp(x[j]))
 
-    Shapes: (..., K) -> (..., K). Goes with the loss NegativeLogLikelihood.
+    Shapes: (..., K) -> (..., K). Use it with the loss NegativeLogLikelihood.
     """
 
     def forward(self, input: Any) -> Array:
@@ -136,5 +130,5 @@ class LogSoftmax(Layer):
 
     def backward(self, gradient: Array) -> Array:
         (output,) = self.recall(gradient)
-        # x[k] stands alone in y[k], and with weight softmax(x)[k] in the logarithm that every y[j] subtracts.
+        # x[k] appears directly in y[k], and with weight softmax(x)[k] in the logarithm that every y[j] subtracts.
         return gradient - xp.exp(output) * gradient.sum(axis=-1, keepdims=True)

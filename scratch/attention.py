@@ -1,38 +1,42 @@
-"""Two texts that look at each other: attention at its simplest, and the bi-directional attention of BiDAF.
+"""Two texts that look at each other: dot-product attention, and the bidirectional attention of BiDAF.
 
-To answer a question about a paragraph, each word of the paragraph asks which words of the question matter to it; and,
-with `BidirectionalAttention`, the question asks which words of the paragraph matter at all. Both are read off one table
-of similarities:
+To answer a question about a paragraph, a network must know for each word of the paragraph which words of the question
+matter to it; and, in `BidirectionalAttention`, which words of the paragraph matter to the question. Both are computed
+from one table of similarities:
 
-    S[t, j]  how much word t of the paragraph (H, the context) has to do with word j of the question (U)
+    S[t, j]  how similar word t of the paragraph (h, the context) is to word j of the question (u)
 
-These layers are graphs that are no chain: H and U, the two texts, are used again and again. So a forward is numbered
-lines, and its backward the same numbers in reverse. Whatever was used in several places has one sum of gradients, to
-which each use adds its own line.
+Take one context word h = [1, 0] and the question words [2, 0] and [0, 2]. Then S = [2, 0], its softmax is
+[0.88, 0.12], and the context word sees 0.88 [2, 0] + 0.12 [0, 2] = [1.76, 0.24].
+
+In these layers h and u are used several times, so they are not a chain. Forward is a list of numbered steps, and
+backward repeats the numbers in reverse. A value that was used in several places has one sum of gradients, to which each
+use adds its own line.
 
     attention = BidirectionalAttention(200)
     G = attention.forward(H, U, context_mask, question_mask)      # (N, T, 200), (N, J, 200) -> (N, T, 800)
 
-Read next: `text.py`.
+Read next: `deep_learning.py`.
 """
 
 from typing import Any
 
-from scratch.backend import Array, as_floats, as_mask, expect, xp
+from scratch.backend import Array, as_floats, to_device, xp
+from scratch.checks import expect, expect_mask
 from scratch.functions import softmax, softmax_gradient
 from scratch.initial import random_tensor
 from scratch.layer import Layer, Parameter
 
 
 class DotAttention(Layer):
-    """Each word of the context beside what the question has to say of it.
+    """Each word of the context, and beside it the mean of the question's words weighted by their similarity to it.
 
         1.  S[t, j] = h[t] . u[j]
         2.  a[t] = softmax of S[t] over the question;   u~[t] = sum over j of a[t, j] u[j]
         3.  g[t] = h[t], u~[t], one after the other
 
     Shapes: context h (N, T, dim), question u (N, J, dim), with optional masks (N, T) and (N, J), True where a word is
-        real -> (N, T, 2 dim); a masked step gives zeros, and so does what a question without a word has to say.
+        real -> (N, T, 2 dim); a masked step gives zeros, and so does u~ of a question without a word.
         Padding may hold any finite number.
     Source: Luong et al. 2015, https://arxiv.org/abs/1508.04025, section 3.1 ("dot").
     Raises: ScratchError for texts of another width, without a step, or not of one N; for masks of another shape.
@@ -45,12 +49,12 @@ class DotAttention(Layer):
         self, context: Any, question: Any, context_mask: Array | None = None, question_mask: Array | None = None
     ) -> Array:
         h, u, real_h, real_u = _texts(self, context, question, context_mask, question_mask)
-        # 1. How alike.
-        s = self.similarities(h, u)
-        # 2. What the question has to say of each word.
+        # 1. Similarities.
+        s = self.similarities(h, u)  # (N, T, J)
+        # 2. For each word of the context, a mean of the question's words.
         a = softmax(s, mask=real_u[:, None, :])
-        u_seen = xp.matmul(a, u)
-        # 3. Side by side; where the context is padding, zeros.
+        u_seen = a @ u  # (N, T, dim)
+        # 3. Side by side; zeros where the context is padding.
         output = xp.concatenate([h, u_seen], axis=2)
         output *= real_h[:, :, None]
         self.remember(output.shape, h, u, real_h, a)
@@ -58,24 +62,24 @@ class DotAttention(Layer):
 
     def similarities(self, h: Array, u: Array) -> Array:
         """S, (N, T, J)."""
-        return xp.matmul(h, u.swapaxes(1, 2))
+        return h @ u.swapaxes(1, 2)
 
     def backward(self, gradient: Array) -> tuple[Array, Array]:
         h, u, real_h, a = self.recall(gradient)
-        # 3. Two pieces side by side.
+        # 3. Two parts side by side.
         g = gradient * real_h[:, :, None]
         g_h, u_seen_grad = g[:, :, : self.dim], g[:, :, self.dim :]
         # 2. u~[t] is a mean of u with weights a[t]: u[j] gets a[t, j] of its gradient, a[t, j] its product with u[j].
-        u_grad = xp.matmul(a.swapaxes(1, 2), u_seen_grad)
-        s_grad = softmax_gradient(a, xp.matmul(u_seen_grad, u.swapaxes(1, 2)))
-        # 1. Both texts were in the products; h was used above too, as it is.
-        h_grad = g_h + xp.matmul(s_grad, u)
-        u_grad += xp.matmul(s_grad.swapaxes(1, 2), h)
+        u_grad = a.swapaxes(1, 2) @ u_seen_grad
+        s_grad = softmax_gradient(a, u_seen_grad @ u.swapaxes(1, 2))
+        # 1. Both texts were factors of S; h was also used in step 3.
+        h_grad = g_h + s_grad @ u
+        u_grad += s_grad.swapaxes(1, 2) @ h
         return h_grad, u_grad
 
 
 class BidirectionalAttention(Layer):
-    """Each word of the context beside what the question has to say of it, and beside what the question looks for.
+    """Each word of the context with what it sees of the question, and with what the question sees of the context.
 
         1.  S[t, j] = w[0] . h[t] + w[1] . u[j] + w[2] . (h[t] * u[j])
         2.  a[t] = softmax of S[t] over the question;                u~[t] = sum over j of a[t, j] u[j]
@@ -98,70 +102,75 @@ class BidirectionalAttention(Layer):
         self, context: Any, question: Any, context_mask: Array | None = None, question_mask: Array | None = None
     ) -> Array:
         h, u, real_h, real_u = _texts(self, context, question, context_mask, question_mask)
-        # 1. How alike.
-        s = self.similarities(h, u)
-        # 2. What the question has to say of each word.
+        # 1. Similarities.
+        s = self.similarities(h, u)  # (N, T, J)
+        # 2. For each word of the context, a mean of the question's words.
         a = softmax(s, mask=real_u[:, None, :])
-        u_seen = xp.matmul(a, u)
-        # 3. What the question looks for: a word of the context counts by the word of the question that is most like it.
+        u_seen = a @ u  # (N, T, dim)
+        # 3. For the question, a mean of the context's words, weighted by their similarity to their nearest word in it.
         s = xp.where(real_u[:, None, :], s, xp.finfo(s.dtype).min)
         nearest = s.argmax(axis=2)
         largest = s.max(axis=2)
         b = softmax(largest, mask=real_h & real_u.any(axis=1, keepdims=True))
-        h_seen = xp.matmul(b[:, None, :], h)
-        # 4. Side by side; where the context is padding, zeros.
+        h_seen = b[:, None, :] @ h  # (N, 1, dim)
+        # 4. Side by side; zeros where the context is padding.
         output = xp.concatenate([h, u_seen, h * u_seen, h * h_seen], axis=2)
         output *= real_h[:, :, None]
         self.remember(output.shape, h, u, real_h, a, u_seen, nearest, b, h_seen)
         return output
 
     def similarities(self, h: Array, u: Array) -> Array:
-        """S, (N, T, J). Its last term is a product of the two texts, one of them scaled by w[2]."""
+        """S, (N, T, J). Its last term is the dot product of u with h scaled by w[2]."""
         w = self.w.data
-        s = xp.matmul(h * w[2], u.swapaxes(1, 2))
-        s += h.dot(w[0])[:, :, None]
-        s += u.dot(w[1])[:, None, :]
+        s = (h * w[2]) @ u.swapaxes(1, 2)
+        s += (h @ w[0])[:, :, None]
+        s += (u @ w[1])[:, None, :]
         return s
 
     def backward(self, gradient: Array) -> tuple[Array, Array]:
         h, u, real_h, a, u_seen, nearest, b, h_seen = self.recall(gradient)
         w, D = self.w.data, self.dim
-        # 4. Four pieces side by side, each with its own gradient.
+        # 4. Four parts side by side, each with its own gradient.
         g = gradient * real_h[:, :, None]
         g_h, g_u, g_hu, g_hh = (g[:, :, k * D : (k + 1) * D] for k in range(4))
-        h_grad = g_h + g_hu * u_seen  # h[t] is in three of them: as it is, times u~,
-        h_grad += g_hh * h_seen  # and times h~,
+        h_grad = g_h + g_hu * u_seen  # h[t] is in three of them: alone, times u~,
+        h_grad += g_hh * h_seen  # and times h~
         u_seen_grad = g_u + g_hu * h
         h_seen_grad = (g_hh * h).sum(axis=1, keepdims=True)
         # 3. h~ = sum of b[t] h[t]: h[t] gets b[t] times h~'s gradient, and b[t] the product of that gradient with h[t].
         h_grad += b[:, :, None] * h_seen_grad
-        largest_grad = softmax_gradient(b, xp.matmul(h_seen_grad, h.swapaxes(1, 2))[:, 0])
+        largest_grad = softmax_gradient(b, (h_seen_grad @ h.swapaxes(1, 2))[:, 0])
         # 2. u~[t] is a mean of u with weights a[t], likewise.
-        u_grad = xp.matmul(a.swapaxes(1, 2), u_seen_grad)
-        s_grad = softmax_gradient(a, xp.matmul(u_seen_grad, u.swapaxes(1, 2)))
-        # S was used twice. Of each row the largest stood for all in step 3, so it alone gets that gradient.
+        u_grad = a.swapaxes(1, 2) @ u_seen_grad
+        s_grad = softmax_gradient(a, u_seen_grad @ u.swapaxes(1, 2))
+        # S was used twice. Step 3 used only the largest of each row, so only that gets its gradient.
         s_grad += (xp.arange(s_grad.shape[2]) == nearest[:, :, None]) * largest_grad[:, :, None]
-        # 1. Three terms. h[t] met w[0] in S[t, j] for every j; u[j] met w[1] for every t;
+        # 1. S is a sum of three terms. h[t] met w[0] in S[t, j] for every j; u[j] met w[1] for every t;
         of_h, of_u = s_grad.sum(axis=2), s_grad.sum(axis=1)
         h_grad += of_h[:, :, None] * w[0]
         u_grad += of_u[:, :, None] * w[1]
         # and the products h[t] * u[j] met w[2].
-        product_grad = xp.matmul(s_grad, u)
+        product_grad = s_grad @ u
         h_grad += product_grad * w[2]
-        u_grad += xp.matmul(s_grad.swapaxes(1, 2), h * w[2])
-        w_grads = of_h.ravel().dot(h.reshape(-1, D)), of_u.ravel().dot(u.reshape(-1, D)), (h * product_grad).sum((0, 1))
-        self.w.grad += xp.stack(w_grads)
+        u_grad += s_grad.swapaxes(1, 2) @ (h * w[2])
+        self.w.grad[0] += of_h.ravel() @ h.reshape(-1, D)
+        self.w.grad[1] += of_u.ravel() @ u.reshape(-1, D)
+        self.w.grad[2] += (h * product_grad).sum(axis=(0, 1))
         return h_grad, u_grad
 
 
 def _texts(
     layer: DotAttention | BidirectionalAttention, context: Any, question: Any, context_mask: Any, question_mask: Any
 ) -> tuple[Array, Array, Array, Array]:
-    """Both texts, and where their words are real, once it is sure that they go together."""
+    """Both texts and their masks, after validation."""
     h, u = as_floats(context), as_floats(question)
     right = h.ndim == u.ndim == 3 and len(h) == len(u) and h.shape[2] == u.shape[2] == layer.dim
     right = right and min(h.shape[1], u.shape[1]) > 0
-    expect(right, layer, "two texts (N, T, {dim}) and (N, J, {dim}), of a word at least", f"{h.shape} and {u.shape}")
-    real_h = xp.ones(h.shape[:2], dtype=bool) if context_mask is None else as_mask(layer, context_mask, h.shape[:2])
-    real_u = xp.ones(u.shape[:2], dtype=bool) if question_mask is None else as_mask(layer, question_mask, u.shape[:2])
+    expect(right, layer, "two texts (N, T, {dim}) and (N, J, {dim}), of at least a word", f"{h.shape} and {u.shape}")
+    real_h, real_u = (
+        xp.ones(text.shape[:2], dtype=bool) if mask is None else to_device(mask)
+        for text, mask in ((h, context_mask), (u, question_mask))
+    )
+    expect_mask(layer, real_h, h.shape[:2])
+    expect_mask(layer, real_u, u.shape[:2])
     return h, u, real_h, real_u

@@ -1,11 +1,12 @@
-"""Weights that are averaged over the steps of a run: Lookahead, and the moving average that one predicts by.
+"""Weights averaged over the steps of a run: Lookahead and MovingAverage.
 
-The steps of an optimizer go to and fro around where they lead, since each sees another batch. A mean of many steps'
-weights lies nearer to that goal. Both averages are kept by an optimizer that goes around another one:
+An optimizer's steps scatter around their goal, since each sees another batch; the mean of many steps' weights lies
+nearer to it. Of the weights 0.9, 1.1, 0.8, 1.2 around 1.0, each is off by 0.1 or 0.2, and their mean by nothing. Weight
+averagers wrap an optimizer:
 
     optimizer = MovingAverage(Adam(0.001), decay=0.999)
-    optimizer.step(model)                    # Adam's step; and the average follows
-    with optimizer.averaged(model):          # inside it, the model has the average's weights
+    optimizer.step(model)                    # Adam's step, and the average follows
+    with optimizer.averaged(model):          # inside it, the model has the averaged weights
         evaluate(model)
 
 Read next: `schedules.py`.
@@ -15,14 +16,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from scratch.backend import Array
-from scratch.layer import Layer, Parameter
+from scratch.layer import Layer
 from scratch.optimizers import Optimizer
 
 
-class Around(Optimizer):
-    """Makes the steps of `inner`, and after each lets `follow` bring an average after the weights.
+class Averager(Optimizer):
+    """Makes the steps of `inner`, and after each lets `follow` update an average of the weights.
 
-    An average begins as what the weights are at the first step with them.
+    An average starts as the weights before their first step.
     """
 
     def __init__(self, inner: Optimizer, decay: float) -> None:
@@ -30,41 +31,38 @@ class Around(Optimizer):
         self.inner, self.decay = inner, decay
         self.slots = ("average", *inner.slots)
 
-    def update(self, data: Array, grad: Array, *state: Array) -> None:
+    def update(self, data: Array, grad: Array, t: int, *state: Array) -> None:
         average, *others = state
-        self.inner.lr, self.inner.num_steps = self.lr, self.num_steps
-        self.inner.update(data, grad, *others)
-        self.follow(average, data)
+        if t == 1:
+            average[...] = data
+        self.inner.lr = self.lr
+        self.inner.update(data, grad, t, *others)
+        self.follow(average, data, t)
 
-    def follow(self, average: Array, data: Array) -> None:
-        """Bring `average` after `data`, both in place."""
+    def follow(self, average: Array, data: Array, t: int) -> None:
+        """Update `average`, in place, after the t-th step."""
         raise NotImplementedError
-
-    def _gather(self, layer: Layer) -> None:
-        fresh: list[Parameter] = [p for p in layer.parameters() if not self._state.get(p)]
-        super()._gather(layer)
-        for p in fresh:
-            self._state[p]["average"][...] = p.data.ravel()
 
     @contextmanager
     def averaged(self, layer: Layer) -> Iterator[None]:
-        """Inside it the parameters of `layer`, which it steps, are their averages; afterwards they are as before."""
-        if layer is not self._layer or self._moved():
-            self._gather(layer)
-        own = self._data.copy()
-        self._data[...] = self._vectors[0]
+        """Inside it the parameters that it has stepped are their averages; afterwards they are as before."""
+        stepped = [p for p in layer.parameters() if p in self.state]
+        own = [p.data.copy() for p in stepped]
+        for p in stepped:
+            p.data[...] = self.state[p][0]
         try:
             yield
         finally:
-            self._data[...] = own
+            for p, data in zip(stepped, own, strict=True):
+                p.data[...] = data
 
 
-class Lookahead(Around):
-    """Another optimizer goes ahead; every few steps the slow weights follow part of the way, and it goes on from them.
+class Lookahead(Averager):
+    """An optimizer goes ahead; every few steps the slow weights follow part of the way, and it continues from them.
 
         every `every` steps:   slow = decay * slow + (1 - decay) * p;   p = slow
 
-    So what the fast steps overshoot is averaged out. The larger `decay`, the more; it may be changed between steps,
+    So what the fast steps overshoot is averaged out, the more the larger `decay` is. It may be changed between steps,
     as `lr` may.
 
     Source: Zhang et al. 2019, https://arxiv.org/abs/1907.08610, algorithm 1; its alpha is 1 - decay.
@@ -74,20 +72,19 @@ class Lookahead(Around):
         super().__init__(inner, decay)
         self.every = every
 
-    def follow(self, average: Array, data: Array) -> None:
-        if self.num_steps % self.every == 0:
-            average *= self.decay
-            average += (1 - self.decay) * data
+    def follow(self, average: Array, data: Array, t: int) -> None:
+        if t % self.every == 0:
+            average[...] = self.decay * average + (1 - self.decay) * data
             data[...] = average
 
 
-class MovingAverage(Around):
-    """The steps of another optimizer, and beside them a running mean of the weights that they lead to.
+class MovingAverage(Averager):
+    """The steps of another optimizer, and a running mean of the resulting weights.
 
         average = decay * average + (1 - decay) * p
 
-    At first, when few steps have been made, `decay` is less: (1 + steps) / (10 + steps), so that the average soon
-    forgets what the weights began as.
+    During the first steps the decay is smaller, (1 + t) / (10 + t), so that the average soon forgets the initial
+    weights.
 
     Source: Polyak and Juditsky 1992, https://doi.org/10.1137/0330046; in this form TensorFlow's
         ExponentialMovingAverage with num_updates.
@@ -96,7 +93,6 @@ class MovingAverage(Around):
     def __init__(self, inner: Optimizer, decay: float = 0.999) -> None:
         super().__init__(inner, decay)
 
-    def follow(self, average: Array, data: Array) -> None:
-        decay = min(self.decay, (1 + self.num_steps) / (10 + self.num_steps))
-        average *= decay
-        average += (1 - decay) * data
+    def follow(self, average: Array, data: Array, t: int) -> None:
+        decay = min(self.decay, (1 + t) / (10 + t))
+        average[...] = decay * average + (1 - decay) * data

@@ -16,7 +16,7 @@ Where a batch takes time to make (pictures are flipped and moved), the next one 
 
     for images, labels in ahead(made_batches):
 
-Read next: `corpus.py`.
+Read next: `recurrent.py`.
 """
 
 import random
@@ -26,7 +26,7 @@ from typing import Any, TypeVar
 
 import numpy
 
-from scratch.backend import ScratchError
+from scratch.checks import ScratchError
 
 Item = TypeVar("Item")
 _BATCHES_IN_A_POOL = 32  # enough for like lengths to find each other, and few enough to keep batches mixed

@@ -13,7 +13,7 @@ from scratch.layer import Layer, Sequential
 from scratch.losses import SSE, Loss, SoftmaxCrossEntropy
 from scratch.optimizers import GradientDescent, Momentum, Optimizer
 from scratch.regular import Dropout
-from scratch.weights import load_weights, save_weights
+from scratch.tools.weights import load_weights, save_weights
 
 __all__ = [
     "SSE", "Dropout", "GradientDescent", "Layer", "Linear", "Loss", "Momentum", "Optimizer", "Relu", "Sequential",

@@ -1,26 +1,23 @@
-"""Layers that are one product or one lookup: Linear, Embedding, Flatten.
+"""Layers that are one product or one look-up: Linear, Embedding, Flatten.
 
 The simplest layer multiplies and adds:
 
-    y[o] = sum over i of w[o][i] * x[i]  +  b[o]
+    y[o] = sum over i of w[o, i] * x[i]  +  b[o]
 
-and its three derivatives can be read off that line. Every other chapter is a variation on them.
+With w = [[2, 3]], b = [1] and x = [10, 20], y = [2 * 10 + 3 * 20 + 1] = [81]. Its three derivatives can be read off that
+line: dy[o]/dw[o, i] = x[i], dy[o]/db[o] = 1, dy[o]/dx[i] = w[o, i]. Every later chapter is a variation on them.
 
     layer = Linear(784, 10)
     y = layer.forward(x)                 # (N, 784) -> (N, 10)
     x_grad = layer.backward(y_grad)      # (N, 10) -> (N, 784); layer.w.grad and layer.b.grad have grown
 
-For matrices `a.dot(b)` is `a @ b`. Networks that learn from one example at a time multiply tens of thousands of tiny
-matrices a second, and there it takes half the time; so it is what the layers write.
-
 Read next: `activations.py`.
 """
 
-import math
 from typing import Any
 
-from scratch.backend import Array, add_at, as_floats, expect, expect_ids, to_device, xp
-from scratch.functions import sigmoid
+from scratch.backend import Array, as_floats, to_device, xp
+from scratch.checks import expect, expect_ids
 from scratch.initial import random_tensor, zeros
 from scratch.layer import Layer, Parameter
 
@@ -44,28 +41,25 @@ class Linear(Layer):
 
     def forward(self, input: Any) -> Array:
         input = as_floats(input)
-        expect(
-            input.shape[-1:] == (self.input_dim,),
-            self, "input (..., {input_dim})", input, "is the vocabulary the one it was trained with?",
-        )
-        rows = input.reshape(-1, self.input_dim)
-        output = rows.dot(self.w.data.T)
+        hint = "is the vocabulary the one it was trained with?"
+        expect(input.shape[-1:] == (self.input_dim,), self, "input (..., {input_dim})", input, hint)
+        output = input @ self.w.data.T  # (..., output_dim)
         if self.b is not None:
-            output += self.b.data
-        output = output.reshape(*input.shape[:-1], self.output_dim)
-        self.remember(output.shape, rows, input.shape)
+            output = output + self.b.data
+        self.remember(output.shape, input)
         return output
 
     def backward(self, gradient: Array) -> Array:
-        input, shape = self.recall(gradient)
-        gradient = gradient.reshape(-1, self.output_dim)
+        (input,) = self.recall(gradient)
+        # All axes but the last count rows: n below numbers them.
+        rows, row_grads = input.reshape(-1, self.input_dim), gradient.reshape(-1, self.output_dim)
         # Each b[o] is added to output[n, o] for every row n; so it collects gradient[n, o] over n.
         if self.b is not None:
-            self.b.grad += gradient.sum(axis=0)
+            self.b.grad += row_grads.sum(axis=0)
         # Row n of the input met weight w[o] in output[n, o]; so w[o] collects gradient[n, o] * input[n] over n.
-        self.w.grad += gradient.T.dot(input)
+        self.w.grad += row_grads.T @ rows
         # input[n, i] was multiplied by w[o, i] in every output[n, o]; so it collects gradient[n, o] * w[o, i] over o.
-        return gradient.dot(self.w.data).reshape(shape)
+        return gradient @ self.w.data
 
 
 class Embedding(Layer):
@@ -86,7 +80,7 @@ class Embedding(Layer):
 
     @property
     def embeddings(self) -> Array:
-        """The table itself, one row for each id."""
+        """The table, one row for each id."""
         return self.w.data
 
     def forward(self, input: Any) -> Array:
@@ -98,50 +92,8 @@ class Embedding(Layer):
     def backward(self, gradient: Array) -> None:
         (ids,) = self.recall(gradient)
         # Row w[k] was copied to output[n] wherever ids[n] == k; so it collects gradient[n] over those n.
-        add_at(self.w.grad, ids.ravel(), gradient.reshape(-1, self.embedding_dim))
-
-
-class Highway(Layer):
-    """A layer that may be passed by: for each number a gate says how much of it is computed, and how much goes through.
-
-        transform = relu(w x + b)        gate = sigmoid(v x + c)
-        y = gate * transform + (1 - gate) * x
-
-    Shapes: (..., dim) -> the same.
-    Parameters: w (2, dim, dim), of the transform and of the gate; b (2, dim). The gate's b begins at -1: at first most
-        goes through.
-    Source: Srivastava et al. 2015, https://arxiv.org/abs/1505.00387, equation 3.
-    """
-
-    def __init__(self, dim: int, init: str = "xavier") -> None:
-        self.dim = dim
-        self.w = Parameter(xp.stack([random_tensor(dim, dim, init=init) for _ in range(2)]))
-        self.b = Parameter(zeros(2, dim))
-        self.b.data[1] = -1
-
-    def forward(self, input: Any) -> Array:
-        input = as_floats(input)
-        expect(input.shape[-1:] == (self.dim,), self, "input (..., {dim})", input)
-        x = input.reshape(-1, self.dim)
-        transform = xp.maximum(x.dot(self.w.data[0].T) + self.b.data[0], 0)
-        gate = sigmoid(x.dot(self.w.data[1].T) + self.b.data[1])
-        output = x + gate * (transform - x)
-        self.remember(input.shape, x, transform, gate)
-        return output.reshape(input.shape)
-
-    def backward(self, gradient: Array) -> Array:
-        x, transform, gate = self.recall(gradient)
-        g = gradient.reshape(-1, self.dim)
-        # y = x + gate * (transform - x): the gate opens on their difference, and passes its share to each of them.
-        transform_grad = g * gate * (transform > 0)
-        gate_grad = g * (transform - x) * gate * (1 - gate)
-        self.b.grad += xp.stack([transform_grad.sum(axis=0), gate_grad.sum(axis=0)])
-        self.w.grad += xp.stack([transform_grad.T.dot(x), gate_grad.T.dot(x)])
-        # x was read three times: it went through, and into both products.
-        x_grad = g * (1 - gate)
-        x_grad += transform_grad.dot(self.w.data[0])
-        x_grad += gate_grad.dot(self.w.data[1])
-        return x_grad.reshape(gradient.shape)
+        # (w.grad[ids] += gradient would add only the last of equal ids.)
+        xp.add.at(self.w.grad, ids, gradient)
 
 
 class Flatten(Layer):
@@ -151,7 +103,7 @@ class Flatten(Layer):
     """
 
     def forward(self, input: Array) -> Array:
-        output = input.reshape(len(input), math.prod(input.shape[1:]))
+        output = input.reshape(len(input), -1) if input.size else input.reshape(len(input), 0)
         self.remember(output.shape, input.shape)
         return output
 

@@ -1,16 +1,19 @@
-"""The functions that layers and losses are made of: pure, and safe for any finite input.
+"""The functions that layers and losses are built from: pure, and safe for any finite input.
 
-`exp(1000)` is infinite and `log(0)` is minus infinity, so the textbook forms of softmax and cross-entropy break
-on perfectly good networks. The forms here give the same values and cannot overflow:
+`exp(1000)` overflows and `log(0)` is minus infinity, so the textbook forms of softmax and cross-entropy fail on healthy
+networks: for the scores 1000 and 0, softmax would be inf / inf. The forms here give the same values and cannot
+overflow:
 
     softmax(z)     = exp(z - max z) / sum exp(z - max z)
     log_softmax(z) = (z - max z) - log sum exp(z - max z)
     sigmoid(z)     = 0.5 tanh(0.5 z) + 0.5
 
+    softmax([1000, 0])     = [1, 0]
+
 A mask (True where a place is real, False where it is padding) gives padding the probability zero; a row that is
 all padding becomes all zeros, never NaN.
 
-Read next: `scores.py`.
+Read next: `text.py`.
 """
 
 import random
@@ -18,7 +21,8 @@ from typing import Any
 
 import numpy
 
-from scratch.backend import Array, ScratchError, as_floats, expect_ids, float_type, to_device, to_host, xp
+from scratch.backend import Array, as_floats, float_type, to_device, to_host, xp
+from scratch.checks import ScratchError, expect_ids
 
 
 def sigmoid(z: Array) -> Array:
@@ -36,7 +40,7 @@ def softmax(z: Any, mask: Array | None = None) -> Array:
         e = xp.exp(z - z.max(axis=-1, keepdims=True))
         e /= e.sum(axis=-1, keepdims=True)
         return e
-    # Padding must not win the maximum, so it is lowered first; and it must not count in the sum, so its exp is 0.
+    # Padding must not be the maximum, so it is lowered first; and it must not count in the sum, so its exp is 0.
     lowered = xp.where(mask, z, xp.finfo(z.dtype).min)
     e = xp.where(mask, xp.exp(lowered - lowered.max(axis=-1, keepdims=True)), 0)
     total = e.sum(axis=-1, keepdims=True)
@@ -44,17 +48,17 @@ def softmax(z: Any, mask: Array | None = None) -> Array:
 
 
 def softmax_gradient(p: Array, gradient: Array) -> Array:
-    """From the gradient of probabilities p over the last axis to that of their scores z; where p is 0, it is 0.
+    """The gradient of the scores z, from the gradient of the probabilities p = softmax(z) over the last axis.
 
-    dp[k]/dz[j] is p[k] (1 if j == k else 0) - p[k] p[j]; so z[j] collects gradient[j] * p[j], less p[j] times the sum
-    over k of gradient[k] * p[k].
+    dp[k]/dz[j] is p[k] (1 if j == k else 0) - p[k] p[j]; so z[j] collects gradient[j] * p[j], minus p[j] times the sum
+    over k of gradient[k] * p[k]. Masked places, where p is 0, get 0.
     """
     weighted = gradient * p
     return weighted - p * weighted.sum(axis=-1, keepdims=True)
 
 
 def log_softmax(z: Any) -> Array:
-    """The logarithm of `softmax(z)` over the last axis, finite where that of a tiny probability would not be."""
+    """The logarithm of `softmax(z)` over the last axis. It stays finite where the probability itself underflows to 0."""
     z = as_floats(z)
     z = z - z.max(axis=-1, keepdims=True)
     z -= xp.log(xp.exp(z).sum(axis=-1, keepdims=True))
@@ -62,7 +66,7 @@ def log_softmax(z: Any) -> Array:
 
 
 def one_hot(ids: Any, num_ids: int) -> Array:
-    """Rows that are 1 at their id and 0 elsewhere. The id -1, of what is unknown or padding, gives a row of zeros.
+    """Rows that are 1 at their id and 0 elsewhere. The id -1 (unknown, or padding) gives a row of zeros.
 
     Shapes: ids (...) of integers in -1 .. num_ids - 1 -> (..., num_ids).
     """
@@ -72,13 +76,13 @@ def one_hot(ids: Any, num_ids: int) -> Array:
 
 
 def sample_from(weights: Any, temperature: float = 1.0, top_k: int | None = None) -> int:
-    """Draw an index at random, index i as often as `weights[i]` says.
+    """Draw an index at random, with probability proportional to its weight.
 
-    `weights` are probabilities or any numbers not below zero; they need not sum to 1. `temperature` below 1 favours
-    the likely ones (0 takes the likeliest), above 1 evens them out: weight i counts as `weights[i] ** (1 / t)`.
-    `top_k` draws among the k largest weights only. Chance is Python's `random`.
+    `weights` need not sum to 1. A `temperature` below 1 favours likely indices (0 takes the likeliest), above 1 evens
+    them out: weight i counts as `weights[i] ** (1 / temperature)`. `top_k` draws among the k largest weights only.
+    The randomness is Python's `random`.
 
-    Raises: ScratchError for weights that are negative, not finite, all zero or no list of numbers.
+    Raises: ScratchError for weights that are negative, not finite, all zero, or not a list of numbers.
     """
     weights = numpy.array(to_host(weights), dtype=numpy.float64)
     total = weights.sum() if weights.ndim == 1 else 0.0
@@ -92,9 +96,9 @@ def sample_from(weights: Any, temperature: float = 1.0, top_k: int | None = None
         return int(weights.argmax())
     weights /= weights.max()
     if temperature != 1:
-        # In logarithms, and relative to the largest: a low temperature would underflow every weight to zero.
+        # In logarithms, relative to the largest: otherwise a low temperature would underflow every weight to zero.
         with numpy.errstate(divide="ignore"):
             weights = numpy.exp(numpy.log(weights) / temperature)
     cumulative = weights.cumsum()
-    # random() < 1, so the number drawn lies below the last sum; `right` steps over indices of weight zero.
+    # random() < 1, so the number drawn lies below the last sum; side="right" skips indices of weight zero.
     return int(cumulative.searchsorted(random.random() * cumulative[-1], side="right"))

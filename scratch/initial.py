@@ -1,47 +1,38 @@
-"""The numbers that a network starts from, and the one seed behind all chance.
+"""The values that a network's weights start from, and the one seed behind all randomness.
 
-A network whose weights are all equal learns the same thing in every unit, so weights start at random. How large
-matters: when each layer makes numbers larger by a constant factor, the tenth layer overflows; when smaller, its
-gradient vanishes. Xavier's and He's rules choose the spread that keeps the variance as it is:
+If all weights were equal, every unit would learn the same thing, so weights start at random. Their spread matters: if
+each layer makes numbers twice as large, ten layers make them a thousand times as large; if each halves them, ten layers
+leave a thousandth. Xavier's and He's rules choose the spread that keeps the variance the same from layer to layer:
 
     xavier:  variance = 2 / (fan_in + fan_out)      he:  variance = 2 / fan_in
 
-All chance comes from Python's own `random`: `random.seed(0)` makes a whole run repeatable to the bit, and
-`random.getstate()` is the whole state of chance, which is what a checkpoint saves. Arrays are drawn on the host
-by a NumPy generator that is seeded from `random`, so a network starts equal on the CPU and on the GPU. (Only what
-Dropout draws at each step is drawn where it is used.)
+All randomness comes from Python's own `random`: `random.seed(0)` makes a whole run repeatable to the bit, and
+`random.getstate()` is all that a checkpoint has to save. Arrays are drawn on the host, by a NumPy generator seeded from
+`random`, so a network starts the same on the CPU and on a GPU.
 
     random.seed(0)
-    w = random_tensor(10, 784, init="he")      # (output_dim, input_dim)
+    w = random_tensor(10, 784, init="he")      # (output_dim, input_dim); standard deviation sqrt(2 / 784) = 0.05
 
 Read next: `functions.py`.
 """
 
 import math
 import random
-from contextvars import ContextVar
 from typing import Any
 
 import numpy
 
-from scratch.backend import Array, ScratchError, float_type, random_on_device, to_device, xp
+from scratch.backend import Array, float_type, to_device, xp
+from scratch.checks import ScratchError
 
 INITS = ("normal", "uniform", "xavier", "he", "orthogonal")
 
-
-chance: ContextVar[Any] = ContextVar("chance", default=random)  # a thread that shares a batch has its own
+chance: Any = random  # the source of random bits: Python's module, or an object with its `getrandbits`
 
 
 def generator() -> numpy.random.Generator:
-    """A generator of random arrays, seeded by the next 64 bits of Python's `random`."""
-    return numpy.random.Generator(numpy.random.SFC64(chance.get().getrandbits(64)))
-
-
-def uniform(*dims: int) -> Array:
-    """Numbers from 0 to below 1 on the device, float32. A GPU draws its own: so many would take long to cross."""
-    if xp.device == "cpu":
-        return generator().random(dims, dtype=numpy.float32)
-    return random_on_device(chance.get().getrandbits(64), dims)
+    """A NumPy generator of random arrays, seeded with the next 64 bits of `chance`."""
+    return numpy.random.Generator(numpy.random.SFC64(chance.getrandbits(64)))
 
 
 def random_tensor(*dims: int, init: str = "normal") -> Array:
@@ -56,11 +47,11 @@ def random_tensor(*dims: int, init: str = "normal") -> Array:
     - `he`: normal with variance 2 / fan_in, for relu (He et al. 2015, https://arxiv.org/abs/1502.01852,
       equation 10);
     - `orthogonal`: for two dims, rows (or columns, whichever are fewer) of length one at right angles, so that a
-      square one keeps the length of what it is multiplied with (Saxe et al. 2013, https://arxiv.org/abs/1312.6120).
+      square matrix keeps the length of the vectors it multiplies (Saxe et al. 2013, https://arxiv.org/abs/1312.6120).
 
     The first axis is the output; all others are the input (`fan_in` is their product).
 
-    Differs: the book's "xavier" takes 2 / (fan_in + fan_out) for the standard deviation; here it is the variance.
+    Differs: the book's "xavier" uses 2 / (fan_in + fan_out) as the standard deviation; here it is the variance.
 
     Raises: ScratchError for an unknown `init` or a size below one.
     """
@@ -87,10 +78,16 @@ def _orthogonal(values: numpy.ndarray) -> numpy.ndarray:
         raise ScratchError(f"init 'orthogonal' is for two dims, got {values.shape}")
     tall = values if len(values) >= values.shape[1] else values.T
     q, r = numpy.linalg.qr(tall)
-    q *= numpy.sign(numpy.diagonal(r))  # makes the answer unique, and every such matrix equally likely
+    q *= numpy.sign(numpy.diagonal(r))  # makes the result unique, and every such matrix equally likely
     return q if tall is values else q.T
 
 
+def uniform(*dims: int) -> Array:
+    """Random float32 numbers from 0 to below 1, on the device."""
+    draw = numpy.random.Generator(numpy.random.PCG64(chance.getrandbits(64)))
+    return xp.asarray(draw.random(dims, dtype=numpy.float32))
+
+
 def zeros(*dims: int) -> Array:
-    """An array of zeros of shape `dims` on the device: where biases start."""
+    """An array of zeros of shape `dims` on the device: the start of every bias."""
     return xp.zeros(dims, dtype=float_type())

@@ -9,6 +9,6 @@ from scratch.dense import Embedding
 from scratch.functions import sample_from
 from scratch.recurrent import GRU, LSTM, SimpleRnn
 from scratch.text import Vocabulary
-from scratch.weights import load_vocab, save_vocab
+from scratch.tools.weights import load_vocab, save_vocab
 
 __all__ = ["GRU", "LSTM", "Embedding", "SimpleRnn", "Vocabulary", "load_vocab", "sample_from", "save_vocab"]

@@ -1,128 +1,92 @@
 """How parameters follow their gradients: GradientDescent, Momentum, RMSProp, Adam, AdamW.
 
-A gradient says which way is up; every optimizer steps down, and they differ in how far:
+A gradient points uphill, so every optimizer steps the other way; they differ in how far:
 
     GradientDescent:  p -= lr * g
     Momentum:         u = mo * u + (1 - mo) * g;   p -= lr * u
     Adam:             p -= lr * (running mean of g) / sqrt(running mean of g^2)
 
+For p = 1, g = 2 and lr = 0.1, GradientDescent gives 0.8; Adam's first step is always lr, so it gives 0.9.
+
     optimizer = Momentum(learning_rate=0.01)
     optimizer.step(model)                    # every Parameter once; then its grad is zero
     optimizer.lr *= 0.1                      # may change between steps
 
-A step works on the whole model at once: `layer.in_one_vector` lays all parameters side by side, so each line of an
-`update` below is one operation on one long array. Gradients are spent by the step, so their memory is free for
-scratch work.
-
 Read next: `averages.py`.
 """
 
-import math
 from typing import Any
 
-from scratch.backend import Array, ScratchError, to_device, to_host, xp
-from scratch.layer import Layer, Parameter, batch, in_one_vector
+from scratch.backend import Array, to_device, to_host, xp
+from scratch.checks import ScratchError
+from scratch.layer import Layer, Parameter
 
 
 class Optimizer:
-    """The contract, and what all share: the vectors, clipping, and state that can be saved by name.
+    """The contract, and what all share: clipping, weight decay, and a state that is saved by parameter name.
 
     lr: the learning rate; may be changed between steps.
-    clip_norm: when the gradient of the whole model is longer than this, it is shortened to it, in the same
-        direction (Pascanu et al. 2013, https://arxiv.org/abs/1211.5063, algorithm 1). None: never.
-    weight_decay: at each step every weight is first drawn a little towards zero, `p -= lr * weight_decay * p`, apart
-        from its gradient (Loshchilov and Hutter 2017, https://arxiv.org/abs/1711.05101). Weights are parameters of two
-        axes or more; biases, scales and shifts stay. (PyTorch draws them too; its SGD and Adam add the decay to the
-        gradient, only AdamW keeps it apart.)
+    clip_norm: a gradient of the whole model that is longer than this is scaled down to it (Pascanu et al. 2013,
+        https://arxiv.org/abs/1211.5063, algorithm 1). None: never.
+    weight_decay: at each step every weight first shrinks, `p -= lr * weight_decay * p`, separately from its gradient
+        (Loshchilov and Hutter 2017, https://arxiv.org/abs/1711.05101). Weights are parameters of two or more axes;
+        biases, scales and shifts do not shrink. (In PyTorch they do; and its SGD and Adam add the decay to the
+        gradient, only AdamW keeps it separate.)
 
-    A subclass writes `update` and names its state vectors in `slots`. The parameters of a layer are looked up at
-    the first step with it: after adding layers to a model, make a new optimizer. A reader's own optimizer that
-    overrides `step` must end with `layer.zero_grads()`.
+    A subclass writes `update` and names its state arrays in `slots`. An optimizer of your own that overrides `step`
+    must end with `layer.zero_grads()`.
     """
 
     slots: tuple[str, ...] = ()
 
     def __init__(self, learning_rate: float, clip_norm: float | None = None, weight_decay: float = 0.0) -> None:
-        self.lr = learning_rate
-        self.clip_norm = clip_norm
-        self.weight_decay = weight_decay
-        self.num_steps = 0
-        self._state: dict[Parameter, dict[str, Array]] = {}  # each Parameter's part of the state vectors
-        self._steps: dict[Parameter, int] = {}  # how many steps each has made, for those not in this layer
-        self._layer: Layer | None = None
-        self._seen: list[tuple[Parameter, Array, Array]] = []
+        self.lr, self.clip_norm, self.weight_decay = learning_rate, clip_norm, weight_decay
+        self.state: dict[Parameter, list[Array]] = {}  # for each Parameter one array a slot
+        self.steps: dict[Parameter, int] = {}  # how many steps each Parameter has made
 
     def step(self, layer: Layer) -> None:
         """Move every Parameter of `layer` once against its gradient; then the gradients are zero."""
-        if layer is not self._layer or self._moved():
-            self._gather(layer)
-        if (whole := batch.get()).num_ranks > 1:  # each process has had its part of the batch
-            whole.add_up(self._grad)
-        for grad in self._fixed:
-            grad.fill(0)
+        parameters = [p for p in layer.parameters() if not p.fixed]
+        if not parameters:
+            raise ScratchError(f"{self}: {layer} has no Parameter to step")
         if self.clip_norm is not None:
-            clip_by_norm(self._grad, self.clip_norm)
-        self.num_steps += 1
-        if self.weight_decay:
-            for p, data, _ in self._seen:
-                if data.ndim > 1 and not p.fixed:
-                    data *= 1 - self.lr * self.weight_decay
-        self.update(self._data, self._grad, *self._vectors)
-        self._grad.fill(0)
+            clip_by_norm([p.grad for p in parameters], self.clip_norm)
+        for p in parameters:
+            if self.weight_decay and p.data.ndim > 1:
+                p.data *= 1 - self.lr * self.weight_decay
+            state = self.state.setdefault(p, [xp.zeros_like(p.data) for _ in self.slots])
+            self.steps[p] = self.steps.get(p, 0) + 1
+            self.update(p.data, p.grad, self.steps[p], *state)
+        layer.zero_grads()
 
-    def update(self, data: Array, grad: Array, *state: Array) -> None:
-        """Change `data` in place by one step. May also change `grad`, which is spent."""
+    def update(self, data: Array, grad: Array, t: int, *state: Array) -> None:
+        """Change `data` and `state` in place by one step, the t-th of this Parameter."""
         raise NotImplementedError
 
-    def _moved(self) -> bool:
-        for p, data, grad in self._seen:  # an array that was replaced, or moved with another part of a model
-            if p.data is not data or p.grad is not grad:
-                return True
-        return False
-
-    def _gather(self, layer: Layer) -> None:
-        parameters = layer.parameters()
-        self._steps |= {p: self.num_steps for p, _, _ in self._seen}
-        self.num_steps = max((self._steps.get(p, 0) for p in parameters), default=0)
-        self._layer, (self._data, self._grad) = layer, in_one_vector(parameters)
-        self._seen = [(p, p.data, p.grad) for p in parameters]
-        self._fixed = [p.grad for p in parameters if p.fixed]
-        self._vectors = [xp.zeros_like(self._data) for _ in self.slots]
-        start = 0
-        for p in parameters:
-            stop, known = start + p.data.size, self._state.get(p, {})
-            mine = {slot: vector[start:stop] for slot, vector in zip(self.slots, self._vectors, strict=True)}
-            for slot, value in known.items():
-                mine[slot][...] = value
-            self._state[p], start = mine, stop
-
-    def state(self, layer: Layer) -> dict[str, Any]:
-        """The kind, lr, number of steps and state vectors, as host arrays by "slot/parameter name".
-
-        Whatever else the constructor was given (momentum, betas, clip_norm) is given to the next one's.
-        """
+    def state_dict(self, layer: Layer) -> dict[str, Any]:
+        """The kind, lr, and for each parameter name its number of steps and, as "slot/name", its state on the host."""
+        named = {name: p for name, p in layer.named_parameters().items() if p in self.state}
         arrays = {
-            f"{slot}/{p.name}": to_host(value).reshape(p.data.shape).copy()
-            for p in layer.parameters()
-            for slot, value in self._state.get(p, {}).items()
+            f"{slot}/{name}": to_host(array).copy()
+            for name, p in named.items() for slot, array in zip(self.slots, self.state[p], strict=True)
         }
-        return {"kind": type(self).__name__, "lr": self.lr, "num_steps": self.num_steps, "arrays": arrays}
+        steps = {name: self.steps[p] for name, p in named.items()}
+        return {"kind": type(self).__name__, "lr": self.lr, "steps": steps, "arrays": arrays}
 
     def load_state(self, layer: Layer, state: dict[str, Any]) -> None:
-        """Go on from `state(layer)` of an optimizer of the same kind. Raises: ScratchError if it does not fit."""
-        parameters, arrays = layer.parameters(), state["arrays"]
-        shapes = {f"{slot}/{p.name}": p.data.shape for p in parameters for slot in self.slots}
+        """Continue from `state_dict(layer)` of an optimizer of the same kind. Raises: ScratchError if it does not fit."""
+        named = layer.named_parameters()
         if state["kind"] != type(self).__name__:
             raise ScratchError(f"{self}: the saved state is of {state['kind']}")
-        if state["num_steps"] and {name: value.shape for name, value in arrays.items()} != shapes:
+        shapes = {f"{slot}/{name}": named[name].data.shape for name in state["steps"] for slot in self.slots}
+        if {name: array.shape for name, array in state["arrays"].items()} != shapes:
             raise ScratchError(f"{self}: the saved state is of another model, or of one of another size")
-        self._state = {
-            p: {slot: to_device(arrays[f"{slot}/{p.name}"]).ravel() for slot in self.slots}
-            for p in parameters if state["num_steps"]
+        self.lr = float(state["lr"])
+        self.steps = {named[name]: int(count) for name, count in state["steps"].items()}
+        self.state = {
+            named[name]: [to_device(state["arrays"][f"{slot}/{name}"]).copy() for slot in self.slots]
+            for name in state["steps"]
         }
-        self._layer, self._seen = None, []
-        self._steps = dict.fromkeys(parameters, int(state["num_steps"]))
-        self.lr, self.num_steps = float(state["lr"]), int(state["num_steps"])
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(lr={self.lr:g})"
@@ -137,18 +101,17 @@ class GradientDescent(Optimizer):
     def __init__(self, learning_rate: float = 0.1, **shared: Any) -> None:
         super().__init__(learning_rate, **shared)
 
-    def update(self, data: Array, grad: Array, *state: Array) -> None:
-        grad *= self.lr
-        data -= grad
+    def update(self, data: Array, grad: Array, t: int, *state: Array) -> None:
+        data -= self.lr * grad
 
 
 class Momentum(Optimizer):
-    """Along the running average of the gradients, so that steps to and fro cancel and steady ones go through.
+    """Along the running average of the gradients: components that alternate cancel, and steady ones add up.
 
         u = mo * u + (1 - mo) * g
         p -= lr * u                            with `nesterov`:   p -= lr * (mo * u + (1 - mo) * g)
 
-    Nesterov's is the average as it would be one step on, if the next gradient were this one again.
+    Nesterov's is the average one step further, if the next gradient were this one again.
 
     Source: Grus, Data Science from Scratch, chapter 19; Sutskever et al. 2013,
         https://proceedings.mlr.press/v28/sutskever13.html, section 2, in the form of Bengio et al.
@@ -162,20 +125,14 @@ class Momentum(Optimizer):
         super().__init__(learning_rate, **shared)
         self.mo, self.nesterov = momentum, nesterov
 
-    def update(self, data: Array, grad: Array, *state: Array) -> None:
+    def update(self, data: Array, grad: Array, t: int, *state: Array) -> None:
         (u,) = state
-        u *= self.mo  # u is kept without its factor 1 - mo, which joins lr: one pass less over the model
-        u += grad
-        if self.nesterov:
-            grad += self.mo * u
-            grad *= self.lr * (1 - self.mo)
-        else:
-            xp.multiply(u, self.lr * (1 - self.mo), out=grad)
-        data -= grad
+        u[...] = self.mo * u + (1 - self.mo) * grad
+        data -= self.lr * (self.mo * u + (1 - self.mo) * grad if self.nesterov else u)
 
 
 class RMSProp(Optimizer):
-    """Each number's step is measured by the usual size of its own gradient.
+    """Each number's step is divided by the usual size of its own gradient.
 
         v = decay * v + (1 - decay) * g^2
         p -= lr * g / (sqrt(v) + epsilon)
@@ -191,13 +148,10 @@ class RMSProp(Optimizer):
         super().__init__(learning_rate, **shared)
         self.decay, self.epsilon = decay, epsilon
 
-    def update(self, data: Array, grad: Array, *state: Array) -> None:
+    def update(self, data: Array, grad: Array, t: int, *state: Array) -> None:
         (v,) = state
-        v *= self.decay
-        v += (1 - self.decay) * grad * grad
-        grad *= self.lr
-        grad /= xp.sqrt(v) + self.epsilon
-        data -= grad
+        v[...] = self.decay * v + (1 - self.decay) * grad**2
+        data -= self.lr * grad / (xp.sqrt(v) + self.epsilon)
 
 
 class Adam(Optimizer):
@@ -213,35 +167,22 @@ class Adam(Optimizer):
     slots = ("m", "v")
 
     def __init__(
-        self,
-        learning_rate: float = 0.001,
-        beta1: float = 0.9,
-        beta2: float = 0.999,
-        epsilon: float = 1e-8,
+        self, learning_rate: float = 0.001, beta1: float = 0.9, beta2: float = 0.999, epsilon: float = 1e-8,
         **shared: Any,
     ) -> None:
         super().__init__(learning_rate, **shared)
         self.beta1, self.beta2, self.epsilon = beta1, beta2, epsilon
 
-    def update(self, data: Array, grad: Array, *state: Array) -> None:
+    def update(self, data: Array, grad: Array, t: int, *state: Array) -> None:
         m, v = state
-        m *= self.beta1
-        m += (1 - self.beta1) * grad
-        v *= self.beta2
-        grad *= grad
-        grad *= 1 - self.beta2
-        v += grad
-        # Both corrections are single numbers, so they are applied to the step and to epsilon, not to the arrays.
-        correction = math.sqrt(1 - self.beta2**self.num_steps)
-        xp.sqrt(v, out=grad)
-        grad += self.epsilon * correction
-        xp.divide(m, grad, out=grad)
-        grad *= self.lr * correction / (1 - self.beta1**self.num_steps)
-        data -= grad
+        m[...] = self.beta1 * m + (1 - self.beta1) * grad
+        v[...] = self.beta2 * v + (1 - self.beta2) * grad**2
+        m_corrected, v_corrected = m / (1 - self.beta1**t), v / (1 - self.beta2**t)
+        data -= self.lr * m_corrected / (xp.sqrt(v_corrected) + self.epsilon)
 
 
 class AdamW(Adam):
-    """Adam, with every weight first drawn a little towards zero: Adam with a weight_decay.
+    """Adam with weight decay.
 
     Source: Loshchilov and Hutter 2017, https://arxiv.org/abs/1711.05101, algorithm 2.
     """
@@ -250,7 +191,9 @@ class AdamW(Adam):
         super().__init__(learning_rate, weight_decay=weight_decay, **adam)
 
 
-def clip_by_norm(grad: Array, max_norm: float) -> None:
-    """Shorten the vector `grad`, in place, to length `max_norm` if it is longer; its direction stays."""
-    norm = xp.sqrt((grad * grad).sum())
-    grad *= xp.minimum(1, max_norm / xp.maximum(norm, 1e-12)).astype(grad.dtype)
+def clip_by_norm(grads: list[Array], max_norm: float) -> None:
+    """Scale the vector that all of `grads` form together, in place, to length `max_norm` if it is longer."""
+    norm = float(sum((grad * grad).sum() for grad in grads)) ** 0.5
+    if norm > max_norm:
+        for grad in grads:
+            grad *= max_norm / norm

@@ -26,7 +26,7 @@ from typing import Any, NamedTuple
 
 import numpy
 
-from scratch.backend import ScratchError
+from scratch.checks import ScratchError
 
 
 class Vocabulary:

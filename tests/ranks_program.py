@@ -6,7 +6,7 @@ from argparse import Namespace
 
 import numpy as np
 
-from scratch import program
+from scratch.tools import program
 from scratch.activations import Tanh
 from scratch.backend import precision, to_device, to_host
 from scratch.dense import Linear

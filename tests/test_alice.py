@@ -8,7 +8,8 @@ import programs
 import pytest
 from characters import network, wonderland
 
-from scratch.backend import ScratchError, to_device
+from scratch.backend import to_device
+from scratch.checks import ScratchError
 from scratch.losses import SoftmaxCrossEntropy
 from scratch.optimizers import Adam
 from scratch.text import Vocabulary
@@ -152,7 +153,7 @@ def test_the_score_holds(tmp_path):
     ("input", "words"), ("stateful", 1), ("settings", None), ("hidden", 9),
 ])
 def test_bad_metadata(name, value, tmp_path):
-    from scratch.files import read_arrays, write_arrays
+    from scratch.tools.files import read_arrays, write_arrays
 
     arrays, metadata = read_arrays(programs.ROOT / "weights" / "alice_lstm.npz")
     write_arrays(tmp_path / "changed.npz", arrays, metadata | {name: value})

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from scratch.attention import BidirectionalAttention, DotAttention
-from scratch.backend import ScratchError, precision, to_device, to_host
+from scratch.backend import precision, to_device, to_host
+from scratch.checks import ScratchError
 from scratch.dense import Highway
 from scratch.gradient_check import relative_error
 from scratch.losses import SpanLoss

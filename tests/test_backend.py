@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from scratch import backend
-from scratch.backend import ScratchError, add_at, float_type, precision, to_device, to_host, xp
+from scratch.backend import add_at, float_type, precision, to_device, to_host, xp
+from scratch.checks import ScratchError
 from scratch.functions import log_softmax, one_hot, sample_from, sigmoid, softmax
 from scratch.gradient_check import gradient_errors
 from scratch.initial import INITS, random_tensor

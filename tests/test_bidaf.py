@@ -14,7 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from programs import DATA
 
-from scratch.backend import ScratchError, precision, to_device, to_host
+from scratch.backend import precision, to_device, to_host
+from scratch.checks import ScratchError
 from scratch.gradient_check import gradient_errors, relative_error
 from scratch.losses import SpanLoss
 from scratch.optimizers import Adam

@@ -14,8 +14,9 @@ from bidaf.squad import Question, words_with_places
 from bidaf.trained import lexicon_of
 from bidaf.words import WordVectors
 
-from scratch.backend import ScratchError, precision, to_device, to_host
-from scratch.files import read_arrays, write_arrays
+from scratch.backend import precision, to_device, to_host
+from scratch.checks import ScratchError
+from scratch.tools.files import read_arrays, write_arrays
 
 PLACES = "Rome Oslo Lima Bonn Riga".split()
 

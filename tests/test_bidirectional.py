@@ -6,7 +6,8 @@ from cases import D, H
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scratch.backend import ScratchError, precision, to_device, to_host
+from scratch.backend import precision, to_device, to_host
+from scratch.checks import ScratchError
 from scratch.bidirectional import Bidirectional
 from scratch.dense import Linear
 from scratch.gradient_check import relative_error

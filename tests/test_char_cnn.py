@@ -14,8 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from programs import DATA
 
-from scratch.backend import ScratchError
-from scratch.files import read_arrays, write_arrays
+from scratch.checks import ScratchError
+from scratch.tools.files import read_arrays, write_arrays
 from scratch.parallel import InThreads
 
 pytest.importorskip("pandas")

@@ -87,7 +87,7 @@ def test_bad_texts(content, message, tmp_path):
 
 
 def test_bad_weights(tmp_path):
-    from scratch.files import read_arrays, write_arrays
+    from scratch.tools.files import read_arrays, write_arrays
 
     assert run("train", "--smoke", "--epochs", 1, "--out", "run", cwd=tmp_path)[0] == 0
     arrays, metadata = read_arrays(tmp_path / "run" / "weights.npz")

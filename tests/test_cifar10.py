@@ -18,9 +18,10 @@ from PIL import Image
 from programs import DATA
 
 from scratch.activations import Gelu
-from scratch.backend import ScratchError, to_device, to_host
+from scratch.backend import to_device, to_host
+from scratch.checks import ScratchError
 from scratch.layer import evaluating
-from scratch.weights import save_weights
+from scratch.tools.weights import save_weights
 
 FLAGS = ("train", "--smoke", "--seed", "3")
 

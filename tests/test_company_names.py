@@ -134,7 +134,7 @@ def test_bad_weights(tmp_path):
     np.savez(tmp_path / "other.npz", w=np.zeros(3))
     assert "not weights of company_names" in refused("evaluate", "--weights", "other.npz", cwd=tmp_path)
     assert "damaged" in refused("generate", "--weights", tmp_path / "run" / "weights.json", cwd=tmp_path)
-    from scratch.files import read_arrays, write_arrays
+    from scratch.tools.files import read_arrays, write_arrays
 
     arrays, metadata = read_arrays(good)
     for change in (
@@ -178,7 +178,7 @@ def test_a_killed_run_goes_on_to_the_bit(tmp_path):
 
 
 def test_the_learning_rate_is_cut_after_epoch_200(tmp_path):
-    from scratch.files import read_metadata
+    from scratch.tools.files import read_metadata
 
     (tmp_path / "names.txt").write_text("Ab\n")
     flags = ["--names", "names.txt", "--hidden", 8, "--out", "run"]

@@ -13,7 +13,7 @@ from programs import DATA, ROOT
 def test_the_weights_that_come_with_it(name, loss):
     from scratch.backend import to_device, to_host
     from scratch.losses import SoftmaxCrossEntropy
-    from scratch.weights import load_vocab, load_weights
+    from scratch.tools.weights import load_vocab, load_weights
 
     folder = ROOT / "weights"
     model, vocab, metadata = PROGRAM.load(folder / f"companies_{name}.npz")

@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scratch.activations import Tanh
-from scratch.backend import ScratchError, precision, to_device, to_host
+from scratch.backend import precision, to_device, to_host
+from scratch.checks import ScratchError
 from scratch.convolution import Conv1d
 from scratch.dense import Linear
 from scratch.gradient_check import relative_error

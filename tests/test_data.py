@@ -13,11 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from programs import DATA
 
-from scratch import datasets
-from scratch.backend import ScratchError
+from scratch.tools import datasets
+from scratch.checks import ScratchError
 from scratch.batching import batches, padded, streams
-from scratch.datasets import Source, find
-from scratch.scores import accuracy, count_confusions, mean_recall, per_class, shares, table
+from scratch.tools.datasets import Source, find
+from scratch.tools.scores import accuracy, count_confusions, mean_recall, per_class, shares, table
 from scratch.text import without_accents
 
 

@@ -11,8 +11,10 @@ import pytest
 from conftest import ON_A_DEVICE, STAND_IN
 from programs import ROOT, run
 
-from scratch import backend, program
-from scratch.backend import ScratchError, precision, to_device, to_host, xp
+from scratch import backend
+from scratch.tools import program
+from scratch.backend import precision, to_device, to_host, xp
+from scratch.checks import ScratchError
 from scratch.dense import Linear
 from scratch.gradient_check import relative_error
 from scratch.initial import uniform

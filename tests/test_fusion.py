@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from conftest import STAND_IN
 
-from scratch.backend import ScratchError, precision, to_device, to_host, xp
+from scratch.backend import precision, to_device, to_host, xp
+from scratch.checks import ScratchError
 from scratch.bidirectional import Bidirectional
 from scratch.functions import sigmoid
 from scratch.fusion import fused

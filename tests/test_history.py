@@ -2,10 +2,10 @@ import json
 
 import pytest
 
-from scratch.backend import ScratchError
+from scratch.checks import ScratchError
 from scratch.dense import Linear
-from scratch.history import History, progress, stop_unless_finite
-from scratch.plots import curve
+from scratch.tools.history import History, progress, stop_unless_finite
+from scratch.tools.plots import curve
 
 
 def test_a_history_writes_lines_and_goes_on(tmp_path):

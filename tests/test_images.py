@@ -10,14 +10,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scratch.activations import Gelu, Relu
-from scratch.backend import ScratchError, pieces, precision, to_device, to_host
+from scratch.backend import pieces, precision, to_device, to_host
+from scratch.checks import ScratchError
 from scratch.batching import ahead
 from scratch.convolution import Conv2d
 from scratch.gradient_check import relative_error
 from scratch.layer import Sequential
 from scratch.losses import SoftmaxCrossEntropy
 from scratch.parallel import InThreads
-from scratch.pickles import read_pickle
+from scratch.tools.pickles import read_pickle
 from scratch.pooling import AveragePool2d, MaxPool2d
 from scratch.regular import BatchNorm
 

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from conftest import ON_A_DEVICE
 
-from scratch.backend import ScratchError, precision, to_device, to_host
+from scratch.backend import precision, to_device, to_host
+from scratch.checks import ScratchError
 from scratch.functions import log_softmax
 from scratch.gradient_check import numerical_gradient, relative_error
 from scratch.losses import MSE, SSE, FocalLoss, NegativeLogLikelihood, SoftmaxCrossEntropy

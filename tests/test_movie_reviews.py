@@ -10,8 +10,9 @@ from programs import DATA
 from reviews import networks, phrases
 from reviews.phrases import Phrase, Words
 
-from scratch.backend import ScratchError, precision, to_device, to_host
-from scratch.files import read_arrays, write_arrays
+from scratch.backend import precision, to_device, to_host
+from scratch.checks import ScratchError
+from scratch.tools.files import read_arrays, write_arrays
 from scratch.gradient_check import gradient_errors
 from scratch.text import Vocabulary
 

@@ -17,7 +17,8 @@ from names.networks import BothEnds, Committee, TutorialNetwork, build
 from names.training import in_batches, learn_batch, learn_name
 from programs import DATA, ROOT
 
-from scratch.backend import ScratchError, precision, to_device, to_host, xp
+from scratch.backend import precision, to_device, to_host, xp
+from scratch.checks import ScratchError
 from scratch.functions import log_softmax
 from scratch.gradient_check import numerical_gradient, relative_error
 from scratch.losses import NegativeLogLikelihood
@@ -246,7 +247,7 @@ def test_bad_data(tmp_path, monkeypatch):
 
 
 def test_bad_weights(tmp_path):
-    from scratch.files import read_arrays, write_arrays
+    from scratch.tools.files import read_arrays, write_arrays
 
     arrays, metadata = read_arrays(ROOT / "weights" / "name_languages.npz")
     for change in (
@@ -274,7 +275,7 @@ def test_a_killed_run_goes_on_to_the_bit(recipe, tmp_path):
 
 
 def test_the_order_of_the_labels_is_in_the_weights():
-    from scratch.files import read_metadata
+    from scratch.tools.files import read_metadata
 
     labels = read_metadata(ROOT / "weights" / "name_languages.npz")["labels"]
     assert len(labels) == 18 and labels == sorted(labels)
@@ -283,7 +284,7 @@ def test_the_order_of_the_labels_is_in_the_weights():
 def test_the_order_of_the_labels_is_not_the_file_system_s(tmp_path, monkeypatch):
     from pathlib import Path
 
-    from scratch.datasets import read_labelled_lines
+    from scratch.tools.datasets import read_labelled_lines
 
     folder = folder_of(tmp_path, b="x\n", a="y\nx\ny\n", c="z\n")
     glob = Path.glob

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from scratch.averages import Lookahead, MovingAverage
-from scratch.backend import ScratchError, to_device, to_host
+from scratch.backend import to_device, to_host
+from scratch.checks import ScratchError
 from scratch.dense import Linear
 from scratch.layer import Layer, Parameter, Sequential, in_one_vector
 from scratch.optimizers import (

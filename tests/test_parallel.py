@@ -10,7 +10,8 @@ import pytest
 from conftest import ON_THREADS
 
 from scratch.attention import DotAttention
-from scratch.backend import ScratchError, precision, to_device
+from scratch.backend import precision, to_device
+from scratch.checks import ScratchError
 from scratch.dense import Linear
 from scratch.gradient_check import relative_error
 from scratch.layer import Layer, Sequential, evaluating

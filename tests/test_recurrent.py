@@ -4,7 +4,8 @@ from cases import D, H
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scratch.backend import ScratchError, precision, to_device, to_host, xp
+from scratch.backend import precision, to_device, to_host, xp
+from scratch.checks import ScratchError
 from scratch.bidirectional import Bidirectional
 from scratch.gradient_check import gradient_errors, relative_error
 from scratch.losses import SoftmaxCrossEntropy

@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from scratch.backend import ScratchError, to_device, to_host
+from scratch.backend import to_device, to_host
+from scratch.checks import ScratchError
 from scratch.layer import evaluating
 from scratch.regular import Dropout
 

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from conftest import STAND_IN
 
-from scratch.backend import ScratchError, as_floats, to_device, to_host, xp
+from scratch.backend import as_floats, to_device, to_host, xp
+from scratch.checks import ScratchError
 
 
 def test_it_refuses_what_cupy_would(stand_in):

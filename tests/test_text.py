@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scratch.backend import ScratchError
+from scratch.checks import ScratchError
 from scratch.batching import windows
-from scratch.corpus import pieces, read_corpus
+from scratch.tools.corpus import pieces, read_corpus
 from scratch.text import NgramModel, Vocabulary, read_glove, words_of
 
 HEADER = "\ufeffThe Project Gutenberg EBook\r\n*** START OF THIS PROJECT GUTENBERG EBOOK X ***\r\n"
@@ -76,7 +76,7 @@ def text_of(corpus):
 
 @given(st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=200), st.integers(1, 9))
 def test_any_text_is_read_whole(tmp_path_factory, text, piece):
-    from scratch import corpus as module
+    from scratch.tools import corpus as module
 
     path = written(tmp_path_factory.mktemp("text") / "t.txt", text)
     before, module._PIECE = module._PIECE, piece  # so that characters and line ends are cut

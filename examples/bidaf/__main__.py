@@ -17,7 +17,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # a folder that
 
 from bidaf import ask, char2vec, evaluate, prepare, train
 
-from scratch import program
+from scratch.tools import program
 
 
 def main() -> None:

@@ -5,10 +5,11 @@ from bidaf.examples import Encoded, best_spans, log_probabilities
 from bidaf.squad import words_with_places
 from bidaf.trained import WEIGHTS, load
 
-from scratch import program
-from scratch.backend import ScratchError, to_device, to_host
+from scratch.tools import program
+from scratch.backend import to_device, to_host
+from scratch.checks import ScratchError
 from scratch.layer import evaluating
-from scratch.plots import attention_map
+from scratch.tools.plots import attention_map
 
 PARAGRAPH = (
     "Chess is an abstract strategy game that has been played in its present form since the fifteenth century. It is "

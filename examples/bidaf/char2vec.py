@@ -19,18 +19,19 @@ from bidaf.examples import load_squad
 from bidaf.trained import lexicon_of, texts_of
 from bidaf.words import REPLACEMENT, Lexicon, WordVectors
 
-from scratch import program
-from scratch.backend import Array, ScratchError, as_floats, to_device, to_host, xp
+from scratch.tools import program
+from scratch.backend import Array, as_floats, to_device, to_host, xp
+from scratch.checks import ScratchError
 from scratch.dense import Embedding
-from scratch.files import read_arrays, write_arrays
+from scratch.tools.files import read_arrays, write_arrays
 from scratch.functions import sigmoid
-from scratch.history import progress
+from scratch.tools.history import progress
 from scratch.initial import generator
 from scratch.layer import Layer
 from scratch.losses import Loss
 from scratch.optimizers import Adam
-from scratch.plots import labelled_points
-from scratch.weights import metadata_of
+from scratch.tools.plots import labelled_points
+from scratch.tools.weights import metadata_of
 
 DIM, REACH, NUM_DRAWN = 50, 3, 5
 WORD_LENGTH = 37  # longer words are cut

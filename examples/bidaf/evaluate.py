@@ -10,10 +10,10 @@ from bidaf.examples import SPANS, answers, encode, load_held_out, log_probabilit
 from bidaf.squad import Question, exact_match, f1, score
 from bidaf.trained import WEIGHTS, load, texts_of
 
-from scratch import program
-from scratch.files import write_text
+from scratch.tools import program
+from scratch.tools.files import write_text
 from scratch.parallel import default_threads, in_threads
-from scratch.weights import metadata_of
+from scratch.tools.weights import metadata_of
 
 KINDS = ("what", "who", "when", "where", "which", "how", "why")
 

@@ -8,11 +8,12 @@ import numpy
 from bidaf.squad import Squad, is_held_out, read_squad
 from bidaf.words import Lexicon
 
-from scratch.backend import ScratchError, to_device, to_host
+from scratch.backend import to_device, to_host
+from scratch.checks import ScratchError
 from scratch.batching import batches, padded
-from scratch.datasets import find
+from scratch.tools.datasets import find
 from scratch.functions import log_softmax
-from scratch.history import progress
+from scratch.tools.history import progress
 from scratch.layer import Layer, evaluating
 
 LEARN = ("train-v1.1.json", "train-v1.1.partial.json")

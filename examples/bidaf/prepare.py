@@ -15,12 +15,12 @@ from bidaf.squad import Question, Squad, Text
 from bidaf.trained import lexicon_of, texts_of
 from bidaf.words import REPLACEMENT, Lexicon, as_known
 
-from scratch import program
-from scratch.backend import ScratchError
-from scratch.datasets import find_glove
-from scratch.files import read_arrays, write_arrays
-from scratch.plots import histograms
-from scratch.weights import metadata_of
+from scratch.tools import program
+from scratch.checks import ScratchError
+from scratch.tools.datasets import find_glove
+from scratch.tools.files import read_arrays, write_arrays
+from scratch.tools.plots import histograms
+from scratch.tools.weights import metadata_of
 
 # How many words most of them have: what is longer can be cut without much loss.
 LIMITS = {"paragraphs": 400, "questions": 30, "answers": 20, "where answers end": 300}

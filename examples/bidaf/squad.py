@@ -11,8 +11,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from scratch.backend import ScratchError
-from scratch.files import read_json
+from scratch.checks import ScratchError
+from scratch.tools.files import read_json
 
 # A word as GloVe has them, in its own letters: of "doesn't" does and n't, of "film's" film and 's; a number may have
 # points and commas. Hyphens and dashes stand alone, for an answer often begins or ends at one.

@@ -8,10 +8,11 @@ from bidaf.network import ATTENTIONS, Reader
 from bidaf.squad import Squad, Text
 from bidaf.words import CHARACTER_DIM, WINDOW, Lexicon, WordVectors, alphabet_of, as_known
 
-from scratch.backend import ScratchError, to_host
-from scratch.files import read_arrays, write_arrays
+from scratch.backend import to_host
+from scratch.checks import ScratchError
+from scratch.tools.files import read_arrays, write_arrays
 from scratch.text import read_glove
-from scratch.weights import check_names, fill, metadata_of
+from scratch.tools.weights import check_names, fill, metadata_of
 
 WEIGHTS = Path(__file__).resolve().parent.parent.parent / "weights" / "bidaf_fast.npz"
 LARGEST = 4096  # of any number that a file of weights may claim, so that it cannot claim all memory

@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy
 
-from scratch.backend import Array, add_at, expect, expect_ids, to_device, xp
+from scratch.backend import Array, add_at, to_device, xp
+from scratch.checks import expect, expect_ids
 from scratch.convolution import Conv1d
 from scratch.dense import Embedding
 from scratch.layer import Layer

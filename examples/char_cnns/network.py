@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from scratch.activations import Relu
-from scratch.backend import ScratchError
+from scratch.checks import ScratchError
 from scratch.convolution import Conv1d
 from scratch.dense import Flatten, Linear
-from scratch.files import read_json
+from scratch.tools.files import read_json
 from scratch.layer import Layer, Sequential
 from scratch.pooling import MaxOverTime, MaxPool1d
 from scratch.regular import BatchNorm, Dropout

@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 import numpy
 from char_cnns.texts import Quantiser, cleaned
 
-from scratch.backend import ScratchError
-from scratch.datasets import find
+from scratch.checks import ScratchError
+from scratch.tools.datasets import find
 
 MAX_CLASSES = 100
 

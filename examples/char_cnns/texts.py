@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 
 import numpy
 
-from scratch.backend import ScratchError
+from scratch.checks import ScratchError
 from scratch.initial import generator
 
 # The paper's 70 characters, of which "-" stands there twice; a space is not among them, so it is a row of zeros.

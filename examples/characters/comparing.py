@@ -14,8 +14,8 @@ from characters.network import generate, nats
 
 from scratch.functions import sample_from
 from scratch.layer import Sequential
-from scratch.plots import curve
-from scratch.program import one_line
+from scratch.tools.plots import curve
+from scratch.tools.program import one_line
 from scratch.text import NgramModel, Vocabulary
 
 SAMPLE = 76  # characters

@@ -6,18 +6,19 @@ from typing import Any
 
 import numpy
 
-from scratch.backend import Array, ScratchError, as_floats, to_device
+from scratch.backend import Array, as_floats, to_device
+from scratch.checks import ScratchError
 from scratch.batching import num_pieces, streams
 from scratch.dense import Embedding, Linear
-from scratch.files import read_shapes
+from scratch.tools.files import read_shapes
 from scratch.functions import one_hot, sample_from, softmax
-from scratch.history import progress
+from scratch.tools.history import progress
 from scratch.layer import Layer, Sequential, evaluating
 from scratch.losses import SoftmaxCrossEntropy
 from scratch.recurrent import LSTM
 from scratch.regular import Dropout
 from scratch.text import Vocabulary
-from scratch.weights import load_weights, metadata_of, vocabulary_of
+from scratch.tools.weights import load_weights, metadata_of, vocabulary_of
 
 INPUTS = ("one-hot", "id", "embedding")
 EMBEDDING_DIM = 32

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import numpy
 
-from scratch.backend import ScratchError
-from scratch.corpus import Corpus, read_corpus
-from scratch.datasets import SOURCES, find
+from scratch.checks import ScratchError
+from scratch.tools.corpus import Corpus, read_corpus
+from scratch.tools.datasets import SOURCES, find
 from scratch.text import Vocabulary
 
 CORPORA = {  # known by name, and the names of their files, here and there

@@ -12,9 +12,9 @@ from typing import Any
 import numpy
 from characters.texts import corpus_file
 
-from scratch.backend import ScratchError
+from scratch.checks import ScratchError
 from scratch.batching import batches, num_pieces, padded, streams, windows
-from scratch.corpus import pieces
+from scratch.tools.corpus import pieces
 from scratch.initial import generator
 
 SMOKE = "'but i don't want to go among mad people,' alice remarked.\n'oh, you can't help that,' said the cat.\n" * 12

@@ -13,9 +13,9 @@ from typing import NamedTuple
 
 import numpy
 
-from scratch.backend import ScratchError
-from scratch.datasets import find
-from scratch.pickles import read_pickle
+from scratch.checks import ScratchError
+from scratch.tools.datasets import find
+from scratch.tools.pickles import read_pickle
 
 SIDE = 32
 LABELS = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]

@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy
 from images.batches import LABELS, SIDE, Images
 
-from scratch.backend import ScratchError, to_device, to_host
+from scratch.backend import to_device, to_host
+from scratch.checks import ScratchError
 from scratch.functions import softmax
 from scratch.layer import Sequential
 

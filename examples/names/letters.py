@@ -7,11 +7,12 @@ from collections.abc import Sequence
 import numpy
 from names.networks import NameReader
 
-from scratch.backend import Array, ScratchError, to_device, to_host
+from scratch.backend import Array, to_device, to_host
+from scratch.checks import ScratchError
 from scratch.batching import padded
 from scratch.functions import one_hot
 from scratch.layer import evaluating
-from scratch.program import one_line
+from scratch.tools.program import one_line
 from scratch.text import without_accents
 
 ALPHABET = string.ascii_letters + " .,;'"  # the tutorial's

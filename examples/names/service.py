@@ -20,7 +20,7 @@ from names.letters import MAX_LENGTH, check, predict
 from names.networks import NameReader
 from pydantic import BaseModel, Field
 
-from scratch.backend import ScratchError
+from scratch.checks import ScratchError
 
 PAGE = Path(__file__).with_name("page.html")
 MAX_BATCH = 64

@@ -11,14 +11,14 @@ from names.networks import Committee, TutorialNetwork
 
 from scratch.backend import Array, to_device
 from scratch.batching import batches
-from scratch.history import progress
+from scratch.tools.history import progress
 from scratch.layer import Layer
 from scratch.losses import Loss, NegativeLogLikelihood
 from scratch.optimizers import Optimizer
 from scratch.parallel import in_threads, mine
-from scratch.program import one_line
+from scratch.tools.program import one_line
 from scratch.schedules import cosine_decay
-from scratch.scores import accuracy, count_confusions, mean_recall
+from scratch.tools.scores import accuracy, count_confusions, mean_recall
 
 
 def learn_name(model: TutorialNetwork, loss: Loss, optimizer: Optimizer, letters: Array, language: int) -> float:

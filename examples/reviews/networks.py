@@ -6,7 +6,8 @@ import numpy
 from char_cnns import network as characters
 
 from scratch.activations import Relu
-from scratch.backend import Array, ScratchError, to_device
+from scratch.backend import Array, to_device
+from scratch.checks import ScratchError
 from scratch.bidirectional import Bidirectional
 from scratch.dense import Embedding, Linear
 from scratch.layer import Layer, Sequential, in_one_vector

@@ -7,9 +7,10 @@ from typing import Any, NamedTuple
 import numpy
 from char_cnns.texts import Quantiser, with_gaps
 
-from scratch.backend import Array, ScratchError, to_device
+from scratch.backend import Array, to_device
+from scratch.checks import ScratchError
 from scratch.batching import padded
-from scratch.datasets import find
+from scratch.tools.datasets import find
 from scratch.initial import generator
 from scratch.text import Vocabulary, words_of
 

@@ -9,13 +9,14 @@ from char_cnns.network import fits, summary
 from reviews.networks import CHARACTERS, KINDS, build
 from reviews.phrases import LABELS, SPLITS, Characters, Phrase, Words
 
-from scratch.backend import ScratchError, to_host
-from scratch.files import read_shapes
+from scratch.backend import to_host
+from scratch.checks import ScratchError
+from scratch.tools.files import read_shapes
 from scratch.functions import log_softmax
-from scratch.history import progress
+from scratch.tools.history import progress
 from scratch.layer import Layer, Sequential, evaluating
-from scratch.scores import count_confusions
-from scratch.weights import load_weights, metadata_of, vocabulary_of
+from scratch.tools.scores import count_confusions
+from scratch.tools.weights import load_weights, metadata_of, vocabulary_of
 
 
 def reader_and_network(known: dict[str, Any], dropout: float = 0.0) -> tuple[Words | Characters, Layer]:

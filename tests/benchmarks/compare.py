@@ -39,11 +39,12 @@ from typing import Any
 
 import numpy
 
-from scratch.backend import ScratchError, use, xp
-from scratch.files import write_text
+from scratch.backend import use, xp
+from scratch.checks import ScratchError
+from scratch.tools.files import write_text
 from scratch.layer import Layer, batch
 from scratch.optimizers import Optimizer
-from scratch.program import Parser, begin, positive, run
+from scratch.tools.program import Parser, begin, positive, run
 
 HERE = Path(__file__).resolve().parent
 WORKLOADS = {

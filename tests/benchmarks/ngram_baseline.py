@@ -17,8 +17,8 @@ from char_cnns import tables
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 
-from scratch.program import Parser, run
-from scratch.scores import accuracy, count_confusions, mean_f1
+from scratch.tools.program import Parser, run
+from scratch.tools.scores import accuracy, count_confusions, mean_f1
 
 
 def main() -> None:

@@ -25,7 +25,7 @@ sys.path[:0] = [str(HERE), str(HERE.parents[1] / "examples")]
 from compare import mpiexec  # noqa: E402
 from workloads.lstm import LR, Workload  # noqa: E402
 
-from scratch import program  # noqa: E402
+from scratch.tools import program  # noqa: E402
 from scratch.backend import to_device, xp  # noqa: E402
 from scratch.layer import batch, in_one_vector  # noqa: E402
 from scratch.losses import SoftmaxCrossEntropy  # noqa: E402

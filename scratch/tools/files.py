@@ -26,7 +26,7 @@ from typing import Any, BinaryIO, TypeAlias
 
 import numpy
 
-from scratch.backend import ScratchError
+from scratch.checks import ScratchError
 
 Shapes: TypeAlias = dict[str, tuple[int, ...]]
 

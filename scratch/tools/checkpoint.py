@@ -19,11 +19,12 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from scratch.backend import ScratchError, to_device, to_host
-from scratch.files import may_write, read_arrays, read_metadata, write_arrays
+from scratch.backend import to_device, to_host
+from scratch.checks import ScratchError
+from scratch.tools.files import may_write, read_arrays, read_metadata, write_arrays
 from scratch.layer import Layer, batch
 from scratch.optimizers import Optimizer
-from scratch.weights import metadata_of
+from scratch.tools.weights import metadata_of
 
 
 def save_checkpoint(

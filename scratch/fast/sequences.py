@@ -5,15 +5,14 @@ after it; inside the loop there is only the product with `u` and the layer's own
 
 Two layers that read the same sequences from both ends (`bidirectional.py`) go through the loop together: step p is the
 first layer's p-th, and the second's, which is p steps before the end. So there are half as many, each twice as large.
-
-Read next: `workspaces.py`.
 """
 
 from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
-from scratch.backend import Array, add_at, pieces, xp
-from scratch.workspaces import Work, Workspaces
+from scratch.backend import Array, xp
+from scratch.fast.arrays import add_at, pieces
+from scratch.fast.workspaces import Work, Workspaces
 
 Recurrent: TypeAlias = Any  # the class of through_time.py, which stands on this file
 

@@ -23,8 +23,6 @@ is one run of K * K pixels, and the windows at x of all rows y are the rows of a
     image   a b c      stacked, K = 2   a d  b e  c f      the windows at x = 0:  [a d b e]    at x = 1:  [b e c f]
             d e f                       d g  e h  f i                             [d g e h]               [e h f i]
             g h i
-
-Read next: `convolution.py`.
 """
 
 from collections.abc import Iterator

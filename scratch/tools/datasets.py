@@ -18,7 +18,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from scratch.backend import ScratchError
+from scratch.checks import ScratchError
 
 
 class Source(NamedTuple):

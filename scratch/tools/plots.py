@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from scratch.files import replacing
+from scratch.tools.files import replacing
 
 
 def curve(

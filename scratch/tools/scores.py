@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy
 
-from scratch.backend import expect
+from scratch.checks import expect
 
 
 def count_confusions(actual: Any, guessed: Any, num_classes: int) -> numpy.ndarray:

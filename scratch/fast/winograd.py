@@ -18,13 +18,12 @@ and `_of_products` are the three maps above, `_to_weights` and `_to_products` th
 last; the pixels' gradient is a convolution again.
 
 Source: Lavin and Gray 2015, https://arxiv.org/abs/1509.09308, section 4.1: F(2x2, 3x3).
-
-Read next: `pooling.py`.
 """
 
 from collections.abc import Callable, Iterable
 
-from scratch.backend import Array, pieces, xp
+from scratch.backend import Array, xp
+from scratch.fast.arrays import pieces
 
 _TILES = 256  # in a piece: enough rows for a product, and few enough for the cache
 _FEWEST = 48  # features, of input and output, for which it is worth it

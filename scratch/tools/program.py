@@ -23,8 +23,9 @@ from typing import Any, NoReturn
 
 import numpy
 
-from scratch.backend import DEVICES, ScratchError, use
-from scratch.files import write_text
+from scratch.backend import DEVICES, use
+from scratch.checks import ScratchError
+from scratch.tools.files import write_text
 from scratch.layer import batch
 from scratch.parallel import ending_all, join, size_of_job
 

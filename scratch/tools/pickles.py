@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy
 
-from scratch.backend import ScratchError
+from scratch.checks import ScratchError
 
 _MOST = 1_000_000  # instructions; a batch of CIFAR-10 has some 60,000
 _CONSTANTS: dict[str, Any] = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False, "EMPTY_TUPLE": ()}

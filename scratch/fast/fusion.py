@@ -16,8 +16,6 @@ of numbers. Symbols can be added and multiplied, and each notes how it came abou
 
 These lines, between the reading of what the function has used and the writing of what it has changed, are the kernel,
 in CUDA's C, which CuPy compiles and keeps. So there is no second version of a chapter that could differ from the first.
-
-Read next: `initial.py`.
 """
 
 import math
@@ -26,7 +24,9 @@ from typing import Any
 
 import numpy
 
-from scratch.backend import Array, ScratchError, expect, library_of_xp, xp
+from scratch.backend import Array, xp
+from scratch.checks import ScratchError, expect
+from scratch.fast.arrays import library_of_xp
 
 _THREADS = 128  # in each block of a kernel: few, so that small arrays are spread over the whole GPU too
 _FUNCTIONS = ("exp", "log", "sqrt", "tanh")  # NumPy asks objects for methods of these names

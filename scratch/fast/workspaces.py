@@ -10,8 +10,6 @@ The axes of the arrays, of T steps of N rows:
     state_grad, past  (num_states, [2,] N, hidden_dim)
 
 On a GPU what a step does number by number is one operation (`fusion.py`), and u's products of all gates are one too.
-
-Read next: `bidirectional.py`.
 """
 
 import math
@@ -19,7 +17,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
 from scratch.backend import Array, xp
-from scratch.fusion import fused
+from scratch.fast.fusion import fused
 
 Recurrent: TypeAlias = Any  # the class of through_time.py, which stands on this file
 

@@ -23,7 +23,7 @@ from typing import Any, NamedTuple
 
 import numpy
 
-from scratch.backend import ScratchError
+from scratch.checks import ScratchError
 from scratch.text import Vocabulary
 
 _PIECE = 2**20  # bytes

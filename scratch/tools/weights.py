@@ -19,8 +19,9 @@ from typing import Any
 
 import numpy
 
-from scratch.backend import ScratchError, to_host, xp
-from scratch.files import Shapes, read_arrays, read_json, read_metadata, write_arrays, write_text
+from scratch.backend import to_host, xp
+from scratch.checks import ScratchError
+from scratch.tools.files import Shapes, read_arrays, read_json, read_metadata, write_arrays, write_text
 from scratch.layer import Layer, Parameter, batch
 from scratch.text import Vocabulary
 

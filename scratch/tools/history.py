@@ -21,8 +21,9 @@ from typing import Any, TypeVar
 
 from tqdm import tqdm
 
-from scratch.backend import ScratchError, xp
-from scratch.files import may_write, write_text
+from scratch.backend import xp
+from scratch.checks import ScratchError
+from scratch.tools.files import may_write, write_text
 from scratch.layer import Layer, batch
 
 Item = TypeVar("Item")

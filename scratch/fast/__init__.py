@@ -1,0 +1,57 @@
+"""The engine: `fast(model)` is the same model, with the same Parameters and the same results, in less time.
+
+    model = fast(model, threads=2)
+    optimizer = fast(Adam(0.001))
+
+README.md in this folder is the map of the engine.
+"""
+
+import copy
+from typing import TypeVar
+
+from scratch.averages import Averager
+from scratch.backend import xp
+from scratch.fast import activations, bidirectional, convolution, dense, losses, optimizers, pooling, recurrent, regular
+from scratch.fast.arrays import keep_memory
+from scratch.fast.parts import InParts
+from scratch.fast.processes import job
+from scratch.fast.vector import in_one_vector
+from scratch.layer import Layer
+from scratch.losses import Loss
+from scratch.optimizers import Optimizer
+
+Thing = TypeVar("Thing", Layer, Loss, Optimizer)
+
+_MODULES = (activations, bidirectional, convolution, dense, losses, optimizers, pooling, recurrent, regular)
+TWINS: dict[type, type] = {plain: twin for module in _MODULES for plain, twin in module.TWINS.items()}
+
+
+def fast(thing: Thing, threads: int | None = None) -> Thing:
+    """The fast form of a model, a loss or an optimizer. `thing` itself is left as it is.
+
+    A model's layers are replaced by their fast twins, around the same Parameters, which are laid in one vector; layers
+    without a twin stay as they are. Its batches are cut over `threads` (by default one for each core, where each gets 8
+    rows or more), and under mpiexec over processes; on a GPU there is one thread, and elementwise steps become kernels.
+
+    Give the result, not `thing`, to `evaluating`, and reset its state: the two share Parameters, not memory.
+    """
+    if isinstance(thing, InParts):
+        return thing
+    if not isinstance(thing, Layer):
+        twin = _twin(copy.copy(thing))
+        if isinstance(twin, Averager):
+            twin.inner = fast(twin.inner)
+        return twin
+    keep_memory()
+    model = thing.sibling()
+    for layer in list(model.all_layers()):
+        _twin(layer)
+    in_one_vector(model.parameters())
+    if job().num_ranks == 1 and (xp.device != "cpu" or (threads or job().num_cores) == 1):
+        return model
+    return InParts(model, threads)
+
+
+def _twin(thing: Thing) -> Thing:
+    thing.__class__ = TWINS.get(type(thing), type(thing))
+    return thing

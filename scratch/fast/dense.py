@@ -1,0 +1,53 @@
+"""The fast twins of Linear and Embedding.
+
+For matrices `a.dot(b)` is `a @ b`, and takes half the time where they are tiny: networks that learn from one example at
+a time multiply tens of thousands of tiny matrices a second. All rows go through one product, not one for each sequence.
+"""
+
+from typing import Any
+
+from scratch import dense
+from scratch.backend import Array, as_floats, to_device
+from scratch.checks import expect
+from scratch.fast.arrays import add_at, expect_ids
+
+
+class Linear(dense.Linear):
+    """As `dense.Linear`."""
+
+    def forward(self, input: Any) -> Array:
+        input = as_floats(input)
+        hint = "is the vocabulary the one it was trained with?"
+        expect(input.shape[-1:] == (self.input_dim,), self, "input (..., {input_dim})", input, hint)
+        rows = input.reshape(-1, self.input_dim)
+        output = rows.dot(self.w.data.T)
+        if self.b is not None:
+            output += self.b.data
+        output = output.reshape(*input.shape[:-1], self.output_dim)
+        self.remember(output.shape, rows, input.shape)
+        return output
+
+    def backward(self, gradient: Array) -> Array:
+        rows, shape = self.recall(gradient)
+        gradient = gradient.reshape(-1, self.output_dim)
+        if self.b is not None:
+            self.b.grad += gradient.sum(axis=0)
+        self.w.grad += gradient.T.dot(rows)
+        return gradient.dot(self.w.data).reshape(shape)
+
+
+class Embedding(dense.Embedding):
+    """As `dense.Embedding`."""
+
+    def forward(self, input: Any) -> Array:
+        ids = to_device(input)
+        expect_ids(self, ids, self.num_embeddings)
+        self.remember((*ids.shape, self.embedding_dim), ids)
+        return self.w.data[ids]
+
+    def backward(self, gradient: Array) -> None:
+        (ids,) = self.recall(gradient)
+        add_at(self.w.grad, ids.ravel(), gradient.reshape(-1, self.embedding_dim))
+
+
+TWINS: dict[type, type] = {dense.Linear: Linear, dense.Embedding: Embedding}

@@ -1,0 +1,96 @@
+"""The fast twins of Dropout and BatchNorm, which know of the parts of a batch.
+
+Dropout draws for its rows the numbers that the plain one draws for them in the whole batch. BatchNorm works piece by
+piece in place, and takes its statistics over all parts of all processes.
+"""
+
+import math
+from typing import Any
+
+import numpy
+
+from scratch import regular
+from scratch.backend import Array, as_floats, xp
+from scratch.checks import expect
+from scratch.fast.arrays import pieces, random_on_device
+from scratch.fast.parts import current
+
+
+class Dropout(regular.Dropout):
+    """As `regular.Dropout`. On a GPU the numbers are drawn there: to transfer so many would take longer."""
+
+    def draw(self, shape: tuple[int, ...]) -> Array:
+        part = current.get()
+        seed, size = part.chance.getrandbits(64), math.prod(shape)
+        # So many numbers are those of the rows before this part's.
+        before = part.first_row * (size // part.num_rows) if part.num_rows else 0
+        if xp.device != "cpu":
+            return random_on_device(seed ^ before, shape)
+        bits = numpy.random.PCG64(seed)
+        bits.advance(before // 2)  # one number of 64 bits gives two of float32
+        odd = before % 2
+        return numpy.random.Generator(bits).random(size + odd, dtype=numpy.float32)[odd:].reshape(shape)
+
+
+class BatchNorm(regular.BatchNorm):
+    """As `regular.BatchNorm`."""
+
+    def forward(self, input: Any) -> Array:
+        input = as_floats(input)
+        expect(input.shape[-1:] == (self.num_features,), self, "input (..., {num_features})", input)
+        rows = input.reshape(-1, self.num_features)
+        if not self.train:
+            self.remember(input.shape)
+            scale = self.w.data / xp.sqrt(self.running_variance.data + self.epsilon)
+            shift = self.b.data - self.running_mean.data * scale
+            output = rows * scale
+            output += shift
+            return output.reshape(input.shape)
+        part, normed, output = current.get(), xp.empty_like(rows), xp.empty_like(rows)
+        num_rows = part.sum(len(rows))
+        expect(num_rows > 1, self, "more than one row to train on", input)
+        total, squares = xp.zeros_like(self.b.data), xp.zeros_like(self.b.data)
+        for piece in pieces(rows):
+            total += rows[piece].sum(axis=0)
+        mean = part.sum(total) / num_rows
+        for piece in pieces(rows):
+            centred = normed[piece]
+            xp.subtract(rows[piece], mean, out=centred)
+            squares += (centred * centred).sum(axis=0)
+        variance = part.sum(squares) / num_rows
+        if part.number == 0:  # all parts share the running statistics
+            self._follow(self.running_mean.data, mean)
+            self._follow(self.running_variance.data, variance * (num_rows / (num_rows - 1)))
+        scale = 1 / xp.sqrt(variance + self.epsilon)
+        for piece in pieces(rows):
+            normed[piece] *= scale
+            xp.multiply(normed[piece], self.w.data, out=output[piece])
+            output[piece] += self.b.data
+        self.remember(input.shape, normed, scale, num_rows)
+        return output.reshape(input.shape)
+
+    def backward(self, gradient: Array) -> Array:
+        normed, scale, num_rows = self.recall(gradient)
+        rows = gradient.reshape(-1, self.num_features)
+        b_grad, w_grad = xp.zeros_like(self.b.data), xp.zeros_like(self.w.data)
+        for piece in pieces(rows):
+            b_grad += rows[piece].sum(axis=0)
+            w_grad += (rows[piece] * normed[piece]).sum(axis=0)
+        self.b.grad += b_grad
+        self.w.grad += w_grad
+        b_grad, w_grad = current.get().sum(xp.stack([b_grad, w_grad]))
+        input_grad = xp.empty_like(rows)
+        for piece in pieces(rows):
+            some = input_grad[piece]
+            xp.multiply(normed[piece], w_grad / -num_rows, out=some)
+            some += rows[piece]
+            some -= b_grad / num_rows
+            some *= self.w.data * scale
+        return input_grad.reshape(gradient.shape)
+
+    def _follow(self, running: Array, latest: Array) -> None:
+        running *= self.momentum
+        running += (1 - self.momentum) * latest
+
+
+TWINS: dict[type, type] = {regular.Dropout: Dropout, regular.BatchNorm: BatchNorm}
