@@ -27,20 +27,20 @@ from typing import Any
 import numpy
 from characters.network import INPUTS, build, known_part, load, nats, reset, write_on
 from characters.wonderland import lessons, num_lessons, read_book
+from scratch.parallel import default_threads, in_threads, mine
 
-from scratch.tools import program
 from scratch.backend import to_device
-from scratch.checks import ScratchError
 from scratch.batching import windows
-from scratch.tools.checkpoint import begin_run, save_checkpoint
-from scratch.tools.history import History, progress, stop_unless_finite
+from scratch.checks import ScratchError
 from scratch.layer import Layer, Sequential, evaluating
 from scratch.losses import SoftmaxCrossEntropy
 from scratch.optimizers import Adam
-from scratch.parallel import default_threads, in_threads, mine
-from scratch.tools.plots import curve
 from scratch.schedules import cosine_decay
 from scratch.text import Vocabulary
+from scratch.tools import program
+from scratch.tools.checkpoint import begin_run, save_checkpoint
+from scratch.tools.history import History, progress, stop_unless_finite
+from scratch.tools.plots import curve
 from scratch.tools.weights import load_weights, save_weights
 
 WEIGHTS = Path(__file__).resolve().parent.parent / "weights" / "alice_lstm.npz"

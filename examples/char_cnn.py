@@ -30,17 +30,17 @@ from char_cnns.running import (
 )
 from char_cnns.tables import KNOWN, file_of, load, read_table
 from char_cnns.texts import STEPS, Quantiser, cleaned, with_gaps
+from scratch.parallel import default_threads, in_threads, mine
 
-from scratch.tools import program
 from scratch.backend import to_device
-from scratch.checks import ScratchError
 from scratch.batching import batches
+from scratch.checks import ScratchError
+from scratch.layer import Sequential
+from scratch.losses import FocalLoss, SoftmaxCrossEntropy
+from scratch.tools import program
 from scratch.tools.checkpoint import begin_run, check_weights, save_checkpoint
 from scratch.tools.files import read_shapes
 from scratch.tools.history import History, progress, stop_unless_finite, tensorboard_log
-from scratch.layer import Sequential
-from scratch.losses import FocalLoss, SoftmaxCrossEntropy
-from scratch.parallel import default_threads, in_threads, mine
 from scratch.tools.plots import confusion_matrix, curve
 from scratch.tools.scores import accuracy, count_confusions, mean_f1, shares, table
 from scratch.tools.weights import load_weights, metadata_of, save_weights

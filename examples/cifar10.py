@@ -24,24 +24,24 @@ from images.augment import document_batches, flips, modern_batches
 from images.batches import LABELS, Images, load_cifar
 from images.networks import WIDTHS, build, scores, standardised, whiten
 from images.pictures import filters, mistakes, read_pictures, with_likeliest
+from scratch.parallel import default_threads, in_threads, mine
 
-from scratch.tools import program
 from scratch.averages import Lookahead
 from scratch.backend import to_device, to_host
-from scratch.checks import ScratchError
 from scratch.batching import ahead
-from scratch.tools.checkpoint import begin_run, save_checkpoint
-from scratch.tools.files import read_shapes
+from scratch.checks import ScratchError
 from scratch.functions import softmax
-from scratch.tools.history import History, progress, stop_unless_finite
 from scratch.initial import generator
 from scratch.layer import Sequential, evaluating
 from scratch.losses import SoftmaxCrossEntropy
 from scratch.optimizers import Adam, GradientDescent, Momentum, Optimizer
-from scratch.parallel import default_threads, in_threads, mine
-from scratch.tools.plots import confusion_matrix, curve, image_grid
 from scratch.regular import BatchNorm
 from scratch.schedules import cosine_decay, triangle
+from scratch.tools import program
+from scratch.tools.checkpoint import begin_run, save_checkpoint
+from scratch.tools.files import read_shapes
+from scratch.tools.history import History, progress, stop_unless_finite
+from scratch.tools.plots import confusion_matrix, curve, image_grid
 from scratch.tools.scores import accuracy, count_confusions, shares, table
 from scratch.tools.weights import load_weights, metadata_of, save_weights
 

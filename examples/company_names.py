@@ -21,21 +21,21 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from scratch.tools import program
 from scratch.backend import to_device
 from scratch.checks import ScratchError
-from scratch.tools.checkpoint import begin_run, save_checkpoint
 from scratch.dense import Linear
-from scratch.tools.files import read_shapes
 from scratch.functions import sample_from, softmax
-from scratch.tools.history import History, progress, stop_unless_finite
 from scratch.layer import Sequential, evaluating
 from scratch.losses import SoftmaxCrossEntropy
 from scratch.optimizers import Momentum
-from scratch.tools.plots import curve
 from scratch.recurrent import GRU, LSTM, SimpleRnn
 from scratch.schedules import step_decay
 from scratch.text import Vocabulary
+from scratch.tools import program
+from scratch.tools.checkpoint import begin_run, save_checkpoint
+from scratch.tools.files import read_shapes
+from scratch.tools.history import History, progress, stop_unless_finite
+from scratch.tools.plots import curve
 from scratch.tools.weights import load_weights, metadata_of, save_vocab, save_weights, vocabulary_of
 
 # Y Combinator's top companies of 2018 (https://www.ycombinator.com/topcompanies/), 100 of the 101 the book had.

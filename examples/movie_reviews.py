@@ -23,21 +23,21 @@ from char_cnns.texts import ALPHABET
 from reviews.networks import KINDS, start_from
 from reviews.phrases import LABELS, SPLITS, UNKNOWN, Phrase, Words, load_phrases, split
 from reviews.reading import confusions, load, log_probabilities, print_summary, reader_and_network
+from scratch.parallel import default_threads, in_threads, mine
 
-from scratch.tools import program
 from scratch.backend import to_device
-from scratch.checks import ScratchError
 from scratch.batching import batches
+from scratch.checks import ScratchError
+from scratch.losses import SoftmaxCrossEntropy
+from scratch.optimizers import AdamW
+from scratch.schedules import cosine_decay
+from scratch.text import Vocabulary, read_glove, words_of
+from scratch.tools import program
 from scratch.tools.checkpoint import begin_run, check_weights, save_checkpoint
 from scratch.tools.datasets import find_glove
 from scratch.tools.history import History, progress, stop_unless_finite
-from scratch.losses import SoftmaxCrossEntropy
-from scratch.optimizers import AdamW
-from scratch.parallel import default_threads, in_threads, mine
 from scratch.tools.plots import confusion_matrix, curve
-from scratch.schedules import cosine_decay
 from scratch.tools.scores import accuracy, count_confusions, mean_f1, shares, table
-from scratch.text import Vocabulary, read_glove, words_of
 from scratch.tools.weights import load_weights, save_weights
 
 FILES = ("checkpoint.npz", "history.jsonl", "weights.npz", "confusion.png", "loss.png")

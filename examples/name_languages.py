@@ -25,16 +25,16 @@ from names.letters import ALPHABET, Example, by_language, check, encode, log_pro
 from names.networks import LAYERS, NameReader, build
 from names.training import as_in_the_tutorial, in_batches
 
-from scratch.tools import program
 from scratch.checks import ScratchError
+from scratch.optimizers import AdamW, GradientDescent, Optimizer
+from scratch.text import without_accents
+from scratch.tools import program
 from scratch.tools.checkpoint import begin_run, check_weights, save_checkpoint
 from scratch.tools.datasets import find, read_labelled_lines
 from scratch.tools.files import read_shapes
 from scratch.tools.history import History, stop_unless_finite
-from scratch.optimizers import AdamW, GradientDescent, Optimizer
 from scratch.tools.plots import confusion_matrix, curve
 from scratch.tools.scores import accuracy, count_confusions, mean_recall, per_class, shares, table
-from scratch.text import without_accents
 from scratch.tools.weights import load_weights, metadata_of, save_weights
 
 FILES = ("checkpoint.npz", "history.jsonl", "weights.npz", "confusion.png", "loss.png")

@@ -19,7 +19,7 @@ Read next: `bidirectional.py`.
 from typing import Any
 
 from scratch.backend import Array, as_floats, to_device, xp
-from scratch.checks import expect, expect_mask
+from scratch.checks import expect, expect_ids, expect_mask
 from scratch.functions import one_hot, sigmoid
 from scratch.initial import random_tensor, zeros
 from scratch.layer import Layer, Parameter
@@ -70,10 +70,8 @@ class Recurrent(Layer):
         if not hasattr(input, "dtype") or input.dtype.kind != "f":
             input = to_device(input)
         are_ids = input.dtype.kind in "iu" and input.ndim in (0, 2)
-        if are_ids and input.size:
-            right = 0 <= int(input.min()) <= int(input.max()) < self.input_dim
-            ids = f"ids from {int(input.min())} to {int(input.max())}"
-            expect(right, self, "ids from 0 to below {input_dim}", ids, "is the vocabulary the one it was trained with?")
+        if are_ids:
+            expect_ids(self, input, self.input_dim)
         x = one_hot(input, self.input_dim) if are_ids else as_floats(input)
         right = x.ndim in (1, 3) and x.shape[-1] == self.input_dim
         expect(right, self, "a step ({input_dim},), sequences (N, T, {input_dim}) or ids (N, T)", input)

@@ -1,4 +1,4 @@
-"""Every layer, each way it can be called: what the tests of the contract are run on."""
+"""Every layer, in every way it can be called, plain and fast: the contract's tests run on these."""
 
 import random
 from collections.abc import Callable
@@ -13,7 +13,8 @@ from scratch.attention import BidirectionalAttention, DotAttention
 from scratch.backend import to_device, xp
 from scratch.bidirectional import Bidirectional
 from scratch.convolution import Conv1d, Conv2d
-from scratch.dense import Embedding, Flatten, Highway, Linear
+from scratch.dense import Embedding, Flatten, Linear
+from scratch.fast import fast
 from scratch.layer import Layer, Sequential
 from scratch.pooling import AveragePool2d, MaxOverTime, MaxPool1d, MaxPool2d, MeanOverTime
 from scratch.recurrent import GRU, LSTM, SimpleRnn
@@ -71,7 +72,6 @@ CASES = [
     Case("Embedding", lambda: Embedding(D, H), lambda n: ids(n, T)),
     Case("Embedding of one id", lambda: Embedding(D, H), lambda n: np.array(3), batch=False),
     Case("Embedding of many", lambda: Embedding(301, H), lambda n: 97 * ids(n, T) % 301),
-    Case("Highway", lambda: Highway(D), lambda n: floats(n, T, D)),
     Case("Flatten", Flatten, lambda n: floats(n, T, D)),
     Case("Sigmoid", Sigmoid, lambda n: floats(n, D)),
     Case("Tanh", Tanh, lambda n: floats(n, D)),
@@ -192,6 +192,17 @@ for kind in (SimpleRnn, GRU, LSTM):
         Case(f"Bidirectional {kind.__name__}, masked", both, lambda n: floats(n, T, D), mask=MASK),
         Case(f"Bidirectional {kind.__name__}, both ends", ends, lambda n: floats(n, T, D), mask=MASK),
     ]
+
+
+def plain(thing: Any) -> Any:
+    return thing
+
+
+def on_one_thread(thing: Any) -> Any:
+    return fast(thing, threads=1)
+
+
+EACH_WAY = pytest.mark.parametrize("how", [plain, on_one_thread], ids=["plain", "fast"])
 
 
 def each_case(**only: bool) -> Any:

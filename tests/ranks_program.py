@@ -5,17 +5,17 @@ import sys
 from argparse import Namespace
 
 import numpy as np
+from scratch.parallel import in_threads, mine
 
-from scratch.tools import program
 from scratch.activations import Tanh
 from scratch.backend import precision, to_device, to_host
 from scratch.dense import Linear
 from scratch.layer import Sequential, batch, evaluating
 from scratch.losses import MSE, FocalLoss, SoftmaxCrossEntropy
 from scratch.optimizers import AdamW
-from scratch.parallel import in_threads, mine
 from scratch.recurrent import LSTM
 from scratch.regular import BatchNorm
+from scratch.tools import program
 
 
 def main():

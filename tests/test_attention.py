@@ -1,4 +1,4 @@
-"""The attention of two texts, and the loss of spans: what the contract's tests do not say."""
+"""Attention between two texts: what the contract's tests do not cover."""
 
 import numpy as np
 import pytest
@@ -6,9 +6,7 @@ import pytest
 from scratch.attention import BidirectionalAttention, DotAttention
 from scratch.backend import precision, to_device, to_host
 from scratch.checks import ScratchError
-from scratch.dense import Highway
 from scratch.gradient_check import relative_error
-from scratch.losses import SpanLoss
 
 rng = np.random.default_rng(6)
 N, T, J, D = 2, 4, 3, 5
@@ -69,46 +67,3 @@ def test_texts_that_do_not_go_together_are_refused():
     for context, question in ((h, u[:1]), (h[:, :, :3], u), (h[0], u)):
         with pytest.raises(ScratchError, match="two texts"):
             layer.forward(to_device(context), to_device(question))
-
-
-def test_a_highway_with_closed_gates_lets_everything_through():
-    layer, x = Highway(D), rng.normal(size=(3, D)).astype(np.float32)
-    layer.b.data[1] = -50
-    assert np.allclose(to_host(layer.forward(to_device(x))), x)
-    layer.b.data[1] = 50
-    assert (to_host(layer.forward(to_device(x))) >= 0).all()  # a relu's
-
-
-# Spans ----------------------------------------------------------------------------------------------------------
-
-
-def test_the_loss_of_spans(device):
-    with precision("float64"):
-        loss, scores, truth = SpanLoss(), rng.normal(size=(N, 2, T)), np.array([[0, 1], [1, 1]])
-        mask = np.array([[True] * T, [True, True, False, False]])
-        e = np.where(mask[:, None], np.exp(scores), 0)
-        p = e / e.sum(axis=2, keepdims=True)
-        expected = -np.mean([np.log(p[n, 0, b]) + np.log(p[n, 1, e]) for n, (b, e) in enumerate(truth)])
-        given = to_device(scores), to_device(truth), to_device(mask)
-        assert loss.loss(*given) == pytest.approx(expected)
-        gradient = to_host(loss.gradient(*given))
-        assert not gradient.transpose(0, 2, 1)[~mask].any()
-        for k in np.ndindex(scores.shape):
-            moved = []
-            for step in (1e-6, -1e-6):
-                other = scores.copy()
-                other[k] += step
-                moved.append(loss.loss(to_device(other), *given[1:]))
-            assert gradient[k] == pytest.approx((moved[0] - moved[1]) / 2e-6, abs=1e-8)
-        longer = np.concatenate([scores, np.full((N, 2, 2), 1e6)], axis=2)
-        more = to_device(np.pad(mask, ((0, 0), (0, 2))))
-        assert loss.loss(to_device(longer), given[1], more) == pytest.approx(expected)
-
-
-def test_a_span_that_cannot_be_is_refused():
-    loss, scores, mask = SpanLoss(), to_device(np.zeros((1, 2, 3))), to_device(np.array([[True, True, False]]))
-    for truth, words in (([[0, 3]], "ids from 0 to 2"), ([0, 1], "begins and ends"), ([[1, 2]], "real")):
-        with pytest.raises(ScratchError, match=words):
-            loss.loss(scores, to_device(np.array(truth)), mask)
-    with pytest.raises(ScratchError, match=r"scores \(N, 2, T\)"):
-        loss.gradient(to_device(np.zeros((2, 3))), to_device(np.array([[0, 1]])))

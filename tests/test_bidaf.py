@@ -13,13 +13,13 @@ from conftest import ON_THREADS
 from hypothesis import given
 from hypothesis import strategies as st
 from programs import DATA
+from scratch.parallel import InThreads
 
 from scratch.backend import precision, to_device, to_host
 from scratch.checks import ScratchError
 from scratch.gradient_check import gradient_errors, relative_error
 from scratch.losses import SpanLoss
 from scratch.optimizers import Adam
-from scratch.parallel import InThreads
 
 N, T, J, D, H = 3, 5, 4, 3, 2
 MASKS = np.arange(T) < np.array([[5], [2], [4]]), np.arange(J) < np.array([[1], [4], [3]])

@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scratch.backend import precision, to_device, to_host
-from scratch.checks import ScratchError
 from scratch.bidirectional import Bidirectional
+from scratch.checks import ScratchError
 from scratch.dense import Linear
 from scratch.gradient_check import relative_error
 from scratch.recurrent import GRU, LSTM, SimpleRnn

@@ -13,10 +13,10 @@ from conftest import ON_THREADS
 from hypothesis import given
 from hypothesis import strategies as st
 from programs import DATA
+from scratch.parallel import InThreads
 
 from scratch.checks import ScratchError
 from scratch.tools.files import read_arrays, write_arrays
-from scratch.parallel import InThreads
 
 pytest.importorskip("pandas")
 SMALL = network.SIZES["small"]

@@ -1,12 +1,14 @@
-"""What every layer promises, tried on every layer."""
+"""The contract that every layer keeps, tested on every layer, plain and fast."""
 
 import copy
 
 import numpy as np
 import pytest
-from cases import N, each_case
+from cases import EACH_WAY, N, each_case, on_one_thread
 
-from scratch.backend import precision, to_device, to_host
+from scratch.activations import Tanh
+from scratch.backend import precision, to_device, to_host, xp
+from scratch.checks import ScratchError
 from scratch.dense import Linear
 from scratch.gradient_check import gradient_errors, relative_error
 from scratch.layer import Layer, Parameter, Sequential, evaluating
@@ -43,22 +45,34 @@ def test_gradients_are_what_central_differences_say(case, device):
 
 
 @each_case()
-def test_two_training_steps(case, device):
+def test_the_fast_layer_computes_the_same(case, device):
+    if case.name == "Dropout" and xp.device != "cpu":
+        pytest.skip("a device draws its own numbers")
     with precision("float64"):
-        layer, optimizer = case.make(), GradientDescent(0.1)
+        layer = case.make()
+        same(run(case, on_one_thread(layer), case.inputs()), run(case, layer, case.inputs()), 1e-10)
+
+
+@EACH_WAY
+@each_case()
+def test_two_training_steps(case, how, device):
+    with precision("float64"):
+        layer, optimizer = how(case.make()), how(GradientDescent(0.1))
         input = case.inputs()
         run(case, layer, input)
-        optimizer.step(layer)
+        if layer.parameters():
+            optimizer.step(layer)
         assert all(not to_host(grad).any() for grad in layer.grads())
         fresh = copy.deepcopy(layer)
         same(run(case, layer, input), run(case, fresh, input), 1e-12)
 
 
+@EACH_WAY
 @each_case(batch=True)
-def test_a_batch_of_one(case, device):
+def test_a_batch_of_one(case, how, device):
     if case.mask is not None:
         pytest.skip("the mask is of the whole batch")
-    layer, whole, one = case.make(), case.inputs(), case.inputs(N)[:1]
+    layer, whole, one = how(case.make()), case.inputs(), case.inputs(N)[:1]
     expected = to_host(case.forward(layer, whole))[:1]
     output, gradient, *_ = run(case, layer, one)
     if case.name != "Dropout":  # its chance depends on the size
@@ -66,34 +80,51 @@ def test_a_batch_of_one(case, device):
     assert gradient is None or gradient.shape == one.shape
 
 
+@EACH_WAY
 @each_case()
-def test_a_forward_that_is_not_followed_by_a_backward_changes_nothing(case):
-    layer, input = case.make(), case.inputs()
+def test_a_forward_that_is_not_followed_by_a_backward_changes_nothing(case, how):
+    layer, input = how(case.make()), case.inputs()
     expected = run(case, layer, input)
     case.forward(layer, case.inputs())
     same(run(case, layer, input), expected)
 
 
+@EACH_WAY
 @each_case()
-def test_a_second_backward_is_refused(case):
-    layer = case.make()
+def test_nothing_given_or_returned_is_written_to(case, how):
+    layer, input = how(case.make()), case.inputs()
+    output = case.forward(layer, input)
+    weights = output + 1
+    given_and_returned = [input, output, weights, layer.backward(weights)]
+    before = [None if array is None else to_host(array).copy() for array in given_and_returned]
+    case.forward(layer, case.inputs())
+    layer.backward(weights)
+    same(given_and_returned, before)
+
+
+@EACH_WAY
+@each_case()
+def test_a_second_backward_is_refused(case, how):
+    layer = how(case.make())
     output = case.forward(layer, case.inputs())
     layer.backward(output)
     with pytest.raises(RuntimeError, match=r"sibling\(\)"):
         layer.backward(output)
 
 
+@EACH_WAY
 @each_case()
-def test_a_gradient_of_another_shape_is_refused(case):
-    layer = case.make()
+def test_a_gradient_of_another_shape_is_refused(case, how):
+    layer = how(case.make())
     output = case.forward(layer, case.inputs())
     with pytest.raises(ValueError, match="a gradient of its output's shape"):
         layer.backward(output[None])
 
 
+@EACH_WAY
 @each_case()
-def test_evaluating_remembers_nothing(case):
-    layer = case.make()
+def test_evaluating_remembers_nothing(case, how):
+    layer = how(case.make())
     output = case.forward(layer, case.inputs())
     with evaluating(layer):
         case.forward(layer, case.inputs())
@@ -104,30 +135,33 @@ def test_evaluating_remembers_nothing(case):
     assert layer.train
 
 
+@EACH_WAY
 @each_case()
-def test_float32_stays_float32(case, device):
-    layer = case.make()
+def test_float32_stays_float32(case, how, device):
+    layer = how(case.make())
     for array in run(case, layer, case.inputs()) + layer.params():
         assert array is None or array.dtype == np.float32
 
 
+@EACH_WAY
 @each_case()
-def test_the_stand_in_device_computes_the_same(case, device):
-    # Compared within one test by the numbers of the run that has no device: the cases are the same at every call.
+def test_the_stand_in_device_computes_the_same(case, how, device):
+    # Compared with the run without a device, which comes first: the cases are the same at every call.
     if case.name == "Dropout":
         pytest.skip("a device draws its own numbers")
-    found = run(case, case.make(), case.inputs())
-    previous = RESULTS.setdefault(case.name, found)
+    found = run(case, how(case.make()), case.inputs())
+    previous = RESULTS.setdefault((case.name, how), found)
     same(found, previous, 1e-6)
 
 
 RESULTS: dict = {}
 
 
+@EACH_WAY
 @each_case()
-def test_a_sibling_shares_parameters_and_nothing_else(case):
+def test_a_sibling_shares_parameters_and_nothing_else(case, how):
     with precision("float64"):
-        layer, twin = case.make(), None
+        layer, twin = how(case.make()), None
         case.forward(layer, case.inputs())  # leaves a memory that the sibling must not take over
         twin = layer.sibling()
         assert all(a is b for a, b in zip(layer.parameters(), twin.parameters(), strict=True))
@@ -168,9 +202,12 @@ def test_parameters_come_in_order_with_their_paths():
             self.encoder = Linear(3, 4)
             self.tower = Sequential([Linear(4, 4), Linear(4, 2)])
 
-    names = [p.name for p in Model().parameters()]
-    assert names == ["encoder.w", "encoder.b", "tower.layers.0.w", "tower.layers.0.b", "tower.layers.1.w",
-                     "tower.layers.1.b"]
+    model = Model()
+    assert list(model.tower.named_parameters()) == ["layers.0.w", "layers.0.b", "layers.1.w", "layers.1.b"]
+    names = ["encoder.w", "encoder.b", "tower.layers.0.w", "tower.layers.0.b", "tower.layers.1.w", "tower.layers.1.b"]
+    assert list(model.named_parameters()) == names  # asking a part of the model first changed nothing
+    assert list(model.tower.named_parameters()) == ["layers.0.w", "layers.0.b", "layers.1.w", "layers.1.b"]
+    assert list(model.named_parameters().values()) == model.parameters()
 
 
 def test_a_shape_error_names_layer_expectation_and_cause():
@@ -196,10 +233,10 @@ def test_parameters_in_lists_and_dicts_are_found():
             self.scales = [Parameter(to_device([1.0])), Parameter(to_device([2.0]))]
             self._hidden = Linear(2, 2)
 
-    names = [p.name for p in Model().parameters()]
+    names = list(Model().named_parameters())
     assert names == ["towers.left.w", "towers.left.b", "towers.right.w", "towers.right.b", "scales.0", "scales.1",
                      "_hidden.w", "_hidden.b"]
-    assert [p.name for p in copy.deepcopy(Model()).parameters()] == names
+    assert list(copy.deepcopy(Model()).named_parameters()) == names
 
 
 def test_evaluating_puts_back_what_was_set_by_hand():
@@ -209,3 +246,29 @@ def test_evaluating_puts_back_what_was_set_by_hand():
         assert not model.layers[1].train
     assert not model.layers[0].train
     assert model.layers[1].train
+
+
+@EACH_WAY
+def test_the_mode_reaches_every_layer_below(how):
+    class Model(Layer):
+        def __init__(self):
+            self.towers = {"left": Sequential([Linear(2, 2), Tanh()])}
+            self.last = [Linear(2, 2)]
+
+    model = how(Model())
+    layers = list(model.all_layers())
+    assert len(layers) == 5
+    for mode in (False, True):
+        model.train = mode
+        assert [layer.train for layer in layers] == [mode] * 5
+
+
+@EACH_WAY
+def test_a_step_that_finds_no_parameter_is_refused(how):
+    for model in (Sequential([Tanh()]), Sequential([])):
+        with pytest.raises(ScratchError, match="no Parameter"):
+            how(GradientDescent(0.1)).step(how(model))
+    model, optimizer = Linear(2, 2), how(GradientDescent(0.1))
+    model.w.fixed = model.b.fixed = True
+    with pytest.raises(ScratchError, match="no Parameter"):
+        optimizer.step(how(model))

@@ -7,6 +7,8 @@ import pytest
 from conftest import ON_THREADS
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scratch.parallel import InThreads
+from scratch.windows import side_by_side, window_matrices
 
 from scratch.activations import Tanh
 from scratch.backend import precision, to_device, to_host
@@ -16,10 +18,8 @@ from scratch.dense import Linear
 from scratch.gradient_check import relative_error
 from scratch.layer import Layer, Parameter, Sequential, evaluating
 from scratch.optimizers import GradientDescent
-from scratch.parallel import InThreads
 from scratch.pooling import MaxOverTime, MaxPool1d
 from scratch.regular import BatchNorm
-from scratch.windows import side_by_side, window_matrices
 
 rng = np.random.default_rng(2)
 

@@ -13,12 +13,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from programs import DATA
 
-from scratch.tools import datasets
-from scratch.checks import ScratchError
 from scratch.batching import batches, padded, streams
+from scratch.checks import ScratchError
+from scratch.text import without_accents
+from scratch.tools import datasets
 from scratch.tools.datasets import Source, find
 from scratch.tools.scores import accuracy, count_confusions, mean_recall, per_class, shares, table
-from scratch.text import without_accents
 
 
 @given(items=st.lists(st.text(max_size=6), max_size=70), size=st.integers(1, 9), by_length=st.booleans())

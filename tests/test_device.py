@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from conftest import ON_A_DEVICE, STAND_IN
 from programs import ROOT, run
+from scratch.parallel import InThreads, in_threads
 
 from scratch import backend
-from scratch.tools import program
 from scratch.backend import precision, to_device, to_host, xp
 from scratch.checks import ScratchError
 from scratch.dense import Linear
@@ -21,9 +21,9 @@ from scratch.initial import uniform
 from scratch.layer import Sequential
 from scratch.losses import SoftmaxCrossEntropy
 from scratch.optimizers import Adam
-from scratch.parallel import InThreads, in_threads
 from scratch.recurrent import LSTM
 from scratch.regular import Dropout
+from scratch.tools import program
 
 CPU = {"SCRATCH_DEVICE": "cpu"}
 CUDA = {"SCRATCH_DEVICE": "cuda"}

@@ -14,13 +14,13 @@ from hypothesis import strategies as st
 
 from scratch.backend import to_device, to_host
 from scratch.checks import ScratchError
-from scratch.tools.checkpoint import load_checkpoint, save_checkpoint
 from scratch.dense import Linear
-from scratch.tools.files import read_arrays, read_json, read_metadata, replacing, write_arrays, write_text
 from scratch.layer import Sequential
 from scratch.optimizers import Adam
 from scratch.recurrent import LSTM
 from scratch.text import Vocabulary
+from scratch.tools.checkpoint import load_checkpoint, save_checkpoint
+from scratch.tools.files import read_arrays, read_json, read_metadata, replacing, write_arrays, write_text
 from scratch.tools.weights import load_vocab, load_weights, save_vocab, save_weights, vocabulary_of
 
 FORMS = pytest.mark.parametrize("name", ["w.npz", "w.json", "w"])

@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 from conftest import STAND_IN
+from scratch.fusion import fused
 
 from scratch.backend import precision, to_device, to_host, xp
-from scratch.checks import ScratchError
 from scratch.bidirectional import Bidirectional
+from scratch.checks import ScratchError
 from scratch.functions import sigmoid
-from scratch.fusion import fused
 from scratch.gradient_check import relative_error
 from scratch.recurrent import GRU, LSTM, SimpleRnn
 

@@ -8,19 +8,19 @@ import pytest
 from conftest import ON_A_DEVICE, ON_THREADS
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scratch.parallel import InThreads
 
 from scratch.activations import Gelu, Relu
 from scratch.backend import pieces, precision, to_device, to_host
-from scratch.checks import ScratchError
 from scratch.batching import ahead
+from scratch.checks import ScratchError
 from scratch.convolution import Conv2d
 from scratch.gradient_check import relative_error
 from scratch.layer import Sequential
 from scratch.losses import SoftmaxCrossEntropy
-from scratch.parallel import InThreads
-from scratch.tools.pickles import read_pickle
 from scratch.pooling import AveragePool2d, MaxPool2d
 from scratch.regular import BatchNorm
+from scratch.tools.pickles import read_pickle
 
 rng = np.random.default_rng(4)
 

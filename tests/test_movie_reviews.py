@@ -12,9 +12,9 @@ from reviews.phrases import Phrase, Words
 
 from scratch.backend import precision, to_device, to_host
 from scratch.checks import ScratchError
-from scratch.tools.files import read_arrays, write_arrays
 from scratch.gradient_check import gradient_errors
 from scratch.text import Vocabulary
+from scratch.tools.files import read_arrays, write_arrays
 
 
 def run(*arguments, **options):

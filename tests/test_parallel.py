@@ -8,6 +8,7 @@ import time
 import numpy as np
 import pytest
 from conftest import ON_THREADS
+from scratch.parallel import InThreads, default_threads, in_threads
 
 from scratch.attention import DotAttention
 from scratch.backend import precision, to_device
@@ -16,7 +17,6 @@ from scratch.dense import Linear
 from scratch.gradient_check import relative_error
 from scratch.layer import Layer, Sequential, evaluating
 from scratch.optimizers import Adam
-from scratch.parallel import InThreads, default_threads, in_threads
 from scratch.recurrent import GRU, LSTM, SimpleRnn
 from scratch.regular import Dropout
 

@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 from conftest import ON_A_DEVICE, ON_THREADS
 from programs import ROOT, environment, run, weights
+from scratch.parallel import mine, size_of_job
 
 from scratch.backend import xp
 from scratch.gradient_check import relative_error
-from scratch.parallel import mine, size_of_job
 
 pytest.importorskip("mpi4py")
 MPIEXEC = shutil.which("mpiexec", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}")

@@ -3,15 +3,15 @@ import pytest
 from cases import D, H
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scratch.through_time import Recurrent
 
 from scratch.backend import precision, to_device, to_host, xp
-from scratch.checks import ScratchError
 from scratch.bidirectional import Bidirectional
+from scratch.checks import ScratchError
 from scratch.gradient_check import gradient_errors, relative_error
 from scratch.losses import SoftmaxCrossEntropy
 from scratch.optimizers import Adam
 from scratch.recurrent import GRU, LSTM, SimpleRnn
-from scratch.through_time import Recurrent
 
 KINDS = pytest.mark.parametrize("kind", [SimpleRnn, GRU, LSTM])
 rng = np.random.default_rng(4)

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from cases import EACH_WAY
 
 from scratch.backend import to_device, to_host
 from scratch.checks import ScratchError
@@ -7,8 +8,9 @@ from scratch.layer import evaluating
 from scratch.regular import Dropout
 
 
-def test_dropout_drops_its_share_and_keeps_the_mean(device):
-    layer, ones = Dropout(0.25), to_device(np.ones((200, 300)))
+@EACH_WAY
+def test_dropout_drops_its_share_and_keeps_the_mean(how, device):
+    layer, ones = how(Dropout(0.25)), to_device(np.ones((200, 300)))
     output = to_host(layer.forward(ones))
     assert np.allclose(np.unique(output), [0, 1 / 0.75])
     assert abs((output == 0).mean() - 0.25) < 0.01

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scratch.checks import ScratchError
 from scratch.batching import windows
-from scratch.tools.corpus import pieces, read_corpus
+from scratch.checks import ScratchError
 from scratch.text import NgramModel, Vocabulary, read_glove, words_of
+from scratch.tools.corpus import pieces, read_corpus
 
 HEADER = "\ufeffThe Project Gutenberg EBook\r\n*** START OF THIS PROJECT GUTENBERG EBOOK X ***\r\n"
 FOOTER = "End of the Project Gutenberg EBook\r\n*** END OF THIS PROJECT GUTENBERG EBOOK X ***\r\nlicence"

@@ -34,17 +34,17 @@ def test_the_fixtures_are_what_pytorch_says():
 def compare(layer, twin, reorder=None):
     """Give `layer` the twin's weights, run both ways, and compare everything."""
     reorder = reorder or {}
-    for p in layer.parameters():
-        p.data[...] = to_device(reorder.get(p.name, lambda array: array)(twin[p.name]))
+    for name, p in layer.named_parameters().items():
+        p.data[...] = to_device(reorder.get(name, lambda array: array)(twin[name]))
     options = {"mask": to_device(twin["mask"])} if "mask" in twin else {}
     output = layer.forward(to_device(twin["input"]), **options)
     assert relative_error(output, twin["output"]) < TOLERANCE
     input_grad = layer.backward(to_device(twin["gradient"]))
     if "input_grad" in twin:
         assert relative_error(input_grad, twin["input_grad"]) < TOLERANCE
-    for p in layer.parameters():
-        expected = reorder.get(p.name, lambda array: array)(twin[f"{p.name}_grad"])
-        assert relative_error(p.grad, expected) < TOLERANCE, p.name
+    for name, p in layer.named_parameters().items():
+        expected = reorder.get(name, lambda array: array)(twin[f"{name}_grad"])
+        assert relative_error(p.grad, expected) < TOLERANCE, name
 
 
 def gates(*order):
@@ -68,7 +68,7 @@ def test_recurrent(name, reorder, device):
 def test_bidirectional(device):
     with precision("float64"):
         layer, order = Bidirectional(recurrent.LSTM(5, 4), recurrent.LSTM(5, 4)), gates(0, 1, 3, 2)
-        compare(layer, of("Bidirectional"), {p.name: order for p in layer.parameters()})
+        compare(layer, of("Bidirectional"), dict.fromkeys(layer.named_parameters(), order))
 
 
 def test_dense_layers_and_activations(device):

@@ -5,10 +5,10 @@ from bidaf.examples import Encoded, best_spans, log_probabilities
 from bidaf.squad import words_with_places
 from bidaf.trained import WEIGHTS, load
 
-from scratch.tools import program
 from scratch.backend import to_device, to_host
 from scratch.checks import ScratchError
 from scratch.layer import evaluating
+from scratch.tools import program
 from scratch.tools.plots import attention_map
 
 PARAGRAPH = (

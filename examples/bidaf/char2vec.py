@@ -19,17 +19,17 @@ from bidaf.examples import load_squad
 from bidaf.trained import lexicon_of, texts_of
 from bidaf.words import REPLACEMENT, Lexicon, WordVectors
 
-from scratch.tools import program
 from scratch.backend import Array, as_floats, to_device, to_host, xp
 from scratch.checks import ScratchError
 from scratch.dense import Embedding
-from scratch.tools.files import read_arrays, write_arrays
 from scratch.functions import sigmoid
-from scratch.tools.history import progress
 from scratch.initial import generator
 from scratch.layer import Layer
 from scratch.losses import Loss
 from scratch.optimizers import Adam
+from scratch.tools import program
+from scratch.tools.files import read_arrays, write_arrays
+from scratch.tools.history import progress
 from scratch.tools.plots import labelled_points
 from scratch.tools.weights import metadata_of
 

@@ -9,10 +9,10 @@ from typing import NamedTuple
 from bidaf.examples import SPANS, answers, encode, load_held_out, log_probabilities
 from bidaf.squad import Question, exact_match, f1, score
 from bidaf.trained import WEIGHTS, load, texts_of
+from scratch.parallel import default_threads, in_threads
 
 from scratch.tools import program
 from scratch.tools.files import write_text
-from scratch.parallel import default_threads, in_threads
 from scratch.tools.weights import metadata_of
 
 KINDS = ("what", "who", "when", "where", "which", "how", "why")

@@ -9,12 +9,12 @@ from bidaf.squad import Squad, is_held_out, read_squad
 from bidaf.words import Lexicon
 
 from scratch.backend import to_device, to_host
-from scratch.checks import ScratchError
 from scratch.batching import batches, padded
-from scratch.tools.datasets import find
+from scratch.checks import ScratchError
 from scratch.functions import log_softmax
-from scratch.tools.history import progress
 from scratch.layer import Layer, evaluating
+from scratch.tools.datasets import find
+from scratch.tools.history import progress
 
 LEARN = ("train-v1.1.json", "train-v1.1.partial.json")
 TEST = "dev-v1.1.json"

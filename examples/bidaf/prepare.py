@@ -15,8 +15,8 @@ from bidaf.squad import Question, Squad, Text
 from bidaf.trained import lexicon_of, texts_of
 from bidaf.words import REPLACEMENT, Lexicon, as_known
 
-from scratch.tools import program
 from scratch.checks import ScratchError
+from scratch.tools import program
 from scratch.tools.datasets import find_glove
 from scratch.tools.files import read_arrays, write_arrays
 from scratch.tools.plots import histograms

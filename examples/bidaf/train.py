@@ -21,17 +21,17 @@ from bidaf.network import ATTENTIONS
 from bidaf.prepare import read_prepared
 from bidaf.squad import Question, Squad, find_span, score, words_with_places
 from bidaf.trained import build, lexicon_of, save
+from scratch.parallel import default_threads, in_threads, mine
 
-from scratch.tools import program
 from scratch.averages import MovingAverage
 from scratch.backend import to_device
 from scratch.checks import ScratchError
+from scratch.losses import SpanLoss
+from scratch.optimizers import Adam
+from scratch.tools import program
 from scratch.tools.checkpoint import begin_run, save_checkpoint
 from scratch.tools.datasets import find_glove
 from scratch.tools.history import History, progress, stop_unless_finite
-from scratch.losses import SpanLoss
-from scratch.optimizers import Adam
-from scratch.parallel import default_threads, in_threads, mine
 from scratch.tools.plots import curve
 
 FILES = ("checkpoint.npz", "history.jsonl", "weights.npz", "loss.png")

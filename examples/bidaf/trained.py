@@ -10,8 +10,8 @@ from bidaf.words import CHARACTER_DIM, WINDOW, Lexicon, WordVectors, alphabet_of
 
 from scratch.backend import to_host
 from scratch.checks import ScratchError
-from scratch.tools.files import read_arrays, write_arrays
 from scratch.text import read_glove
+from scratch.tools.files import read_arrays, write_arrays
 from scratch.tools.weights import check_names, fill, metadata_of
 
 WEIGHTS = Path(__file__).resolve().parent.parent.parent / "weights" / "bidaf_fast.npz"

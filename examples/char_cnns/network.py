@@ -9,10 +9,10 @@ from scratch.activations import Relu
 from scratch.checks import ScratchError
 from scratch.convolution import Conv1d
 from scratch.dense import Flatten, Linear
-from scratch.tools.files import read_json
 from scratch.layer import Layer, Sequential
 from scratch.pooling import MaxOverTime, MaxPool1d
 from scratch.regular import BatchNorm, Dropout
+from scratch.tools.files import read_json
 
 # Of each convolution: features, width of the window, width of the pool after it (-1: none; 0: over all of the text).
 # Of each layer of the classifier: how many units.

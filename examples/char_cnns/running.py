@@ -9,14 +9,14 @@ from typing import Any
 import numpy
 from char_cnns.texts import ALPHABET, STEPS
 
-from scratch.tools import program
 from scratch.backend import to_device, to_host
 from scratch.checks import ScratchError
-from scratch.tools.files import write_text
 from scratch.functions import log_softmax
-from scratch.tools.history import progress
 from scratch.layer import Layer, evaluating
 from scratch.optimizers import AdamW, Momentum, Optimizer
+from scratch.tools import program
+from scratch.tools.files import write_text
+from scratch.tools.history import progress
 from scratch.tools.scores import accuracy, mean_f1, table
 
 MOMENTUM = 0.9

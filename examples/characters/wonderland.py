@@ -12,10 +12,10 @@ from typing import Any
 import numpy
 from characters.texts import corpus_file
 
-from scratch.checks import ScratchError
 from scratch.batching import batches, num_pieces, padded, streams, windows
-from scratch.tools.corpus import pieces
+from scratch.checks import ScratchError
 from scratch.initial import generator
+from scratch.tools.corpus import pieces
 
 SMOKE = "'but i don't want to go among mad people,' alice remarked.\n'oh, you can't help that,' said the cat.\n" * 12
 FIRST, LAST = b"CHAPTER I. Down the Rabbit-Hole", b"THE END"

@@ -8,12 +8,12 @@ import numpy
 from names.networks import NameReader
 
 from scratch.backend import Array, to_device, to_host
-from scratch.checks import ScratchError
 from scratch.batching import padded
+from scratch.checks import ScratchError
 from scratch.functions import one_hot
 from scratch.layer import evaluating
-from scratch.tools.program import one_line
 from scratch.text import without_accents
+from scratch.tools.program import one_line
 
 ALPHABET = string.ascii_letters + " .,;'"  # the tutorial's
 MAX_LENGTH = 200

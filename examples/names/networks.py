@@ -3,6 +3,8 @@
 import math
 from collections.abc import Sequence
 
+from scratch.through_time import Recurrent
+
 from scratch.activations import LogSoftmax
 from scratch.backend import Array, to_device, xp
 from scratch.bidirectional import Bidirectional
@@ -11,7 +13,6 @@ from scratch.initial import generator, random_tensor, zeros
 from scratch.layer import Layer, in_one_vector
 from scratch.recurrent import GRU, LSTM
 from scratch.regular import Dropout
-from scratch.through_time import Recurrent
 
 LAYERS = {"gru": GRU, "lstm": LSTM}
 LAST_STATE = {"return_sequences": False, "input_gradient": False}  # of a layer that reads letters, and sums them up

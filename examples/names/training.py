@@ -8,16 +8,16 @@ from collections.abc import Iterator, Sequence
 
 from names.letters import Example, as_batch, by_language, log_probabilities, predict
 from names.networks import Committee, TutorialNetwork
+from scratch.parallel import in_threads, mine
 
 from scratch.backend import Array, to_device
 from scratch.batching import batches
-from scratch.tools.history import progress
 from scratch.layer import Layer
 from scratch.losses import Loss, NegativeLogLikelihood
 from scratch.optimizers import Optimizer
-from scratch.parallel import in_threads, mine
-from scratch.tools.program import one_line
 from scratch.schedules import cosine_decay
+from scratch.tools.history import progress
+from scratch.tools.program import one_line
 from scratch.tools.scores import accuracy, count_confusions, mean_recall
 
 

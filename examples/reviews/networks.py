@@ -7,8 +7,8 @@ from char_cnns import network as characters
 
 from scratch.activations import Relu
 from scratch.backend import Array, to_device
-from scratch.checks import ScratchError
 from scratch.bidirectional import Bidirectional
+from scratch.checks import ScratchError
 from scratch.dense import Embedding, Linear
 from scratch.layer import Layer, Sequential, in_one_vector
 from scratch.pooling import MaxOverTime, MeanOverTime

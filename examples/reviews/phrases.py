@@ -8,11 +8,11 @@ import numpy
 from char_cnns.texts import Quantiser, with_gaps
 
 from scratch.backend import Array, to_device
-from scratch.checks import ScratchError
 from scratch.batching import padded
-from scratch.tools.datasets import find
+from scratch.checks import ScratchError
 from scratch.initial import generator
 from scratch.text import Vocabulary, words_of
+from scratch.tools.datasets import find
 
 LABELS = ("negative", "somewhat negative", "neutral", "somewhat positive", "positive")
 SPLITS = ("phrase", "sentence")

@@ -11,10 +11,10 @@ from reviews.phrases import LABELS, SPLITS, Characters, Phrase, Words
 
 from scratch.backend import to_host
 from scratch.checks import ScratchError
-from scratch.tools.files import read_shapes
 from scratch.functions import log_softmax
-from scratch.tools.history import progress
 from scratch.layer import Layer, Sequential, evaluating
+from scratch.tools.files import read_shapes
+from scratch.tools.history import progress
 from scratch.tools.scores import count_confusions
 from scratch.tools.weights import load_weights, metadata_of, vocabulary_of
 

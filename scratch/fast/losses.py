@@ -73,7 +73,7 @@ class NegativeLogLikelihood(losses.NegativeLogLikelihood):
         """`actual` as one Python id, an array of ids, or rows of the same shape as `predicted`."""
         num_classes = predicted.shape[-1]
         if isinstance(actual, int) and predicted.ndim == 1 and mask is None:
-            expect(0 <= actual < num_classes, self, f"an id from 0 to {num_classes - 1}", actual)
+            expect(0 <= actual < num_classes, self, f"ids from 0 to {num_classes - 1}", actual)
             return actual
         if not isinstance(actual, xp.ndarray):
             actual = to_device(actual)

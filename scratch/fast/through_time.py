@@ -60,7 +60,7 @@ class Recurrent(recurrent.Recurrent):
     def forward(self, input: Any, mask: Array | None = None) -> Array:
         if isinstance(input, int):
             right = 0 <= input < self.input_dim and mask is None
-            expect(right, self, "ids from 0 to below {input_dim}, and no mask for a single step", input)
+            expect(right, self, f"ids from 0 to {self.input_dim - 1}, and no mask for a single step", input)
             return self._forward_step(input)
         if not hasattr(input, "dtype") or input.dtype.kind != "f":  # `as_floats` refuses floats of the host
             input = to_device(input)

@@ -1,4 +1,4 @@
-"""What a run did: its figures, a progress bar, and a stop when the loss is no number any more.
+"""What a run did: its figures, a progress bar, and a stop when the loss is not finite.
 
     history = History(folder / "history.jsonl")
     for epoch in range(num_epochs):
@@ -6,7 +6,7 @@
             ...
         history.add(epoch=epoch, loss=stop_unless_finite(loss, model, f"epoch {epoch}"))
 
-The file has one line of JSON for each `add`, written at once, so that a run can be watched while it goes on.
+The file has one line of JSON for each `add`, written at once, so that a run can be watched while it is going on.
 
 Read next: `plots.py`.
 """
@@ -23,8 +23,8 @@ from tqdm import tqdm
 
 from scratch.backend import xp
 from scratch.checks import ScratchError
+from scratch.layer import Layer
 from scratch.tools.files import may_write, write_text
-from scratch.layer import Layer, batch
 
 Item = TypeVar("Item")
 
@@ -32,8 +32,8 @@ Item = TypeVar("Item")
 class History:
     """The figures of a run, a dict for each `add`, in `rows`; and in a file of JSON lines if `path` is given.
 
-    A run that goes on gives the rows of its checkpoint, and the file begins with them. With a `log`, which
-    `tensorboard_log` makes, the numbers go there too.
+    A resumed run gives the rows of its checkpoint, and the file begins with them. With a `log`, which
+    `tensorboard_log` makes, the numbers are written there too.
     """
 
     def __init__(self, path: str | Path | None = None, rows: Sequence[dict[str, Any]] = (), log: Any = None) -> None:
@@ -43,7 +43,7 @@ class History:
 
     def add(self, **figures: Any) -> None:
         """Add one row."""
-        line = batch.get().of_first(json.dumps(figures, default=float))  # NumPy's scalars as plain numbers
+        line = json.dumps(figures, default=float)  # NumPy's scalars as plain numbers
         self.rows.append(json.loads(line))
         if self.path is not None and may_write():
             with open(self.path, "a", encoding="utf-8") as file:
@@ -76,13 +76,13 @@ def tensorboard_log(path: str | Path | None) -> Any:
 
 def progress(items: Iterable[Item], label: str = "", total: int | None = None) -> Iterable[Item]:
     """`items` (`total` of them, if it is not len(items)), with a progress bar on stderr, where that is a terminal."""
-    if sys.stderr is None or not may_write():  # closed by whoever started the program; or another draws it
+    if sys.stderr is None or not may_write():  # stderr is closed, or another process draws the bar
         return items
     return tqdm(items, desc=label, total=total, disable=None, leave=False, dynamic_ncols=True)
 
 
 def stop_unless_finite(loss: float, model: Layer, where: str) -> float:
-    """`loss` itself. Raises: ScratchError when it or a weight is no finite number: the run has gone wrong for good."""
+    """`loss` itself. Raises: ScratchError when it or a weight is not finite: the run has diverged."""
     if not math.isfinite(loss) or not all(bool(xp.isfinite(array).all()) for array in model.params()):
         raise ScratchError(f"the loss is {loss:g}, or a weight not finite, in {where}: a smaller --lr may help")
     return loss

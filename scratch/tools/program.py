@@ -4,7 +4,7 @@
     parser.common(out="runs/names", epochs=300, seed=0)
     run(main)        # exit code 0; 2 with one line on stderr for bad input; 130 for Ctrl-C
 
-Read next: `parallel.py`.
+Read next: `run.py`.
 """
 
 import argparse
@@ -25,9 +25,8 @@ import numpy
 
 from scratch.backend import DEVICES, use
 from scratch.checks import ScratchError
-from scratch.tools.files import write_text
-from scratch.layer import batch
-from scratch.parallel import ending_all, join, size_of_job
+from scratch.fast.processes import ending_all, job, join, size_of_job
+from scratch.tools.files import leave_writing_to_another, write_text
 
 
 def positive(text: str) -> int:
@@ -57,7 +56,8 @@ _COMMON: dict[str, dict[str, Any]] = {
     "lr": {"type": rate, "metavar": "RATE", "help": "the learning rate"},
     "seed": {"type": int, "metavar": "N", "help": "the seed of all chance: the same seed, the same run"},
     "device": {"choices": DEVICES, "help": "where to compute (default: $SCRATCH_DEVICE, else cpu)"},
-    "threads": {"type": positive, "metavar": "N", "help": "how many threads share a batch (default: what is worth it)"},
+    "threads": {"type": positive, "metavar": "N", "help": "how many threads share a batch (default: one for each core)"},
+    "plain": {"action": "store_true", "help": "without the engine: the plain layers, slower, with the same results"},
     "resume": {"action": "store_true", "help": "go on from the checkpoint in --out"},
     "report": {"type": Path, "metavar": "FILE", "help": "write the run's figures to FILE as JSON"},
     "plot": {"type": Path, "metavar": "FILE", "help": "where the picture goes, as PNG"},
@@ -136,7 +136,7 @@ def _what_needs_less() -> str:
 
 def _say(text: str) -> None:
     text = text.encode("utf-8", "backslashreplace").decode("utf-8")
-    rank = batch.get().rank
+    rank = job().rank
     if rank:
         time.sleep(1)  # what all of them have to say, the first one says, and ends the others
     print(f"{Path(sys.argv[0]).stem}: {f'process {rank}: ' * bool(rank)}{' '.join(text.split())}", file=sys.stderr)
@@ -153,9 +153,12 @@ def begin(flags: argparse.Namespace, shared: bool = False) -> None:
         use(flags.device)
     if getattr(flags, "seed", None) is not None:
         random.seed(flags.seed)
-    if shared:
-        join()
-    elif size_of_job() > 1:
+    if getattr(flags, "plain", False) and getattr(flags, "threads", None):
+        raise ScratchError("--threads is for the engine: leave it off, or --plain")
+    if shared and join().rank:
+        leave_writing_to_another()
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")
+    if not shared and size_of_job() > 1:
         raise ScratchError("this runs in one process; start it without mpiexec")
 
 

@@ -1,7 +1,7 @@
 """Trained networks and their vocabularies on disk.
 
-A file of weights is of use only with what makes sense of it, so `NAME.npz` holds the parameters by name and, as one
-JSON text, whatever describes them: the vocabulary, the sizes, the scores, the command that made them.
+Weights are useful only together with their description, so `NAME.npz` holds the parameters by name and, as one JSON
+text, metadata: the vocabulary, the sizes, the scores, the command that made them.
 
     save_weights(model, "companies.npz", {"vocabulary": vocab.w2i, "loss": 0.7})
     metadata = load_weights(model, "companies.npz")
@@ -21,23 +21,23 @@ import numpy
 
 from scratch.backend import to_host, xp
 from scratch.checks import ScratchError
-from scratch.tools.files import Shapes, read_arrays, read_json, read_metadata, write_arrays, write_text
-from scratch.layer import Layer, Parameter, batch
+from scratch.layer import Layer, Parameter
 from scratch.text import Vocabulary
+from scratch.tools.files import Shapes, read_arrays, read_json, read_metadata, write_arrays, write_text
 
 _CAUSE = "is it the weights of another model, or of another size?"
 
 
 def save_weights(model: Layer, filename: str | Path, metadata: Mapping[str, Any] | None = None) -> None:
     """Write the parameters of `model`: with `metadata` to an npz file, or (any other ending) as the book's JSON."""
-    parameters = model.parameters()
+    parameters = model.named_parameters()
     if Path(filename).suffix == ".npz":
-        write_arrays(filename, {p.name: to_host(p.data) for p in parameters}, metadata or {})
+        write_arrays(filename, {name: to_host(p.data) for name, p in parameters.items()}, metadata or {})
         return
     if metadata:
         raise ScratchError(f"{filename}: the JSON form has no place for metadata; use a name that ends in .npz")
     # By way of text, since 0.1 says as much as 0.10000000149011612 does: a file half as long.
-    values = [to_host(p.data).astype(str).astype(float).tolist() for p in parameters]
+    values = [to_host(p.data).astype(str).astype(float).tolist() for p in parameters.values()]
     try:
         write_text(filename, json.dumps(values, allow_nan=False))
     except ValueError as error:
@@ -50,12 +50,11 @@ def load_weights(model: Layer, filename: str | Path) -> dict[str, Any]:
     Raises: ScratchError when the file is missing or damaged, or a name, the number or a shape differs; the model is
     then as it was.
     """
-    batch.get().wait()  # of several processes one may just have written the file
-    parameters = model.parameters()
+    parameters = model.named_parameters()
     metadata: dict[str, Any] = {}
     if Path(filename).suffix == ".npz":
         arrays, metadata = read_arrays(filename, lambda shapes: check_names(filename, parameters, shapes))
-        values = [arrays[p.name] for p in parameters]
+        values = [arrays[name] for name in parameters]
     else:
         values = _read_list(filename, parameters)
     fill(filename, parameters, values)
@@ -63,20 +62,20 @@ def load_weights(model: Layer, filename: str | Path) -> dict[str, Any]:
     return metadata
 
 
-def fill(filename: str | Path, parameters: list[Parameter], values: list[numpy.ndarray]) -> None:
-    """Put the values, which came from the file, into the parameters, unless one is not finite there: a ScratchError."""
+def fill(filename: str | Path, parameters: dict[str, Parameter], values: list[numpy.ndarray]) -> None:
+    """Copy the file's values into the parameters. Raises: ScratchError, before any is copied, if one is not finite."""
     with numpy.errstate(over="ignore"):
-        values = [value.astype(p.data.dtype) for p, value in zip(parameters, values, strict=True)]
-    for p, value in zip(parameters, values, strict=True):
+        values = [value.astype(p.data.dtype) for p, value in zip(parameters.values(), values, strict=True)]
+    for (name, p), value in zip(parameters.items(), values, strict=True):
         if not numpy.isfinite(value).all():
-            raise ScratchError(f"{filename}: {p.name} holds numbers that are not finite in {p.data.dtype}")
-    for p, value in zip(parameters, values, strict=True):
+            raise ScratchError(f"{filename}: {name} holds numbers that are not finite in {p.data.dtype}")
+    for p, value in zip(parameters.values(), values, strict=True):
         p.data[...] = xp.asarray(value)
 
 
-def check_names(filename: str | Path, parameters: list[Parameter], shapes: Shapes) -> None:
+def check_names(filename: str | Path, parameters: dict[str, Parameter], shapes: Shapes) -> None:
     """Raise ScratchError unless the file's names and shapes are those of `parameters`."""
-    expected = {p.name: tuple(p.data.shape) for p in parameters}
+    expected = {name: tuple(p.data.shape) for name, p in parameters.items()}
     for name in expected.keys() - shapes.keys():
         raise ScratchError(f"{filename}: lacks {name} of shape {expected[name]}; {_CAUSE}")
     for name in shapes.keys() - expected.keys():
@@ -86,22 +85,22 @@ def check_names(filename: str | Path, parameters: list[Parameter], shapes: Shape
             raise ScratchError(f"{filename}: {name} has shape {shape}, the model's has {expected[name]}; {_CAUSE}")
 
 
-def _read_list(filename: str | Path, parameters: list[Parameter]) -> list[numpy.ndarray]:
+def _read_list(filename: str | Path, parameters: dict[str, Parameter]) -> list[numpy.ndarray]:
     values = read_json(filename)
     if not isinstance(values, list) or len(values) != len(parameters):
         number = len(values) if isinstance(values, list) else "no list of"
         raise ScratchError(f"{filename}: holds {number} arrays, the model has {len(parameters)}; {_CAUSE}")
     arrays = []
-    for p, value in zip(parameters, values, strict=True):
+    for (name, p), value in zip(parameters.items(), values, strict=True):
         try:
             array = numpy.array(value)
         except ValueError:
             array = numpy.array(None)
         if array.dtype.kind not in "fi":
-            raise ScratchError(f"{filename}: {p.name} is not an array of numbers")
+            raise ScratchError(f"{filename}: {name} is not an array of numbers")
         if array.shape != p.data.shape:
             raise ScratchError(
-                f"{filename}: {p.name} has shape {array.shape}, the model's has {p.data.shape}; {_CAUSE}"
+                f"{filename}: {name} has shape {array.shape}, the model's has {p.data.shape}; {_CAUSE}"
             )
         arrays.append(array)
     return arrays

@@ -18,9 +18,9 @@ import alice  # noqa: E402
 from characters.network import build  # noqa: E402
 from characters.wonderland import lessons, num_lessons, read_book  # noqa: E402
 
+from scratch.text import Vocabulary  # noqa: E402
 from scratch.tools import program  # noqa: E402
 from scratch.tools.history import progress  # noqa: E402
-from scratch.text import Vocabulary  # noqa: E402
 
 
 def main() -> None:

@@ -41,9 +41,9 @@ import numpy
 
 from scratch.backend import use, xp
 from scratch.checks import ScratchError
-from scratch.tools.files import write_text
 from scratch.layer import Layer, batch
 from scratch.optimizers import Optimizer
+from scratch.tools.files import write_text
 from scratch.tools.program import Parser, begin, positive, run
 
 HERE = Path(__file__).resolve().parent

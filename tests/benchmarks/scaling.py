@@ -23,14 +23,14 @@ HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parents[1] / "examples")]
 
 from compare import mpiexec  # noqa: E402
+from scratch.parallel import in_threads  # noqa: E402
 from workloads.lstm import LR, Workload  # noqa: E402
 
-from scratch.tools import program  # noqa: E402
 from scratch.backend import to_device, xp  # noqa: E402
 from scratch.layer import batch, in_one_vector  # noqa: E402
 from scratch.losses import SoftmaxCrossEntropy  # noqa: E402
 from scratch.optimizers import Adam  # noqa: E402
-from scratch.parallel import in_threads  # noqa: E402
+from scratch.tools import program  # noqa: E402
 
 NETWORKS = {"25 Gbit/s Ethernet": (25e9 / 8, 20e-6), "200 Gbit/s InfiniBand": (200e9 / 8, 2e-6)}  # bytes/s, seconds
 

@@ -177,7 +177,8 @@ FUNCTIONS = {
     "ones_like": ("a", "dtype", "order"), "concatenate": ("tup", "axis", "out"), "stack": ("tup", "axis", "out"),
     "where": ("condition", "x", "y"), "take": ("a", "indices", "axis", "out"), "count_nonzero": ("a", "axis"),
     "take_along_axis": ("a", "indices", "axis"), "ascontiguousarray": ("a", "dtype"),
-    "moveaxis": ("a", "source", "destination"), "matmul": ("a", "b", "out"),
+    "moveaxis": ("a", "source", "destination"), "matmul": ("a", "b", "out"), "broadcast_to": ("array", "shape"),
+    "pad": ("array", "pad_width", "mode"),
     "unique": ("ar", "return_index", "return_inverse", "return_counts", "axis"),
 }
 OF_THE_HOST = ("arange", "empty", "zeros", "ones", "full")  # made of plain numbers

@@ -4,13 +4,13 @@ import random
 
 import numpy as np
 from bidaf.network import Bidaf
+from scratch.parallel import default_threads, in_threads, mine
 from workloads.training import at_hand, our_forward, pytorch_forward, pytorch_update
 
 from scratch.backend import to_device
 from scratch.gradient_check import relative_error
 from scratch.losses import SpanLoss
 from scratch.optimizers import Adam
-from scratch.parallel import default_threads, in_threads, mine
 
 WORDS, ASKED, DIM, HIDDEN, MODELLING, DROPOUT, LR = 200, 30, 200, 100, 2, 0.2, 0.001
 

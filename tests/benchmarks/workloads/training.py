@@ -1,9 +1,10 @@
 """A training step, or a forward, of a network that takes batches, ours and PyTorch's: what several workloads time."""
 
+from scratch.parallel import default_threads, in_threads, mine
+
 from scratch.backend import to_device
 from scratch.layer import evaluating
 from scratch.losses import SoftmaxCrossEntropy
-from scratch.parallel import default_threads, in_threads, mine
 
 
 def our_step(model, optimizer, input, truth):

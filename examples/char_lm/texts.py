@@ -1,13 +1,14 @@
-"""Which text is meant, and how it is cut: what is learned from, what is chosen by, and what is held out."""
+"""The text, by name or path, and its split into training, validation and held-out sets."""
 
 from pathlib import Path
 
 import numpy
 
 from scratch.checks import ScratchError
+from scratch.text import Vocabulary
 from scratch.tools.corpus import Corpus, read_corpus
 from scratch.tools.datasets import SOURCES, find
-from scratch.text import Vocabulary
+from scratch.tools.program import Parser
 
 CORPORA = {  # known by name, and the names of their files, here and there
     "shakespeare": ("input.txt",),
@@ -40,10 +41,18 @@ def read(path: Path, sequence: int, vocab: Vocabulary | None = None, folder: Pat
 
 
 def split(ids: numpy.ndarray) -> tuple[numpy.ndarray, numpy.ndarray, numpy.ndarray]:
-    """What is learned from, the first twentieth, by which the best epoch is chosen, and the last tenth, held out.
+    """The training set, the validation set (the first twentieth), and the held-out set (the last tenth).
 
-    They are at two ends of the text, so that what is learned reaches up to what is held out: a text goes on with the
-    names that it has just introduced.
+    The two small ones are at the two ends, so that the training set reaches up to the held-out set: a text goes on with
+    the names that it has just introduced.
     """
     first, second = len(ids) // 20, len(ids) * 9 // 10
     return ids[first:second], ids[:first], ids[second:]
+
+
+def add_text(parser: Parser) -> None:
+    """Add the argument TEXT."""
+    parser.add_argument(
+        "text", nargs="?", default="shakespeare", metavar="TEXT",
+        help=f"a file in UTF-8, or one of: {', '.join(CORPORA)} (default: shakespeare)",
+    )

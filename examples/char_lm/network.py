@@ -1,25 +1,25 @@
-"""The network that reads characters: how they go in, LSTMs on top of each other, and a score for what comes next."""
+"""The network that reads characters: their input form, a stack of LSTMs, and a score for each possible next character."""
 
-from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy
 
 from scratch.backend import Array, as_floats, to_device
-from scratch.checks import ScratchError
 from scratch.batching import num_pieces, streams
+from scratch.checks import ScratchError
 from scratch.dense import Embedding, Linear
-from scratch.tools.files import read_shapes
-from scratch.functions import one_hot, sample_from, softmax
-from scratch.tools.history import progress
+from scratch.functions import one_hot
 from scratch.layer import Layer, Sequential, evaluating
 from scratch.losses import SoftmaxCrossEntropy
-from scratch.recurrent import LSTM
+from scratch.recurrent import LSTM, Recurrent
 from scratch.regular import Dropout
 from scratch.text import Vocabulary
+from scratch.tools.files import read_shapes
+from scratch.tools.history import progress
 from scratch.tools.weights import load_weights, metadata_of, vocabulary_of
 
+WEIGHTS = Path(__file__).resolve().parents[2] / "weights" / "shakespeare_lstm.npz"
 INPUTS = ("one-hot", "id", "embedding")
 EMBEDDING_DIM = 32
 
@@ -83,7 +83,7 @@ def load(path: Path, program: str) -> tuple[Sequential, Vocabulary, dict[str, An
     """Network, vocabulary and metadata of weights that `program` saved. Raises: ScratchError when they don't fit."""
     metadata = metadata_of(path, program, hidden=int, layers=int)
     vocab, shapes = vocabulary_of(metadata.get("vocabulary"), path), read_shapes(path)
-    # A network of a size that the file only claims is not even made.
+    # The sizes that the metadata claims are compared with the arrays before a network is built.
     hidden, num_layers = metadata["hidden"], metadata["layers"]
     recurrent = [shape for name, shape in shapes.items() if name.endswith(".u")]
     kinds = {"input": str, "input_dropout": float, "stateful": bool, "every_step": bool}
@@ -103,7 +103,7 @@ def load(path: Path, program: str) -> tuple[Sequential, Vocabulary, dict[str, An
 def reset(model: Layer) -> None:
     """Every stateful layer starts from zeros again."""
     for layer in model.all_layers():
-        if isinstance(layer, LSTM):
+        if isinstance(layer, Recurrent):
             layer.reset_hidden_state()
 
 
@@ -123,59 +123,3 @@ def nats(model: Layer, ids: numpy.ndarray, num_streams: int | None = None, num_s
             count += letters.size
     reset(model)
     return total / count
-
-
-def generate(
-    model: Sequential, seed: Sequence[int], count: int, num_texts: int = 1, temperature: float = 1.0,
-    top_k: int | None = None, window: int | None = None,
-) -> Iterator[list[int]]:
-    """`count` times the next id of each of `num_texts` texts that begin with `seed`: one batch.
-
-    A stateful network reads the seed once and then each id as it is drawn; one that starts from zeros at each
-    sequence (`window` is not None) reads the last `window` ids anew for each.
-    """
-    texts = numpy.tile(numpy.array(seed, dtype=numpy.int64), (num_texts, 1))
-    reset(model)
-    for _ in range(count):
-        with evaluating(model):
-            scores = model.forward(to_device(texts if window is None else texts[:, -window:]))
-        p = softmax(scores[:, -1] if scores.ndim == 3 else scores)
-        drawn = [sample_from(row, temperature, top_k) for row in p]
-        yield drawn
-        following = numpy.array(drawn)[:, None]
-        texts = following if window is None else numpy.concatenate([texts, following], axis=1)[:, -window:]
-    reset(model)
-
-
-def write_on(
-    model: Sequential, vocab: Vocabulary, seed_text: str, count: int, num_texts: int = 1, **options: Any
-) -> list[str]:
-    """The texts of `generate` after `seed_text`; one alone is printed as it comes, several are printed at the end."""
-    texts = [seed_text] * num_texts
-    if num_texts == 1:
-        print(seed_text.replace("\r", ""), end="", flush=True)
-    for drawn in generate(model, vocab.encode(seed_text), count, num_texts, **options):
-        texts = [text + vocab.i2w[id] for text, id in zip(texts, drawn, strict=True)]
-        if num_texts == 1:
-            print(vocab.i2w[drawn[0]].replace("\r", ""), end="", flush=True)  # on a terminal it goes back to the left
-    if num_texts == 1:
-        print()
-    else:
-        for number, text in enumerate(texts, 1):
-            print(f"--- {number} ---\n" + text.replace("\r", ""))
-    return texts
-
-
-def known_part(text: str, vocab: Vocabulary, skip_unknown: bool) -> str:
-    """`text` without the characters that `vocab` lacks; they are named, and without `skip_unknown` refused."""
-    unknown = "".join(sorted(set(text) - vocab.w2i.keys()))
-    if unknown and not skip_unknown:
-        raise ScratchError(
-            f"{unknown!r} of the seed is not in the text that these weights have learned; --skip-unknown leaves it out"
-        )
-    if unknown:
-        text = "".join(letter for letter in text if letter in vocab.w2i)
-        print(f"(left out of the seed: {unknown!r})")
-    if not text:
-        raise ScratchError("the seed: expected at least one character that these weights know")
-    return text

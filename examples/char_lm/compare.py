@@ -1,40 +1,45 @@
-"""The network beside its rival, n-grams: loss on the same held-out text, time to learn, memory, samples.
+"""`python examples/char_lm compare`: the network beside n-grams: held-out loss, training time, memory, samples.
 
-The argument for the network is that there are V^n runs of n characters, too many to count: 98^10 is 8 * 10^19. The
-rival's answer is that a text has few of them, and only those are stored; what it cannot do is to learn anything about
-the others.
+The argument for the network is that there are V^n runs of n characters, too many to count: 98^10 is 8 * 10^19. But a
+text contains few of them, and only those are stored; about the others an n-gram model learns nothing.
 """
 
 import time
 from argparse import Namespace
+from pathlib import Path
 from typing import Any
 
 import numpy
-from characters.network import generate, nats
+from char_lm.network import WEIGHTS, load, nats
+from char_lm.sample import generate
+from char_lm.texts import add_text, corpus_file, read, split
 
+from scratch.checks import ScratchError
+from scratch.fast import fast
 from scratch.functions import sample_from
-from scratch.layer import Sequential
+from scratch.layer import Layer
+from scratch.text import NgramModel, Vocabulary
+from scratch.tools import program
 from scratch.tools.plots import curve
 from scratch.tools.program import one_line
-from scratch.text import NgramModel, Vocabulary
 
 SAMPLE = 76  # characters
 
 
 def compare(
-    model: Sequential, vocab: Vocabulary, metadata: dict[str, Any], learn: numpy.ndarray, held_out: numpy.ndarray,
+    model: Layer, vocab: Vocabulary, metadata: dict[str, Any], training: numpy.ndarray, held_out: numpy.ndarray,
     flags: Namespace,
 ) -> list[dict[str, Any]]:
     """Print and draw the comparison; a row for each n, and one for the network."""
     rows, orders = [], range(1, flags.order + 1)
     print(
-        f"{len(learn)} characters to count in, {len(held_out)} held out. What was not seen is left to shorter runs "
-        "(Witten and Bell)\n"
+        f"{len(training)} characters to count in, {len(held_out)} held out. Unseen runs back off to shorter ones (Witten and "
+        "Bell)\n"
     )
     print(f"{'model':>8} {'nats':>8} {'seconds':>8} {'MB':>8} {'runs stored':>12} {'possible':>9}")
     for n in orders:
         started = time.perf_counter()
-        ngrams = NgramModel(learn, vocab.size, n)
+        ngrams = NgramModel(training, vocab.size, n)
         seconds = time.perf_counter() - started
         loss = -float(ngrams.log_probabilities(held_out)[-1].mean())
         rows.append({
@@ -77,3 +82,26 @@ def show(row: dict[str, Any]) -> None:
         f"{row['model']:>8} {row['nats_per_character']:8.4f} {seconds:>8} {row['bytes'] / 1e6:8.2f} {stored:>12} "
         f"{possible:>9}", flush=True,
     )
+
+
+def command(arguments: list[str]) -> None:
+    parser = program.Parser("The network beside n-grams, on the last tenth of the text.", prog="char_lm compare")
+    add_text(parser)
+    parser.add_argument("--order", type=program.positive, default=10, metavar="N", help="up to N-grams (default: 10)")
+    parser.common(
+        data=None, weights=WEIGHTS, device=None, plain=False, seed=0, report=None,
+        plot=Path("runs/char_lm/compare.png"), temperature=0.8,
+    )
+    flags = parser.parse_args(arguments)
+    program.begin(flags)
+    if flags.order > 20:
+        raise ScratchError(f"--order: expected a number from 1 to 20, got {flags.order}")
+    path = corpus_file(flags.text, flags.data)
+    program.writable_file(flags.plot, flags.weights, path)
+    program.writable_file(flags.report, flags.weights, path, flags.plot)
+    model, vocab, metadata = load(flags.weights, "char_lm")
+    model = model if flags.plain else fast(model)
+    ids = read(path, 1, vocab).ids
+    *_, held_out = split(ids)
+    rows = compare(model, vocab, metadata, ids[: -len(held_out)], held_out, flags)
+    program.write_report(flags.report, {"rows": rows})
