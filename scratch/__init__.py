@@ -16,22 +16,70 @@ from scratch.bidirectional import Bidirectional
 from scratch.checks import ScratchError
 from scratch.convolution import Conv1d, Conv2d
 from scratch.dense import Embedding, Flatten, Linear
+from scratch.functions import sample_from, softmax
 from scratch.gradient_check import gradient_errors
 from scratch.layer import Layer, Parameter, Sequential, evaluating
-from scratch.losses import MSE, SSE, NegativeLogLikelihood, SoftmaxCrossEntropy
-from scratch.optimizers import Adam, AdamW, GradientDescent, Momentum, RMSProp
+from scratch.losses import MSE, SSE, Loss, NegativeLogLikelihood, SoftmaxCrossEntropy
+from scratch.optimizers import Adam, AdamW, GradientDescent, Momentum, Optimizer, RMSProp
 from scratch.pooling import AveragePool2d, MaxOverTime, MaxPool1d, MaxPool2d, MeanOverTime
 from scratch.recurrent import GRU, LSTM, SimpleRnn
 from scratch.regular import BatchNorm, Dropout
+from scratch.schedules import cosine_decay, step_decay
 from scratch.text import Vocabulary
 
 __all__ = [
-    "GRU", "LSTM", "MSE", "SSE", "Adam", "AdamW", "AveragePool2d", "BatchNorm", "Bidirectional",
-    "BidirectionalAttention", "Conv1d", "Conv2d", "DotAttention", "Dropout", "Embedding", "Flatten", "Gelu",
-    "GradientDescent", "Layer", "Linear", "LogSoftmax", "Lookahead", "MaxOverTime", "MaxPool1d", "MaxPool2d",
-    "MeanOverTime", "Momentum", "MovingAverage", "NegativeLogLikelihood", "Parameter", "RMSProp", "Relu", "ScratchError",
-    "Sequential", "Sigmoid", "SimpleRnn", "Softmax", "SoftmaxCrossEntropy", "Tanh", "Vocabulary", "evaluating",
-    "gradient_errors", "precision", "to_device", "to_host", "use",
+    "GRU",
+    "LSTM",
+    "MSE",
+    "SSE",
+    "Adam",
+    "AdamW",
+    "AveragePool2d",
+    "BatchNorm",
+    "Bidirectional",
+    "BidirectionalAttention",
+    "Conv1d",
+    "Conv2d",
+    "DotAttention",
+    "Dropout",
+    "Embedding",
+    "Flatten",
+    "Gelu",
+    "GradientDescent",
+    "Layer",
+    "Linear",
+    "LogSoftmax",
+    "Lookahead",
+    "Loss",
+    "MaxOverTime",
+    "MaxPool1d",
+    "MaxPool2d",
+    "MeanOverTime",
+    "Momentum",
+    "MovingAverage",
+    "NegativeLogLikelihood",
+    "Optimizer",
+    "Parameter",
+    "RMSProp",
+    "Relu",
+    "ScratchError",
+    "Sequential",
+    "Sigmoid",
+    "SimpleRnn",
+    "Softmax",
+    "SoftmaxCrossEntropy",
+    "Tanh",
+    "Vocabulary",
+    "cosine_decay",
+    "evaluating",
+    "gradient_errors",
+    "precision",
+    "sample_from",
+    "softmax",
+    "step_decay",
+    "to_device",
+    "to_host",
+    "use",
 ]
 
 __version__ = "0.1.0"

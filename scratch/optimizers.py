@@ -78,8 +78,10 @@ class Optimizer:
         named = layer.named_parameters()
         if state["kind"] != type(self).__name__:
             raise ScratchError(f"{self}: the saved state is of {state['kind']}")
-        shapes = {f"{slot}/{name}": named[name].data.shape for name in state["steps"] for slot in self.slots}
-        if {name: array.shape for name, array in state["arrays"].items()} != shapes:
+        known = [name for name in state["steps"] if name in named]
+        shapes = {f"{slot}/{name}": named[name].data.shape for name in known for slot in self.slots}
+        saved = {name: array.shape for name, array in state["arrays"].items()}
+        if len(known) < len(state["steps"]) or saved != shapes:
             raise ScratchError(f"{self}: the saved state is of another model, or of one of another size")
         self.lr = float(state["lr"])
         self.steps = {named[name]: int(count) for name, count in state["steps"].items()}

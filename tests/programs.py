@@ -1,5 +1,6 @@
 """Starting an example program as a user does, and reading what it left."""
 
+import json
 import os
 import signal
 import subprocess
@@ -58,3 +59,14 @@ def goes_on_to_the_bit(name, *flags, line, cwd):
     killed, whole = (weights(cwd / folder / "weights.npz") for folder in ("killed", "whole"))
     assert killed.keys() == whole.keys()
     assert all(np.array_equal(killed[name], whole[name]) for name in whole)
+
+
+def plain_and_fast(name, *flags, cwd):
+    """The losses of the epochs of a run with --plain, and of the same run with the engine."""
+    losses = []
+    for folder, more in (("plain", ["--plain"]), ("fast", ["--threads", 2])):
+        code, _, err = run(name, *flags, *more, "--out", folder, cwd=cwd)
+        assert code == 0, err
+        lines = (cwd / folder / "history.jsonl").read_text().splitlines()
+        losses.append([json.loads(line)["loss"] for line in lines])
+    return losses

@@ -1,4 +1,4 @@
-"""Alice: the ways to be given the book, the three recipes, what is generated, and what is refused."""
+"""Alice: the training batches, the three recipes, what is generated, and what is refused."""
 
 import json
 from argparse import Namespace
@@ -6,7 +6,8 @@ from argparse import Namespace
 import numpy as np
 import programs
 import pytest
-from characters import network, wonderland
+from alice import book
+from char_lm import network
 
 from scratch.backend import to_device
 from scratch.checks import ScratchError
@@ -18,11 +19,11 @@ TEXT = "the cat sat. did it? yes! it sat on the mat, and it slept. "
 
 
 def run(*arguments, **options):
-    return programs.run("alice.py", *arguments, **options)
+    return programs.run("alice", *arguments, **options)
 
 
 def refused(*arguments, **options):
-    return programs.refused("alice.py", *arguments, **options)
+    return programs.refused("alice", *arguments, **options)
 
 
 def flags(**changes):
@@ -30,17 +31,17 @@ def flags(**changes):
     return Namespace(**values | changes)
 
 
-def lessons(**changes):
+def batches(**changes):
     vocab = Vocabulary(sorted(set(TEXT)))
     ids = np.array(vocab.encode(TEXT))
-    found = list(wonderland.lessons(ids, TEXT, flags(**changes)))
-    assert len(found) == wonderland.num_lessons(ids, TEXT, flags(**changes))
+    found = list(book.training_batches(ids, TEXT, flags(**changes)))
+    assert len(found) == book.num_batches(ids, TEXT, flags(**changes))
     spell = lambda row: "".join(vocab.i2w[int(id)] for id in row)  # noqa: E731
     return found, spell
 
 
-def test_windows_come_in_another_order_and_each_once():
-    found, spell = lessons()
+def test_each_window_comes_once_in_random_order():
+    found, spell = batches()
     pairs = [spell([*row, target]) for rows, targets, _ in found for row, target in zip(rows, targets, strict=True)]
     expected = [TEXT[k : k + 6] for k in range(len(TEXT) - 5)]
     assert pairs != expected and sorted(pairs) == sorted(expected)
@@ -48,13 +49,13 @@ def test_windows_come_in_another_order_and_each_once():
 
 def test_pieces_with_a_target_at_every_step():
     for changes in ({"every_step": True}, {"every_step": True, "stateful": True}):
-        for rows, targets, mask in lessons(**changes)[0]:
+        for rows, targets, mask in batches(**changes)[0]:
             assert rows.shape == targets.shape and mask is None
             assert (rows[:, 1:] == targets[:, :-1]).all()
 
 
-def test_sentences_are_padded_and_begin_after_the_last_ones_end():
-    found, spell = lessons(sentences=True, every_step=True, sequence=40)
+def test_sentences_are_padded_and_begin_with_the_space_before_them():
+    found, spell = batches(sentences=True, every_step=True, sequence=40)
     rows = [spell([*row[mask][:1], *targets[mask]]) for inputs, following, masks in found
             for row, targets, mask in zip(inputs, following, masks, strict=True)]
     expected = ["the cat sat. ", " did it? ", " yes! ", " it sat on the mat, and it slept. "]
@@ -65,13 +66,13 @@ def test_sentences_are_padded_and_begin_after_the_last_ones_end():
     {"input": "id", "every_step": False, "stateful": False}, {"input": "embedding", "input_dropout": 0.2},
     {"input_dropout": 0.2}, {},
 ], ids=str)
-def test_each_network_learns_a_sentence_by_heart(options):
+def test_each_network_memorises_a_sequence(options):
     ids = np.array([0, 1, 2, 3, 0, 2, 1, 3, 3, 1] * 30)
     model, loss, optimizer = network.build(4, 32, 1, **options), SoftmaxCrossEntropy(), Adam(0.02, clip_norm=1.0)
     every_step = options.get("every_step", True)
     for _ in range(60):
         network.reset(model)
-        for letters, following, _ in wonderland.lessons(
+        for letters, following, _ in book.training_batches(
             ids, "", flags(batch_size=10, sequence=10, every_step=every_step, stateful=every_step),
         ):
             predicted = model.forward(to_device(letters))
@@ -93,7 +94,7 @@ def test_a_run(recipe, tmp_path):
     assert len(files) <= 3 and f"improvement-{best:02d}-{report['train_loss']:.4f}.npz" in files
     given = ["--weights", "run/weights.npz", "--count", 30, "--seed", 1]
     code, first, _ = run("generate", *given, cwd=tmp_path)
-    assert code == 0 and len(first) == 20 + 30 + 1 and first[:20] in wonderland.SMOKE
+    assert code == 0 and len(first) == 20 + 30 + 1 and first[:20] in book.SMOKE
     assert run("generate", *given, cwd=tmp_path)[1] == first
     code, out, _ = run("generate", *given, "--seed-text", "-", input="The Cat\n", cwd=tmp_path)
     assert code == 0 and out.startswith("the cat") and len(out) == 7 + 30 + 1
@@ -106,10 +107,38 @@ def test_a_run(recipe, tmp_path):
     assert json.loads((tmp_path / "e.json").read_text())["nats_per_character"] < report["chance"]
 
 
-@pytest.mark.parametrize("recipe", [["small"], ["better"], ["better", "--sentences", "--no-stateful"]], ids=" ".join)
+RECIPES = pytest.mark.parametrize(
+    "recipe", [["small"], ["better"], ["better", "--sentences", "--no-stateful"]], ids=" ".join
+)
+
+
+@RECIPES
 def test_a_killed_run_goes_on_to_the_bit(recipe, tmp_path):
     given = ["train", "--recipe", *recipe, "--smoke", "--seed", 4]
-    programs.goes_on_to_the_bit("alice.py", *given, line="epoch   2", cwd=tmp_path)
+    programs.goes_on_to_the_bit("alice", *given, line="epoch   2", cwd=tmp_path)
+
+
+@RECIPES
+def test_the_plain_layers_give_the_same_losses(recipe, tmp_path):
+    given = ["train", "--recipe", *recipe, "--smoke", "--input-dropout", 0.2]
+    plain, fast = programs.plain_and_fast("alice", *given, cwd=tmp_path)
+    assert len(plain) == 4 and plain == pytest.approx(fast, abs=1e-4)
+
+
+def test_a_run_does_not_resume_without_its_best_weights(tmp_path):
+    given = ["train", "--smoke", "--epochs", 2, "--out", "run"]
+    assert run(*given, cwd=tmp_path)[0] == 0
+    (tmp_path / "run" / "weights.npz").unlink()
+    assert "weights.npz: no such file" in refused(*given, "--resume", cwd=tmp_path)
+
+
+def test_a_new_run_moves_earlier_improvements_into_a_folder(tmp_path):
+    for _ in range(2):
+        code, out, err = run("train", "--smoke", "--epochs", 1, "--out", "run", cwd=tmp_path)
+        assert code == 0, err
+    assert "held an earlier run" in out
+    for folder in ("run", "run/earlier_1"):
+        assert len(list((tmp_path / folder).glob("improvement-01-*.npz"))) == 1
 
 
 def test_what_is_refused(tmp_path):
@@ -125,10 +154,10 @@ def test_what_is_refused(tmp_path):
 def test_the_book_is_the_tutorials():
     if not (programs.DATA / "alice").is_dir():
         pytest.skip("the data set is not here")
-    texts = [wonderland.tutorials_text(programs.DATA / "alice" / name) for name in ("wonderland.txt", "pg11.txt")]
+    texts = [book.tutorials_text(programs.DATA / "alice" / name) for name in ("wonderland.txt", "pg11.txt")]
     assert len(texts[0]) == 147674 and len(set(texts[0])) == 47 and texts[0] == texts[1]
     with pytest.raises(ScratchError, match="not Alice"):
-        wonderland.tutorials_text(programs.DATA / "aesop" / "pg21.txt")
+        book.tutorials_text(programs.DATA / "aesop" / "pg21.txt")
 
 
 def test_the_weights_that_come_with_it(tmp_path):

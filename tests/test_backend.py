@@ -1,4 +1,3 @@
-import platform
 import random
 import subprocess
 import sys
@@ -7,27 +6,12 @@ import numpy as np
 import pytest
 
 from scratch import backend
-from scratch.backend import add_at, float_type, precision, to_device, to_host, xp
+from scratch.backend import float_type, precision, to_device, to_host, xp
 from scratch.checks import ScratchError
 from scratch.functions import log_softmax, one_hot, sample_from, sigmoid, softmax
 from scratch.gradient_check import gradient_errors
 from scratch.initial import INITS, random_tensor
 from scratch.layer import Layer
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="asks glibc")
-def test_memory_that_is_kept_costs_no_page_faults():
-    program = (
-        "import resource, numpy; from scratch.backend import keep_memory; keep_memory()\n"
-        "for k in range(6):\n"
-        "    numpy.ones(5_000_000); faults = resource.getrusage(resource.RUSAGE_SELF).ru_minflt\n"
-        "    first = faults if k == 1 else 0 if k == 0 else first\n"
-        "print(faults - first)"
-    )
-    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    if platform.libc_ver()[0] != "glibc":
-        pytest.skip("another C library")
-    assert int(run.stdout) < 1000  # 40 MB are 10,000 pages
 
 
 def test_crossings(device):
@@ -65,19 +49,6 @@ def test_the_environment_chooses_the_device():
         [sys.executable, "-c", code], env={"SCRATCH_DEVICE": "abacus", "PATH": ""}, capture_output=True, text=True
     )
     assert "unknown device 'abacus'" in run.stderr
-
-
-@pytest.mark.parametrize("num_ids", [5, 300])
-def test_add_at_adds_repeated_ids(num_ids, device):
-    rng = np.random.default_rng(0)
-    ids, rows = rng.integers(0, num_ids, 40), rng.normal(size=(40, 3))
-    expected = np.ones((num_ids, 3))
-    np.add.at(expected, ids, rows)
-    target = to_device(np.ones((num_ids, 3)))
-    add_at(target, to_device(ids), to_device(rows))
-    assert np.allclose(to_host(target), expected, atol=1e-5)
-    add_at(target, to_device(ids)[:0], to_device(rows)[:0])
-    assert np.allclose(to_host(target), expected, atol=1e-5)
 
 
 def test_functions_survive_large_numbers(device):

@@ -1,8 +1,8 @@
-"""Reading from both ends, and to the end: what the tests of every layer do not say of it."""
+"""Reading from both ends, and the last state only: what the contract's tests do not cover, plain and fast."""
 
 import numpy as np
 import pytest
-from cases import D, H
+from cases import EACH_WAY, D, H
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -16,9 +16,10 @@ from scratch.recurrent import GRU, LSTM, SimpleRnn
 rng = np.random.default_rng(11)
 
 
+@EACH_WAY
 @pytest.mark.parametrize("kind", [SimpleRnn, GRU, LSTM])
-def test_each_row_is_read_from_its_own_end(kind, device):
-    layer, x = Bidirectional(kind(D, H), kind(D, H)), rng.normal(size=(3, 5, D))
+def test_each_row_is_read_from_its_own_end(kind, how, device):
+    layer, x = how(Bidirectional(kind(D, H), kind(D, H))), rng.normal(size=(3, 5, D))
     lengths = [5, 2, 0]
     mask = np.arange(5) < np.array(lengths)[:, None]
     found = to_host(layer.forward(to_device(x), mask=to_device(mask)))
@@ -31,8 +32,9 @@ def test_each_row_is_read_from_its_own_end(kind, device):
         assert relative_error(found[n, :length, H:], backwards) < 1e-6
 
 
-def test_the_last_step_changes_the_first_output_and_padding_does_not():
-    layer, x = Bidirectional(LSTM(D, H), LSTM(D, H)), rng.normal(size=(1, 4, D))
+@EACH_WAY
+def test_the_last_step_changes_the_first_output_and_padding_does_not(how):
+    layer, x = how(Bidirectional(LSTM(D, H), LSTM(D, H))), rng.normal(size=(1, 4, D))
     mask = to_device(np.array([[True, True, True, False]]))
     first = to_host(layer.forward(to_device(x), mask=mask))[0, 0].copy()
     x[0, 3] += 1
@@ -45,14 +47,15 @@ def both(return_sequences):
     return Bidirectional(GRU(D, H, return_sequences=return_sequences), GRU(D, H, return_sequences=return_sequences))
 
 
+@EACH_WAY
 @pytest.mark.parametrize("return_sequences", [True, False])
 @settings(max_examples=25)
 @given(
     lengths=st.lists(st.integers(0, 4), min_size=1, max_size=4), extra=st.integers(0, 3), garbage=st.floats(-9, 9)
 )
-def test_padding_changes_nothing(return_sequences, lengths, extra, garbage):
+def test_padding_changes_nothing(how, return_sequences, lengths, extra, garbage):
     with precision("float64"):
-        layer, local = both(return_sequences), np.random.default_rng(6)
+        layer, local = how(both(return_sequences)), np.random.default_rng(6)
         N, T = len(lengths), max(lengths) + 1
         x, weights = local.normal(size=(N, T, D)), local.normal(size=(N, T + 3, 2 * H))
         results = []
@@ -71,10 +74,11 @@ def test_padding_changes_nothing(return_sequences, lengths, extra, garbage):
             assert relative_error(a, b) < 1e-12
 
 
+@EACH_WAY
 @pytest.mark.parametrize("kind", [SimpleRnn, GRU, LSTM])
-def test_the_last_state_is_the_last_real_output(kind, device):
-    whole = kind(D, H)
-    last = kind(D, H, return_sequences=False)
+def test_the_last_state_is_the_last_real_output(kind, how, device):
+    whole = how(kind(D, H))
+    last = how(kind(D, H, return_sequences=False))
     for mine, its in zip(last.parameters(), whole.parameters(), strict=True):
         mine.data[...] = its.data
     x, mask = to_device(rng.normal(size=(3, 4, D))), np.arange(4) < np.array([[4], [2], [0]])
@@ -84,44 +88,29 @@ def test_the_last_state_is_the_last_real_output(kind, device):
     assert not to_host(last.forward(x[:, :0])).any()  # nothing was read
 
 
-@pytest.mark.parametrize("other", ["forward", "backward", "another"])
-def test_its_layers_may_be_used_alone_meanwhile(other):
-    with precision("float64"):
-        one, layer = LSTM(D, H), None
-        layer = Bidirectional(one, LSTM(D, H))
-        between = layer.directions[other] if other != "another" else Bidirectional(one, LSTM(D, H))
-        x, gradient = to_device(rng.normal(size=(2, 5, D))), to_device(rng.normal(size=(2, 5, 2 * H)))
-        results = []
-        for disturbed in (False, True):
-            layer.zero_grads()
-            layer.forward(x)
-            if disturbed:
-                between.forward(x + 1)
-            results.append([layer.backward(gradient), *(grad.copy() for grad in layer.grads())])
-        for a, b in zip(*results, strict=True):
-            assert np.array_equal(to_host(a), to_host(b))
-
-
+@EACH_WAY
 @pytest.mark.parametrize("make", [lambda: LSTM(D, H), lambda: Bidirectional(GRU(D, H), GRU(D, H))])
-def test_no_step_and_no_row_are_read_with_a_mask_too(make):
-    layer = make()
+def test_no_step_and_no_row_are_read_with_a_mask_too(make, how):
+    layer = how(make())
     for shape in ((2, 0), (0, 3), (0, 0)):
         x, mask = np.zeros((*shape, D)), np.zeros(shape, dtype=bool)
         output = layer.forward(to_device(x), mask=to_device(mask))
         assert output.shape[:2] == shape and layer.backward(output).shape == (*shape, D)
 
 
-def test_what_makes_no_sense_is_refused():
-    for pair in ((Linear(D, H), Linear(D, H)), (LSTM(D, H), GRU(D, H)), (LSTM(D, H), LSTM(D, H + 1))):
-        with pytest.raises(ScratchError, match="Bidirectional: expected two layers"):
-            Bidirectional(*pair)
+@EACH_WAY
+def test_what_makes_no_sense_is_refused(how):
     one = LSTM(D, H)
+    for pair in ((Linear(D, H), Linear(D, H)), (one, Linear(D, H)), (one, one)):
+        with pytest.raises(ScratchError, match="Bidirectional: expected two recurrent layers"):
+            Bidirectional(*pair)
     options = {"stateful": True}, {"return_sequences": False}, {"input_gradient": False}
-    others = [LSTM(D + 1, H), *(LSTM(D, H, **option) for option in options)]
-    for pair in [(one, one), *((one, other) for other in others)]:
+    others = [GRU(D, H), LSTM(D, H + 1), LSTM(D + 1, H), *(LSTM(D, H, **option) for option in options)]
+    both_stateful = LSTM(D, H, stateful=True), LSTM(D, H, stateful=True)
+    for pair in [*((one, other) for other in others), both_stateful]:
         with pytest.raises(ScratchError, match="Bidirectional: expected two layers"):
             Bidirectional(*pair)
-    layer = Bidirectional(one, LSTM(D, H))
+    layer = how(Bidirectional(one, LSTM(D, H)))
     for step in (np.zeros(D), 3):
         with pytest.raises(ScratchError, match="expected sequences"):
             layer.forward(to_device(step))

@@ -1,12 +1,11 @@
-"""The character language model: the network, a run, a killed one, samples, and what is refused."""
+"""The character language model: the network, complete and killed runs, samples, and what is refused."""
 
 import json
 
-import char_lm
 import numpy as np
 import programs
 import pytest
-from characters import network, texts
+from char_lm import network, texts, train
 from programs import weights
 
 from scratch.backend import to_device
@@ -16,15 +15,15 @@ from scratch.optimizers import Adam
 
 
 def run(*arguments, **options):
-    return programs.run("char_lm.py", *arguments, **options)
+    return programs.run("char_lm", *arguments, **options)
 
 
 def refused(*arguments, **options):
-    return programs.refused("char_lm.py", *arguments, **options)
+    return programs.refused("char_lm", *arguments, **options)
 
 
-def test_a_sentence_is_learned_by_heart_across_the_pieces():
-    """What follows an a, a b or a c depends on letters before the piece of four: only the carried state knows."""
+def test_a_sequence_is_memorised_across_the_pieces():
+    """The next id depends on ids before the piece of four, which only the carried state remembers."""
     ids = np.array([0, 1, 2, 0, 2, 1, 0, 0, 1, 1, 2, 2] * 40)
     model, loss, optimizer = network.build(3, 24, 2), SoftmaxCrossEntropy(), Adam(0.01, clip_norm=1.0)
     for _ in range(25):
@@ -36,7 +35,7 @@ def test_a_sentence_is_learned_by_heart_across_the_pieces():
     assert network.nats(model, ids[:240], num_steps=4) < 0.1
 
 
-def test_the_loss_of_a_text_does_not_depend_on_how_it_is_cut():
+def test_the_loss_of_a_text_does_not_depend_on_the_length_of_its_pieces():
     ids, model = np.random.default_rng(0).integers(0, 5, 400), network.build(5, 8, 2, dropout=0.5)
     assert network.nats(model, ids, num_steps=7) == pytest.approx(network.nats(model, ids, num_steps=399), abs=1e-6)
 
@@ -61,7 +60,7 @@ def test_a_run(tmp_path):
               for more in (["--greedy"], ["--temperature", 0], ["--top-k", 1])]
     assert greedy[0] == greedy[1] == greedy[2]
     assert "at least one character" in refused("sample", *flags, "--seed-text", "", cwd=tmp_path)
-    (tmp_path / "text.txt").write_text(char_lm.SMOKE)
+    (tmp_path / "text.txt").write_text(train.SMOKE)
     flags = ["text.txt", "--weights", "run/weights.npz", "--report", "e.json"]
     assert run("evaluate", *flags, cwd=tmp_path)[0] == 0
     found = json.loads((tmp_path / "e.json").read_text())["nats_per_character"]
@@ -69,7 +68,13 @@ def test_a_run(tmp_path):
 
 
 def test_a_killed_run_goes_on_to_the_bit(tmp_path):
-    programs.goes_on_to_the_bit("char_lm.py", "train", "--smoke", "--seed", 4, line="epoch   2", cwd=tmp_path)
+    programs.goes_on_to_the_bit("char_lm", "train", "--smoke", "--seed", 4, line="epoch   2", cwd=tmp_path)
+
+
+def test_the_plain_layers_give_the_same_losses(tmp_path):
+    given = ["train", "--smoke", "--dropout", 0.3, "--epochs", 4]
+    plain, fast = programs.plain_and_fast("char_lm", *given, cwd=tmp_path)
+    assert len(plain) == 4 and plain == pytest.approx(fast, abs=1e-4)
 
 
 @pytest.mark.parametrize(
@@ -108,7 +113,7 @@ REAL = pytest.mark.skipif(not (programs.DATA / "shakespeare").is_dir(), reason="
 
 @REAL
 def test_the_score_holds_on_the_first_held_out_scenes():
-    model, vocab, _ = network.load(char_lm.WEIGHTS, "char_lm")
+    model, vocab, _ = network.load(network.WEIGHTS, "char_lm")
     path = texts.corpus_file("shakespeare", programs.DATA / "shakespeare")
     *_, held_out = texts.split(texts.read(path, 1, vocab).ids)
     assert network.nats(model, held_out[:10_000]) == pytest.approx(1.2797, abs=0.001)
@@ -138,7 +143,7 @@ def test_samples_while_training_change_no_weights(tmp_path):
     assert "whole number" in refused("train", "--smoke", "--sample-after", "1,x", cwd=tmp_path)
 
 
-def test_weights_of_another_run_are_not_gone_on_with(tmp_path):
+def test_a_run_does_not_resume_with_the_weights_of_another(tmp_path):
     for seed in (1, 2):
         assert run("train", "--smoke", "--epochs", 1, "--seed", seed, "--out", f"run{seed}", cwd=tmp_path)[0] == 0
     (tmp_path / "run1" / "weights.npz").write_bytes((tmp_path / "run2" / "weights.npz").read_bytes())
@@ -154,7 +159,7 @@ def test_a_full_disk_leaves_the_old_checkpoint(tmp_path, monkeypatch):
     before = (tmp_path / "run" / "checkpoint.npz").read_bytes()
     limit = lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))  # noqa: E731
     again = ["train", "--smoke", "--epochs", 3, "--out", "run2"]
-    process = programs.start("char_lm.py", *again, cwd=tmp_path, preexec_fn=limit)
+    process = programs.start("char_lm", *again, cwd=tmp_path, preexec_fn=limit)
     _, err = process.communicate(timeout=60)
     assert process.returncode == 2 and "File too large" in err and "Traceback" not in err
     assert (tmp_path / "run" / "checkpoint.npz").read_bytes() == before
@@ -162,7 +167,7 @@ def test_a_full_disk_leaves_the_old_checkpoint(tmp_path, monkeypatch):
 
 def test_compare(tmp_path):
     assert run("train", "--smoke", "--epochs", 1, "--out", "run", cwd=tmp_path)[0] == 0
-    (tmp_path / "text.txt").write_text(char_lm.SMOKE)
+    (tmp_path / "text.txt").write_text(train.SMOKE)
     flags = ["text.txt", "--weights", "run/weights.npz", "--order", 3, "--plot", "c.png", "--report", "c.json"]
     code, out, err = run("compare", *flags, cwd=tmp_path)
     assert code == 0, err

@@ -1,7 +1,8 @@
-"""Every layer, loss and optimizer against PyTorch: by fixtures everywhere, by PyTorch itself where it is installed."""
+"""Every layer, loss and optimizer, plain and fast, against PyTorch's results on file, and PyTorch where installed."""
 
 import numpy as np
 import pytest
+from cases import EACH_WAY
 from make_twins import FILE, twins
 
 from scratch import activations, losses, recurrent
@@ -52,6 +53,7 @@ def gates(*order):
     return lambda array: np.concatenate([np.split(array, len(order))[k] for k in order])
 
 
+@EACH_WAY
 @pytest.mark.parametrize(
     ("name", "reorder"),
     [
@@ -60,25 +62,28 @@ def gates(*order):
         ("GRU", {"w": gates(2, 0, 1), "b": gates(2, 0, 1)}),  # r z n -> n r z; u's order is PyTorch's
     ],
 )
-def test_recurrent(name, reorder, device):
+def test_recurrent(name, reorder, how, device):
     with precision("float64"):
-        compare(getattr(recurrent, name)(5, 4), of(name), reorder)
+        compare(how(getattr(recurrent, name)(5, 4)), of(name), reorder)
 
 
-def test_bidirectional(device):
+@EACH_WAY
+def test_bidirectional(how, device):
     with precision("float64"):
-        layer, order = Bidirectional(recurrent.LSTM(5, 4), recurrent.LSTM(5, 4)), gates(0, 1, 3, 2)
+        layer, order = how(Bidirectional(recurrent.LSTM(5, 4), recurrent.LSTM(5, 4))), gates(0, 1, 3, 2)
         compare(layer, of("Bidirectional"), dict.fromkeys(layer.named_parameters(), order))
 
 
-def test_dense_layers_and_activations(device):
+@EACH_WAY
+def test_dense_layers_and_activations(how, device):
     with precision("float64"):
-        compare(Linear(5, 4), of("Linear"))
-        compare(Embedding(7, 4), of("Embedding"))
+        compare(how(Linear(5, 4)), of("Linear"))
+        compare(how(Embedding(7, 4)), of("Embedding"))
         for name in ("Sigmoid", "Tanh", "Relu", "Gelu", "Softmax", "LogSoftmax"):
-            compare(getattr(activations, name)(), of(name))
+            compare(how(getattr(activations, name)()), of(name))
 
 
+@EACH_WAY
 @pytest.mark.parametrize(
     ("name", "make"),
     [
@@ -94,27 +99,30 @@ def test_dense_layers_and_activations(device):
         ("AveragePool2d", lambda: AveragePool2d(3)),
     ],
 )
-def test_convolution_and_pooling(name, make, device):
+def test_convolution_and_pooling(name, make, how, device):
     with precision("float64"):
-        compare(make(), of(name))
+        compare(how(make()), of(name))
 
 
-def test_max_over_time(device):
+@EACH_WAY
+def test_max_over_time(how, device):
     with precision("float64"):
         twin = of("MaxOverTime")
-        compare(MaxOverTime(), twin | {"output": twin["output"][:, 0], "gradient": twin["gradient"][:, 0]})
+        compare(how(MaxOverTime()), twin | {"output": twin["output"][:, 0], "gradient": twin["gradient"][:, 0]})
 
 
-def test_batch_norm_of_images(device):
+@EACH_WAY
+def test_batch_norm_of_images(how, device):
     with precision("float64"):
-        layer, twin = BatchNorm(5), of("BatchNorm of images")
+        layer, twin = how(BatchNorm(5)), of("BatchNorm of images")
         assert relative_error(layer.forward(to_device(twin["input"])), twin["output"]) < TOLERANCE
         assert relative_error(layer.backward(to_device(twin["gradient"])), twin["input_grad"]) < TOLERANCE
 
 
-def test_batch_norm(device):
+@EACH_WAY
+def test_batch_norm(how, device):
     with precision("float64"):
-        layer, twin = BatchNorm(5), of("BatchNorm")
+        layer, twin = how(BatchNorm(5)), of("BatchNorm")
         layer.w.data[...], layer.b.data[...] = to_device(twin["w"]), to_device(twin["b"])
         assert relative_error(layer.forward(to_device(twin["input"])), twin["output"]) < TOLERANCE
         assert relative_error(layer.backward(to_device(twin["gradient"])), twin["input_grad"]) < TOLERANCE
@@ -126,6 +134,7 @@ def test_batch_norm(device):
             assert relative_error(layer.forward(to_device(twin["input"])), twin["evaluated"]) < TOLERANCE
 
 
+@EACH_WAY
 @pytest.mark.parametrize(
     "name",
     [
@@ -133,17 +142,19 @@ def test_batch_norm(device):
         "NegativeLogLikelihood", "MSE", "SSE",
     ],
 )
-def test_losses(name, device):
+def test_losses(name, how, device):
     with precision("float64"):
         twin, kind = of(name), getattr(losses, name.split(",")[0])
         loss = kind(twin["weights"].tolist()) if "weights" in twin else kind()
         if "smoothed" in name:
             loss = kind(label_smoothing=0.2)
+        loss = how(loss)
         predicted, actual = to_device(twin["predicted"]), to_device(twin["actual"])
         assert loss.loss(predicted, actual) == pytest.approx(float(twin["loss"]), rel=TOLERANCE)
         assert relative_error(loss.gradient(predicted, actual), twin["gradient"]) < TOLERANCE
 
 
+@EACH_WAY
 @pytest.mark.parametrize(
     ("name", "make"),
     [
@@ -155,10 +166,10 @@ def test_losses(name, device):
         ("Momentum, Nesterov's", lambda: Momentum(0.5, 0.8, nesterov=True)),
     ],
 )
-def test_optimizers(name, make, device):
+def test_optimizers(name, make, how, device):
     with precision("float64"):
-        twin, optimizer, layer = of(name), make(), Layer()
-        layer.p = Parameter(to_device(twin["start"]))
+        twin, optimizer, layer = of(name), how(make()), Layer()
+        layer.p = Parameter(to_device(twin["start"]).copy())  # an optimizer changes it in place
         for gradient in twin["gradients"]:
             layer.p.grad[...] = to_device(gradient)
             optimizer.step(layer)
@@ -166,10 +177,11 @@ def test_optimizers(name, make, device):
         assert relative_error(layer.p.data, twin["end"]) < (1e-6 if "clipped" in name else TOLERANCE)
 
 
-def test_momentum_is_the_books():
+@EACH_WAY
+def test_momentum_is_the_books(how):
     layer = Layer()
     layer.p = Parameter(to_device([1.0]))
-    optimizer, p, u = Momentum(0.5, momentum=0.8), 1.0, 0.0
+    optimizer, p, u = how(Momentum(0.5, momentum=0.8)), 1.0, 0.0
     for g in (1.0, -2.0, 3.0):
         layer.p.grad[...] = g
         optimizer.step(layer)

@@ -1,19 +1,20 @@
-"""Questions about a paragraph, answered by BiDAF, which learned from SQuAD.
+"""BiDAF: a network that answers questions about a paragraph, trained on SQuAD.
 
-  python examples/bidaf ask                  an answer to a question about a paragraph, yours or the one that is here
-  python examples/bidaf evaluate             exact match and F1 on the questions held out, by the kind of question
-  python examples/bidaf train                learn from the questions of SQuAD and GloVe's vectors
-  python examples/bidaf prepare              what the questions are like; words, vectors and spans in one file
-  python examples/bidaf char2vec             vectors of characters, from which other characters come near
+  python examples/bidaf ask                  answer a question about a paragraph, yours or the one in ask.py
+  python examples/bidaf evaluate             exact match and F1 on the held-out questions, by the kind of question
+  python examples/bidaf train                train on SQuAD's questions and GloVe's vectors
+  python examples/bidaf prepare              statistics of the questions; all that `train` needs, in one file
+  python examples/bidaf char2vec             train character vectors: characters in similar contexts get similar vectors
 
-Held out are the articles of the development set whose SHA-256 of the title says so, a quarter of them; with --whole the
-official files are used as they are meant. Losses are in nats, of the begin and the end of an answer together.
+A quarter of the articles of the development set, chosen by the SHA-256 of their titles, is held out, and the others are
+added to the training set; --whole uses the official files as they are. Losses are in nats, the sum of those of the
+begin and of the end of an answer.
 """
 
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # a folder that is run is not found by its name
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # so that `bidaf` can be imported by its name
 
 from bidaf import ask, char2vec, evaluate, prepare, train
 

@@ -1,11 +1,11 @@
-"""Questions as arrays: which of them can be learned from, batches of them, and the answers that scores stand for."""
+"""Questions as arrays: training and held-out sets, batches, and the answers that a network's scores stand for."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy
-from bidaf.squad import Squad, is_held_out, read_squad
+from bidaf.squad import Question, Squad, find_span, is_held_out, read_squad, words_with_places
 from bidaf.words import Lexicon
 
 from scratch.backend import to_device, to_host
@@ -23,17 +23,17 @@ SPANS = ("smart", "each")
 
 
 class Data(NamedTuple):
-    """Paragraphs with questions to learn from, and those held out."""
+    """Paragraphs and questions: the training set, and the held-out set."""
 
     learn: Squad
     held_out: Squad
 
 
 def load_squad(given: Path | None, whole: bool) -> Data:
-    """With `whole`, the official files: train and dev. Without, what of train is here, with three quarters of dev.
+    """With `whole`, the official files: train and dev. Otherwise train, or a part of it, with three quarters of dev.
 
-    Held out are then the articles of dev that `is_held_out` names.
-    Raises: ScratchError when a file is missing, or nothing held out.
+    The held-out set is then the articles of dev that `is_held_out` names.
+    Raises: ScratchError when a file is missing, or the held-out set is empty.
     """
     folder = find("squad", given)
     learn, test = _read(folder, *LEARN[: 1 if whole else 2]), _read(folder, TEST)
@@ -41,7 +41,7 @@ def load_squad(given: Path | None, whole: bool) -> Data:
 
 
 def load_held_out(given: Path | None, whole: bool) -> Squad:
-    """The questions held out alone, for which train is not needed. Raises: as `load_squad`."""
+    """The held-out set, which does not need the training file. Raises: as `load_squad`."""
     return _held_out(_read(find("squad", given), TEST), whole)
 
 
@@ -55,7 +55,7 @@ def _read(folder: Path, *names: str) -> Squad:
 def _held_out(test: Squad, whole: bool) -> Squad:
     kept = test if whole else part(test, held_out=True)
     if not kept.questions:
-        raise ScratchError(f"none of the articles of {TEST} is held out; with all of it, --whole tests on all")
+        raise ScratchError(f"none of the articles of {TEST} is held out; --whole evaluates on all of them")
     return kept
 
 
@@ -73,8 +73,25 @@ def joined(first: Squad, second: Squad) -> Squad:
     return Squad(first.contexts + second.contexts, first.titles + second.titles, first.questions + moved)
 
 
+def smoke_data() -> Data:
+    """Who lives where and likes what: a paragraph of two sentences for each name, and a question about each of them."""
+    names, places, things = "Ann Bob Eve Kim Lea Max Tom Zoe".split(), "Rome Oslo Lima Bonn".split(), "tea cake".split()
+    data = Data(Squad([], [], []), Squad([], [], []))
+    for k, name in enumerate(names * 8):
+        place, thing = places[k % 7 % 4], things[k % 5 % 2]
+        context = words_with_places(f"{name} lives in {place} . {names[k % 3]} likes {thing} .")
+        squad = data[k % 8 == 7]
+        squad.contexts.append(context)
+        squad.titles.append(name)
+        for number, (asked, answer) in enumerate(((f"Where does {name} live ?", place), ("What is liked ?", thing))):
+            span, exact = find_span(context, context.text.rindex(answer), answer)
+            last = len(squad.contexts) - 1
+            squad.questions.append(Question(f"{k}-{number}", words_with_places(asked), last, [answer], span, exact))
+    return data
+
+
 class Encoded(NamedTuple):
-    """A question as numbers: the words of its context and its own, and the span of its answer (or None)."""
+    """A question as ids: the words of its context and its own words, and the span of its answer (or None)."""
 
     context: list[int]
     asked: list[int]
@@ -82,7 +99,7 @@ class Encoded(NamedTuple):
 
 
 def encode(squad: Squad, lexicon: Lexicon, most: int, most_asked: int) -> list[Encoded]:
-    """Every question as numbers; contexts and questions are cut, and an answer beyond the cut is None."""
+    """Every question as ids. Contexts and questions are cut; the span of an answer beyond the cut is None."""
     contexts = [lexicon.encode(context.words[:most]) for context in squad.contexts]
     found = []
     for question in squad.questions:
@@ -100,12 +117,12 @@ def batch(examples: Sequence[Encoded]) -> tuple[Any, ...]:
 
 
 def in_batches(examples: Sequence[Encoded], batch_size: int) -> Iterator[list[Encoded]]:
-    """All examples once, in random order, those with contexts of about one length together."""
+    """All examples once, in random order; contexts of similar length are in the same batch."""
     return batches(examples, batch_size, length=lambda example: len(example.context))
 
 
 class Guess(NamedTuple):
-    """A span of words, and how probable it is."""
+    """A span of words, and its probability."""
 
     begin: int
     end: int
@@ -113,15 +130,15 @@ class Guess(NamedTuple):
 
 
 def best_spans(begin: numpy.ndarray, end: numpy.ndarray, count: int = 1, spans: str = "smart") -> list[Guess]:
-    """The most probable spans, by the log-probabilities (T,) of where they begin and end.
+    """The most probable spans, given the log-probabilities (T,) of each word to be the first and the last.
 
-    "smart": of all spans that end where they begin or after it, of at most LONGEST_ANSWER words, the most probable
-    together; "each": the likeliest begin and the likeliest end, each by itself, whatever their order.
+    "smart": of all spans that end where they begin or later, and have at most LONGEST_ANSWER words, those with the
+    largest product of both probabilities. "each": the likeliest begin and the likeliest end, whatever their order.
     """
     if spans == "each":
         first, last = int(begin.argmax()), int(end.argmax())
         return [Guess(first, last, float(numpy.exp(begin[first] + end[last])))]
-    # Row t: the spans that begin at word t, of 1, 2, ... words; beyond the last word none ends.
+    # Row t: the spans of 1, 2, ... words that begin at word t. Ends beyond the last word have probability 0.
     ends = numpy.pad(end.astype(numpy.float64), (0, LONGEST_ANSWER - 1), constant_values=-numpy.inf)
     together = begin[:, None] + numpy.lib.stride_tricks.sliding_window_view(ends, LONGEST_ANSWER)
     best = numpy.argsort(-together, axis=None, kind="stable")[:count]
@@ -132,17 +149,17 @@ def best_spans(begin: numpy.ndarray, end: numpy.ndarray, count: int = 1, spans: 
 def log_probabilities(
     model: Layer, examples: Sequence[Encoded], batch_size: int = 64
 ) -> list[tuple[numpy.ndarray, numpy.ndarray]]:
-    """For each example, of every word of its context, the log-probabilities to be the answer's first and its last."""
+    """For each example, the log-probabilities of each word of its context to be the answer's first, and its last."""
     order = sorted(range(len(examples)), key=lambda k: len(examples[k].context))
     found: list[Any] = [None] * len(examples)
     with evaluating(model):
         for start in progress(range(0, len(order), batch_size), "reading"):
-            places = order[start : start + batch_size]
-            contexts, asked, context_mask, asked_mask = batch([examples[k] for k in places])
+            chosen = order[start : start + batch_size]
+            contexts, asked, context_mask, asked_mask = batch([examples[k] for k in chosen])
             scores = model.forward(contexts, asked, context_mask=context_mask, asked_mask=asked_mask)
-            for k, row in zip(places, to_host(scores), strict=True):
+            for k, row in zip(chosen, to_host(scores), strict=True):
                 if not numpy.isfinite(row).all():
-                    raise ScratchError("scores that are not finite; are the weights damaged?")
+                    raise ScratchError("the scores are not finite: damaged weights, or too large a learning rate")
                 rows = to_host(log_softmax(to_device(row[:, : len(examples[k].context)])))
                 found[k] = (rows[0], rows[1])
     return found
@@ -151,7 +168,10 @@ def log_probabilities(
 def answers(
     squad: Squad, said: Sequence[tuple[numpy.ndarray, numpy.ndarray]], spans: str = "smart"
 ) -> dict[str, str]:
-    """The text of the best span for each question, by its id; none where it would end before it begins."""
+    """The text of the best span for each question, by its id; an empty one if it ends before it begins.
+
+    said: what `log_probabilities` returned for the questions of `squad`.
+    """
     guesses = {}
     for question, (begin, end) in zip(squad.questions, said, strict=True):
         best = best_spans(begin, end, spans=spans)[0]

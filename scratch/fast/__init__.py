@@ -39,6 +39,8 @@ def fast(thing: Thing, threads: int | None = None) -> Thing:
         return thing
     if not isinstance(thing, Layer):
         twin = _twin(copy.copy(thing))
+        if isinstance(twin, Optimizer):
+            twin.state, twin.steps = dict(twin.state), dict(twin.steps)
         if isinstance(twin, Averager):
             twin.inner = fast(twin.inner)
         return twin
@@ -46,7 +48,7 @@ def fast(thing: Thing, threads: int | None = None) -> Thing:
     model = thing.sibling()
     for layer in list(model.all_layers()):
         _twin(layer)
-    in_one_vector(model.parameters())
+    in_one_vector([p for p in model.parameters() if not p.fixed])
     if job().num_ranks == 1 and (xp.device != "cpu" or (threads or job().num_cores) == 1):
         return model
     return InParts(model, threads)

@@ -14,10 +14,14 @@ from scratch.layer import Layer, Parameter
 
 
 class OneVector(optimizers.Optimizer):
-    """An Optimizer whose `step` is one `update` of the vector of all Parameters. `update` may change `grad`."""
+    """An Optimizer whose `step` is one `update` of the vector of all Parameters that are not fixed.
 
-    _layer: Layer | None = None  # of the last step; what follows belongs to it
-    _seen: tuple[tuple[Parameter, Array, Array], ...] = ()  # each Parameter with its arrays
+    `update` may change `grad`. What begins with an underscore belongs to the layer of the last step; a copy of the
+    optimizer gathers its own.
+    """
+
+    _layer: Layer | None = None  # of the last step
+    _seen: tuple[tuple[Parameter, Array, Array], ...] = ()  # each Parameter in the vectors, with its arrays
     _states: tuple[list[Array], ...] = ()
     _vectors: tuple[Array, ...] = ()  # data, grad and the states
     _fixed: tuple[Parameter, ...] = ()
@@ -43,20 +47,20 @@ class OneVector(optimizers.Optimizer):
         return None
 
     def _moved(self) -> bool:
-        """Whether an array was replaced, or moved with another part of the model, or the state was loaded."""
+        """Whether an array was replaced, or moved with another part of the model, or frozen, or the state was loaded."""
         for (p, data, grad), state in zip(self._seen, self._states, strict=True):
-            if p.data is not data or p.grad is not grad or self.state.get(p) is not state:
+            if p.data is not data or p.grad is not grad or p.fixed or self.state.get(p) is not state:
                 return True
-        return False
+        return not all(p.fixed for p in self._fixed)
 
     def _gather(self, layer: Layer) -> None:
         self._write_steps()
-        parameters = layer.parameters()
+        self._fixed = tuple(p for p in layer.parameters() if p.fixed)
+        parameters = [p for p in layer.parameters() if not p.fixed]
         data, grad = in_one_vector(parameters)
-        counts = {self.steps.get(p, 0) for p in parameters if not p.fixed}
+        counts = {self.steps.get(p, 0) for p in parameters}
         self._t = counts.pop() if len(counts) == 1 else None
-        self._fixed = tuple(p for p in parameters if p.fixed)
-        self._decaying = tuple(p.data for p in parameters if p.data.ndim > 1 and not p.fixed)
+        self._decaying = tuple(p.data for p in parameters if p.data.ndim > 1)
         vectors = [xp.zeros_like(data) for _ in self.slots]
         stop = 0
         for p in parameters:
@@ -70,11 +74,15 @@ class OneVector(optimizers.Optimizer):
 
     def _write_steps(self) -> None:
         if self._t is not None:
-            self.steps |= {p: self._t for p, _, _ in self._seen if not p.fixed}
+            self.steps |= {p: self._t for p, _, _ in self._seen}
 
     def state_dict(self, layer: Layer) -> dict[str, Any]:
         self._write_steps()
         return super().state_dict(layer)
+
+    def __getstate__(self) -> dict[str, Any]:  # what a copy takes over
+        self._write_steps()
+        return {name: value for name, value in vars(self).items() if not name.startswith("_")}
 
     def load_state(self, layer: Layer, state: dict[str, Any]) -> None:
         super().load_state(layer, state)

@@ -9,7 +9,8 @@ waits for the others at the end of each small product. (Two LSTMs of 256, batch 
 0.75.) The product itself is limited to one thread meanwhile.
 
 Random numbers do not depend on the number of threads or processes: every part starts a forward from the same state of
-the generator, and Dropout skips to the numbers of its own rows (`regular.py`).
+Python's generator, the first one with the generator itself, and Dropout skips to the numbers of its own rows
+(`regular.py`).
 """
 
 import contextvars
@@ -96,7 +97,8 @@ class InParts(Layer):
         recurrent layer, goes to the model itself. The parts are as equal as possible, and the same rows go to the same
         part at each call, so stateful layers may carry their state. The parts have their own state and mode: give this
         layer, not the model, to `evaluating` and to whatever resets the state.
-    Parameters: the model's own, under their own names; other attributes are the model's too.
+    Parameters: the model's own, under their own names. Other attributes are the model's too; a method of the model's
+        own knows nothing of the other parts.
     Differs: from the model alone by rounding, since sums are taken in another order. Use one at a time: the number of
         threads of the matrix product, here limited to one, is set for the whole process.
     Raises: ScratchError when inputs and masks are not of equally many rows, or for one of these inside another; for
@@ -110,6 +112,7 @@ class InParts(Layer):
     def __init__(self, model: Layer, threads: int | None = None) -> None:
         expect(threads in (None, 1) or xp.device == "cpu", "InParts", "one thread on a GPU", threads)
         keep_memory()  # steps allocate the same arrays again and again
+        self.threads = threads
         self.num_threads = 1 if xp.device != "cpu" else threads or job().num_cores
         self.least_rows = 1 if threads else _ROWS  # for each thread
         self.model, self._own = model, model.parameters()
@@ -124,6 +127,14 @@ class InParts(Layer):
 
     def named_parameters(self) -> dict[str, Parameter]:
         return self.model.named_parameters()  # the parts' have the same values
+
+    def __reduce__(self) -> tuple:  # a copy cuts its own copy of the model
+        return InParts, (self.model, self.threads)
+
+    def reset_hidden_state(self) -> None:
+        """As the model's, in every part."""
+        for part in (self.model, *self.others):
+            part.reset_hidden_state()
 
     def __getattr__(self, name: str) -> Any:  # called for what is not an attribute of this object
         if name.startswith("_") or "model" not in self.__dict__:
@@ -205,7 +216,7 @@ class InParts(Layer):
         chances: list[Any] = [random] * num_parts
         if self.train:
             state = random.getstate()
-            for k in range(num_parts):
+            for k in range(1, num_parts):
                 chances[k] = random.Random()
                 chances[k].setstate(state)
         given: list[Any] = [None] * (num_parts + 1)
@@ -220,10 +231,7 @@ class InParts(Layer):
                 barrier.abort()  # no part need wait for this one
                 raise
 
-        results = self._at_once(as_a_part, num_parts)
-        if self.train:
-            random.setstate(chances[0].getstate())
-        return results
+        return self._at_once(as_a_part, num_parts)
 
     def _at_once(self, function: Callable[[int], Result], num_parts: int) -> Sequence[Result]:
         assert self._pool is not None and self._blas is not None

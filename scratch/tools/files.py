@@ -79,6 +79,18 @@ def write_text(path: str | Path, text: str) -> None:
         file.write(text.encode("utf-8"))
 
 
+def read_lines(path: str | Path) -> list[str]:
+    """The distinct lines of a text in UTF-8, stripped, without blank ones. Raises: ScratchError when there are none."""
+    try:
+        text = Path(path).read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ScratchError(f"{path}: not UTF-8 (byte {error.start}); save it as UTF-8") from None
+    lines = list(dict.fromkeys(line.strip() for line in text.split("\n") if line.strip()))
+    if not lines:
+        raise ScratchError(f"{path}: is empty; expected one item a line")
+    return lines
+
+
 def read_json(path: str | Path, most: int = _MAX_TEXT) -> Any:
     """The JSON in `path`, of `most` bytes. Raises: ScratchError when it is missing, larger, not UTF-8 or not JSON."""
     try:

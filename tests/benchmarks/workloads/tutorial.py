@@ -2,9 +2,9 @@
 
 import random
 
-from names.letters import ALPHABET, as_batch
-from names.networks import TutorialNetwork
-from names.training import learn_name
+from name_languages.letters import ALPHABET, as_batch
+from name_languages.network import TutorialNetwork
+from name_languages.train import learn_name
 from workloads.training import our_forward, pytorch_forward
 
 from scratch.backend import to_device

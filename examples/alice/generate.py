@@ -1,0 +1,35 @@
+"""`python examples/alice generate`: text that continues a passage of the book, or your own seed."""
+
+import random
+import sys
+
+from alice.network import WEIGHTS, load
+from char_lm.sample import known_part, write_on
+
+from scratch.fast import fast
+from scratch.tools import program
+
+
+def command(arguments: list[str]) -> None:
+    parser = program.Parser(
+        "Continue a passage of the book, or --seed-text (- reads it from standard input).", prog="alice generate"
+    )
+    parser.common(
+        weights=WEIGHTS, device=None, plain=False, seed=None, count=1000, samples=1, seed_text=None, temperature=0.6,
+        top_k=None,
+    )
+    parser.add_argument("--skip-unknown", action="store_true", help="leave unknown characters out of the seed")
+    flags = parser.parse_args(arguments)
+    program.begin(flags)
+    model, vocab, metadata = load(flags.weights)
+    model = model if flags.plain else fast(model)
+    seed = flags.seed_text
+    if seed is None:
+        seed = random.choice(metadata["seeds"])
+    elif seed == "-":
+        seed = sys.stdin.buffer.read().decode("utf-8", "backslashreplace").rstrip("\r\n")
+    seed = known_part(seed.lower(), vocab, flags.skip_unknown)
+    write_on(
+        model, vocab, seed, flags.count, flags.samples, temperature=flags.temperature, top_k=flags.top_k,
+        window=metadata["window"],
+    )

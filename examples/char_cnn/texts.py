@@ -1,0 +1,62 @@
+"""Texts as ids of characters: preprocessing steps, and the quantiser, which puts the last character first.
+
+With the alphabet "abc", the text "Cab" in lower case is the ids [1, 0, 2], filled up with -1 to the length of a row.
+"""
+
+import re
+from collections.abc import Callable, Sequence
+
+import numpy
+
+from scratch.checks import ScratchError
+from scratch.initial import generator
+
+# The paper's 70 characters, in which "-" occurs twice. A space is not among them: it becomes a row of zeros.
+ALPHABET = "abcdefghijklmnopqrstuvwxyz0123456789-,;.!?:'\"/\\|_@#$%^&*~`+=<>()[]{}\n"
+_URL = re.compile(r"(?:https?://|www\.)\S+", flags=re.IGNORECASE)
+STEPS: dict[str, Callable[[str], str]] = {
+    "lower": str.lower,
+    "remove_hashtags": lambda text: re.sub(r"#\w+", "", text),
+    "remove_urls": lambda text: _URL.sub("", text),
+    "remove_user_mentions": lambda text: re.sub(r"@\w+", "", text),
+}
+
+
+def cleaned(text: str, steps: Sequence[str]) -> str:
+    """`text` after each of the steps, in their order."""
+    for step in steps:
+        text = STEPS[step](text)
+    return text
+
+
+def with_gaps(ids: numpy.ndarray, share: float) -> numpy.ndarray:
+    """Ids of any shape with a random `share` of them replaced by -1, unknown, so that training relies on none."""
+    return numpy.where(generator().random(ids.shape) < share, -1, ids)
+
+
+class Quantiser:
+    """Texts -> ids (N, length): the last character of a text first, -1 for unknown characters and as padding.
+
+    A text that is too long loses its beginning, and its last character is always in column 0.
+    Source: Zhang et al. 2015, https://arxiv.org/abs/1509.01626, section 2.2.
+    Differs: the repository removes unknown characters, which joins their neighbours; here, as in the paper, they keep
+        their place.
+    """
+
+    def __init__(self, alphabet: str, length: int) -> None:
+        if len(set(alphabet)) != len(alphabet) or not alphabet:
+            raise ScratchError(f"the alphabet: expected characters, each of them once, got {alphabet!r}")
+        self.alphabet, self.length = alphabet, length
+        # The id of each code point; all code points beyond the alphabet's largest share the last entry, -1.
+        points = [ord(character) for character in alphabet]
+        self.dtype = numpy.dtype("int8" if len(alphabet) < 128 else "int32")
+        self.table = numpy.full(max(points) + 2, -1, dtype=self.dtype)
+        self.table[points] = range(len(alphabet))
+
+    def __call__(self, texts: Sequence[str]) -> numpy.ndarray:
+        ids = numpy.full((len(texts), self.length), -1, dtype=self.dtype)
+        for row, text in zip(ids, texts, strict=True):
+            tail = text[-self.length :].encode("utf-32-le", "surrogatepass")
+            points = numpy.minimum(numpy.frombuffer(tail, dtype="<u4"), len(self.table) - 1)
+            row[: len(points)] = self.table[points][::-1]
+        return ids

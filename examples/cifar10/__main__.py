@@ -1,0 +1,29 @@
+"""Images to classes: CIFAR-10, 60,000 images of 32×32 pixels in ten classes, and two networks that learn them.
+
+  python examples/cifar10 train                       to 94 %: patch whitening, alternating flips, Lookahead
+  python examples/cifar10 train --recipe document     flips, brightness, contrast, gradient descent
+  python examples/cifar10 evaluate                    the accuracy of trained weights on the 10,000 test images
+  python examples/cifar10 show                        random test images with the likeliest classes, as a PNG
+  python examples/cifar10 show --images cat.jpg       your own images
+
+Losses are in nats: a uniform guess among ten classes costs ln 10 = 2.303. (The modern recipe smooths the labels by 0.2,
+so its loss cannot fall below 0.867.)
+"""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # so that `cifar10` can be imported by its name
+
+from cifar10 import evaluate, show, train
+
+from scratch.tools import program
+
+
+def main() -> None:
+    commands = {"train": train.command, "evaluate": evaluate.command, "show": show.command}
+    program.choose(__doc__, "cifar10", commands)
+
+
+if __name__ == "__main__":
+    program.run(main)

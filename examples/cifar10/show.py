@@ -1,0 +1,42 @@
+"""`python examples/cifar10 show`: test images, or the user's own, with their likeliest classes, drawn to a file."""
+
+import random
+from pathlib import Path
+
+from cifar10.batches import LABELS, load_cifar
+from cifar10.network import WEIGHTS, load, scores
+from cifar10.pictures import read_pictures, with_likeliest
+
+from scratch.backend import to_device, to_host
+from scratch.fast import fast
+from scratch.functions import softmax
+from scratch.layer import evaluating
+from scratch.tools import program
+from scratch.tools.plots import image_grid
+
+
+def command(arguments: list[str]) -> None:
+    parser = program.Parser("Draw images: what each is, and the likeliest classes.", prog="cifar10 show")
+    parser.add_argument("--images", nargs="+", type=Path, metavar="FILE", help="images of your own")
+    parser.add_argument("--top", type=program.positive, default=3, metavar="N", help="how many classes (default: 3)")
+    parser.common(
+        data=None, weights=WEIGHTS, count=10, seed=None, device=None, plain=False, plot=Path("runs/cifar10/show.png")
+    )
+    flags = parser.parse_args(arguments)
+    program.begin(flags)
+    program.writable_file(flags.plot, flags.weights, flags.data, *(flags.images or []))
+    model, recipe = load(flags.weights)
+    model = model if flags.plain else fast(model)
+    if flags.images:
+        pixels, names = read_pictures(flags.images), [path.name for path in flags.images]
+    else:
+        _, test = load_cifar(flags.data)
+        places = random.sample(range(len(test.labels)), min(flags.count, len(test.labels)))
+        pixels, names = test.pixels[places], [LABELS[test.labels[place]] for place in places]
+    with evaluating(model):
+        p = to_host(softmax(to_device(scores(model, recipe, pixels))))
+    captions = with_likeliest(names, p, flags.top)
+    for caption in captions:
+        print(program.one_line(caption.replace("\n", "  ")))
+    image_grid(flags.plot, pixels, captions)
+    print(f"Picture: {flags.plot}")

@@ -1,0 +1,138 @@
+"""The PyTorch tutorial's JSON service: GET /Yourname returns {"result": [[-0.47, "Scottish"], ...]}; / is a page.
+
+It listens on localhost only. Names that arrive at about the same time are read by the network as one batch, which takes
+little longer than one name.
+"""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import uvicorn
+from fastapi import FastAPI, Query, Request
+from fastapi import Path as PathParameter
+from fastapi.responses import HTMLResponse, JSONResponse
+from fastapi_offline import FastAPIOffline
+from name_languages.letters import MAX_LENGTH, check
+from name_languages.network import WEIGHTS, NameReader, load
+from name_languages.predict import predict
+from pydantic import BaseModel, Field
+
+from scratch.checks import ScratchError
+from scratch.fast import fast
+from scratch.tools import program
+
+PAGE = Path(__file__).with_name("page.html")
+MAX_BATCH = 64
+HOST = "127.0.0.1"
+# tuple[float, str] would be more exact, but not every OpenAPI reader supports the prefixItems that it becomes.
+Guess = Annotated[list[float | str], Field(min_length=2, max_length=2)]
+
+
+class Guesses(BaseModel):
+    """Pairs of log-probability (nats) and language, the likeliest first."""
+
+    result: list[Guess] = Field(examples=[[[-0.47, "Scottish"], [-1.52, "English"], [-3.57, "Irish"]]])
+
+
+class Refusal(BaseModel):
+    """Why there is no result: the name has no letter that the network knows, or contains a slash."""
+
+    detail: str
+
+
+class Batcher:
+    """Collects the waiting names into batches for the network."""
+
+    def __init__(self, model: NameReader) -> None:
+        self.model = model
+        self.waiting: asyncio.Queue[tuple[str, asyncio.Future]] = asyncio.Queue()
+
+    async def ask(self, name: str) -> list[tuple[float, str]]:
+        """Every language for `name`, the likeliest first."""
+        answer: asyncio.Future = asyncio.get_running_loop().create_future()
+        self.waiting.put_nowait((name, answer))
+        return await answer
+
+    async def run(self) -> None:
+        """Answer until cancelled. Only this task uses the network, whose layers remember one forward at a time."""
+        while True:
+            batch = [await self.waiting.get()]
+            while len(batch) < MAX_BATCH and not self.waiting.empty():
+                batch.append(self.waiting.get_nowait())
+            names, answers = [name for name, _ in batch], [answer for _, answer in batch]
+            try:
+                # In a thread, so that the next requests can arrive meanwhile.
+                results = await asyncio.to_thread(predict, self.model, names, len(self.model.labels))
+            except Exception as error:  # passed on to every request that waits
+                for answer in answers:
+                    if not answer.cancelled():
+                        answer.set_exception(error)
+                continue
+            for answer, result in zip(answers, results, strict=True):
+                if not answer.cancelled():  # its client may have disconnected
+                    answer.set_result(result)
+
+
+def make_app(model: NameReader) -> FastAPI:
+    """The service, for one network."""
+    batcher = Batcher(model)
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        task = asyncio.create_task(batcher.run())
+        yield
+        task.cancel()
+
+    app = FastAPIOffline(
+        title="Names to languages", version="1", description=__doc__, lifespan=lifespan, redoc_url=None,
+    )
+    page = PAGE.read_text(encoding="utf-8")
+
+    @app.get("/", include_in_schema=False)
+    async def index() -> HTMLResponse:
+        return HTMLResponse(page)
+
+    @app.get("/{name}", response_model=Guesses, responses={404: {"model": Refusal}})
+    async def languages(
+        name: Annotated[str, PathParameter(max_length=MAX_LENGTH, description="a name, percent-encoded")],
+        top: Annotated[int, Query(ge=1, le=1000, description="how many languages to return")] = 10,
+    ) -> JSONResponse:
+        """The likeliest languages of a name, each with its log-probability."""
+        try:
+            check(name, model.alphabet)
+        except ScratchError as error:
+            return JSONResponse({"detail": str(error)}, status_code=404)
+        guesses = await batcher.ask(name)
+        return JSONResponse({"result": guesses[:top]})
+
+    @app.exception_handler(404)
+    async def unknown(request: Request, error: Any) -> JSONResponse:
+        return JSONResponse({"detail": "expected /NAME, with no slash in the name"}, status_code=404)
+
+    return app
+
+
+def serve(model: NameReader, port: int) -> None:
+    """Run the service until Ctrl-C. Raises: ScratchError when the port cannot be used."""
+    try:
+        listener = socket.create_server((HOST, port))
+    except (OSError, OverflowError) as error:
+        raise ScratchError(f"port {port} cannot be used ({error}); choose another with --port") from None
+    address = f"http://localhost:{port}/"
+    print(f"The page is {address}; {address}Satoshi returns JSON. Ctrl-C stops the service.", flush=True)
+    config = uvicorn.Config(make_app(model), log_config=None, access_log=False)
+    uvicorn.Server(config).run(sockets=[listener])
+
+
+def command(arguments: list[str]) -> None:
+    parser = program.Parser("Answer on http://localhost:5533/NAME, with a page at /.", prog="name_languages serve")
+    parser.add_argument("--port", type=program.positive, default=5533, help="the port on localhost (default: 5533)")
+    parser.common(weights=WEIGHTS, device=None, plain=False)
+    flags = parser.parse_args(arguments)
+    program.begin(flags)
+    model = load(flags.weights)
+    serve(model if flags.plain else fast(model, threads=1), flags.port)  # batches are small

@@ -1,0 +1,62 @@
+"""The engine's array operations, and the windows that its convolutions read."""
+
+import platform
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from scratch.backend import to_device, to_host
+from scratch.fast.arrays import add_at
+from scratch.fast.windows import side_by_side, window_matrices
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="asks glibc")
+def test_memory_that_is_kept_costs_no_page_faults():
+    program = (
+        "import resource, numpy; from scratch.fast.arrays import keep_memory; keep_memory()\n"
+        "for k in range(6):\n"
+        "    numpy.ones(5_000_000); faults = resource.getrusage(resource.RUSAGE_SELF).ru_minflt\n"
+        "    first = faults if k == 1 else 0 if k == 0 else first\n"
+        "print(faults - first)"
+    )
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    if platform.libc_ver()[0] != "glibc":
+        pytest.skip("another C library")
+    assert int(run.stdout) < 1000  # 40 MB are 10,000 pages
+
+
+@pytest.mark.parametrize("num_ids", [5, 300])
+def test_add_at_adds_repeated_ids(num_ids, device):
+    rng = np.random.default_rng(0)
+    ids, rows = rng.integers(0, num_ids, 40), rng.normal(size=(40, 3))
+    expected = np.ones((num_ids, 3))
+    np.add.at(expected, ids, rows)
+    target = to_device(np.ones((num_ids, 3)))
+    add_at(target, to_device(ids), to_device(rows))
+    assert np.allclose(to_host(target), expected, atol=1e-5)
+    add_at(target, to_device(ids)[:0], to_device(rows)[:0])
+    assert np.allclose(to_host(target), expected, atol=1e-5)
+
+
+@given(st.integers(1, 20), st.integers(1, 6), st.integers(1, 3))
+def test_the_matrices_hold_every_window_once_and_are_views(num_rows, size, width):
+    rows = np.arange(num_rows * width).reshape(num_rows, width)
+    found = {}
+    for start, matrix in window_matrices(rows, size):
+        assert np.shares_memory(matrix, rows)
+        for j, window in enumerate(matrix):
+            found[start + j * size] = window.reshape(size, width)
+    assert sorted(found) == list(range(max(num_rows - size + 1, 0)))
+    for t, window in found.items():
+        assert np.array_equal(window, rows[t : t + size])
+
+
+def test_windows_side_by_side_leave_out_what_fills_none():
+    rows = np.arange(2 * 7 * 3).reshape(2, 7, 3)
+    windows = side_by_side(rows, 3)
+    assert windows.shape == (2, 2, 3, 3) and np.shares_memory(windows, rows)
+    assert np.array_equal(windows[1, 1], rows[1, 3:6])
