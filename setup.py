@@ -30,7 +30,7 @@ setup(
     long_description_content_type="text/markdown",
     license="MIT",
     python_requires=">=3.10",
-    packages=["scratch"],
+    packages=["scratch", "scratch.fast", "scratch.tools"],
     package_data={"scratch": ["py.typed"]},
     install_requires=["numpy>=1.26", "tqdm>=4.60", "matplotlib>=3.7", "threadpoolctl>=3"],
     extras_require=extras,

@@ -68,4 +68,4 @@ class Bidirectional(Layer):
         x_grad = self.directions["forward"].backward(first_grad)
         reversed_grad = self.directions["backward"].backward(second_grad)
         # Both layers read the input, so its gradient is the sum; the second layer's is in reversed order.
-        return None if x_grad is None else x_grad + reversed_grad[:, ::-1]
+        return None if x_grad is None or reversed_grad is None else x_grad + reversed_grad[:, ::-1]

@@ -1,13 +1,13 @@
 """A small set of weights that slides along a sequence, or over an image: Conv1d and Conv2d.
 
-A phrase that praises a film does so at the beginning of a review as well as at its end. So one set of weights looks at
-every window of K steps, and scores how well the window matches its pattern:
+A phrase that praises a film does so anywhere in a review. So one set of weights looks at every window of K steps, and
+scores how well the window matches its pattern:
 
     y[t] = w[0] x[t] + w[1] x[t + 1] + ... + w[K - 1] x[t + K - 1] + b
 
-With x = [1, 2, 4, 8], w = [-1, 1] and b = 0, y = [1, 2, 4]: how much x grows at each step. Read by places of the window
-instead of by windows: w[0] meets x[0 .. 2], w[1] meets x[1 .. 3], and y is the sum of two shifted copies. That is the
-whole layer: a loop over the places of the window, and the same loop backwards.
+With x = [1, 2, 4, 8], w = [-1, 1] and b = 0, y = [1, 2, 4]: how much x grows at each step. Seen by places of the window
+instead of by windows: w[0] meets [1, 2, 4], w[1] meets [2, 4, 8], and y = -[1, 2, 4] + [2, 4, 8]. That is the whole
+layer: a loop over the places of the window, and the same loop backwards.
 
     layer = Conv1d(50, 64, kernel_size=3)
     y = layer.forward(x)                # (N, T, 50) -> (N, T - 2, 64)
@@ -18,7 +18,7 @@ Read next: `pooling.py`.
 from typing import Any
 
 from scratch.backend import Array, as_floats, to_device, xp
-from scratch.checks import expect
+from scratch.checks import expect, expect_ids
 from scratch.functions import one_hot
 from scratch.initial import random_tensor, zeros
 from scratch.layer import Layer, Parameter
@@ -39,8 +39,7 @@ class Conv1d(Layer):
     Source: LeCun et al. 1989, https://doi.org/10.1162/neco.1989.1.4.541; in one dimension Waibel et al. 1989,
         https://doi.org/10.1109/29.21701
     Differs: as everywhere in deep learning the window is not reversed; the convolution of mathematics reverses it.
-        PyTorch's w is (output_dim, input_dim, kernel_size), its input (N, input_dim, T). The zeros of "same" do not
-        depend on the stride (in Keras they do).
+        PyTorch's w is (output_dim, input_dim, kernel_size), its input (N, input_dim, T).
     Raises: ScratchError for an input of another width, ids out of range, an input shorter than a window (unless
         "same"), or an invalid padding, stride or kernel_size.
     """
@@ -64,15 +63,13 @@ class Conv1d(Layer):
     def forward(self, input: Any) -> Array:
         if not hasattr(input, "dtype"):
             input = to_device(input)
-        are_ids = input.ndim == 2 and input.dtype.kind in "iu"
-        x = one_hot(input, self.input_dim) if are_ids else as_floats(input)
-        right = x.ndim == 3 and x.shape[2] == self.input_dim
-        got = f"{input.shape} of {input.dtype}"
-        expect(right, self, "sequences (N, T, {input_dim}), or integers (N, T)", got)
-        shortest = self.kernel_size if self.padding == "valid" else 1
-        expect(x.shape[1] >= shortest, self, f"at least {shortest} steps", input)
-        before, after = ends(self.kernel_size, self.padding)
-        x = xp.pad(x, ((0, 0), (before, after), (0, 0)))
+        if are_ids := input.ndim == 2 and input.dtype.kind in "iu":
+            expect_ids(self, input, self.input_dim, lowest=-1)
+        x, got = one_hot(input, self.input_dim) if are_ids else as_floats(input), f"{input.shape} of {input.dtype}"
+        expect(x.ndim == 3 and x.shape[2] == self.input_dim, self, "sequences (N, T, {input_dim}), or ids (N, T)", got)
+        least = self.kernel_size if self.padding == "valid" else 1
+        expect(x.shape[1] >= least, self, f"at least {least} steps", input)
+        x = xp.pad(x, ((0, 0), ends(self.kernel_size, self.padding), (0, 0)))
         # Output t is a sum over the places k of its window: w[:, k] met the row of x that stands there.
         output = sum(x[:, rows] @ self.w.data[:, k].T for k, rows in enumerate(self.places(x.shape[1]))) + self.b.data
         self.remember(output.shape, x, self.input_gradient and not are_ids)
@@ -80,17 +77,15 @@ class Conv1d(Layer):
 
     def backward(self, gradient: Array) -> Array | None:
         x, with_input = self.recall(gradient)
-        N, T, _ = x.shape
         self.b.grad += gradient.sum(axis=(0, 1))
-        x_grad = zeros(*x.shape)
-        grad_rows = gradient.reshape(-1, self.output_dim)
-        for k, rows in enumerate(self.places(T)):
+        x_grad, grad_rows = zeros(*x.shape), gradient.reshape(-1, self.output_dim)
+        for k, rows in enumerate(self.places(x.shape[1])):
             # x[n, rows] met w[:, k], as in Linear: each collects the gradient times the other.
             self.w.grad[:, k] += grad_rows.T @ x[:, rows].reshape(-1, self.input_dim)
             if with_input:
                 x_grad[:, rows] += gradient @ self.w.data[:, k]
         before, after = ends(self.kernel_size, self.padding)
-        return x_grad[:, before : T - after] if with_input else None
+        return x_grad[:, before : x.shape[1] - after] if with_input else None
 
 
 def ends(kernel_size: int, padding: str) -> tuple[int, int]:
@@ -104,16 +99,13 @@ class Conv2d(Layer):
 
         y[n, i, j] = b + sum over k, l of w[:, k, l] x[n, i + k, j + l]
 
-    `padding="valid"` takes the windows that lie in the image; "same" first adds K - 1 rows and columns of zeros, half of
-    them (rounded down) before the image, so that the output is as large as the input. `bias=False` leaves b out, for a
-    BatchNorm that follows would remove it again.
+    `padding` is as in Conv1d, for rows and columns. `bias=False` leaves b out: a BatchNorm after it would remove it.
 
     Shapes: (N, H, W, input_dim) -> (N, H', W', output_dim), where H' is H - kernel_size + 1, or H with "same"; W' too.
         The input gradient with `input_gradient=False` is None.
     Parameters: w (output_dim, kernel_size, kernel_size, input_dim), by rows, then columns; b (output_dim,).
     Source: LeCun et al. 1989, https://doi.org/10.1162/neco.1989.1.4.541
-    Differs: PyTorch's w is (output_dim, input_dim, kernel_size, kernel_size), its input (N, input_dim, H, W); it does
-        not reverse the window either.
+    Differs: PyTorch's w is (output_dim, input_dim, kernel_size, kernel_size), its input (N, input_dim, H, W).
     Raises: ScratchError for an input of another width, an image smaller than a window (unless "same"), or an invalid
         padding or kernel_size.
     """

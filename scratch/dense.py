@@ -4,8 +4,8 @@ The simplest layer multiplies and adds:
 
     y[o] = sum over i of w[o, i] * x[i]  +  b[o]
 
-With w = [[2, 3]], b = [1] and x = [10, 20], y = [2 * 10 + 3 * 20 + 1] = [81]. Its three derivatives can be read off that
-line: dy[o]/dw[o, i] = x[i], dy[o]/db[o] = 1, dy[o]/dx[i] = w[o, i]. Every later chapter is a variation on them.
+With w = [[2, 3]], b = [1] and x = [10, 20], y = [2 * 10 + 3 * 20 + 1] = [81]. Its three derivatives can be read off
+that line: dy[o]/dw[o, i] = x[i], dy[o]/db[o] = 1, dy[o]/dx[i] = w[o, i]. Every later chapter is a variation on them.
 
     layer = Linear(784, 10)
     y = layer.forward(x)                 # (N, 784) -> (N, 10)
@@ -14,6 +14,7 @@ line: dy[o]/dw[o, i] = x[i], dy[o]/db[o] = 1, dy[o]/dx[i] = w[o, i]. Every later
 Read next: `activations.py`.
 """
 
+import math
 from typing import Any
 
 from scratch.backend import Array, as_floats, to_device, xp
@@ -36,6 +37,7 @@ class Linear(Layer):
 
     def __init__(self, input_dim: int, output_dim: int, init: str = "xavier", bias: bool = True) -> None:
         self.input_dim, self.output_dim = input_dim, output_dim
+        # Random, or all outputs would be equal and stay so; `initial.py` says how large.
         self.w = Parameter(random_tensor(output_dim, input_dim, init=init))
         self.b = Parameter(zeros(output_dim)) if bias else None
 
@@ -63,7 +65,7 @@ class Linear(Layer):
 
 
 class Embedding(Layer):
-    """A table with a learned vector for each id.
+    """A table with a learned vector for each id: word 7 of a vocabulary is row 7.
 
         output[n] = w[ids[n]]
 
@@ -103,7 +105,7 @@ class Flatten(Layer):
     """
 
     def forward(self, input: Array) -> Array:
-        output = input.reshape(len(input), -1) if input.size else input.reshape(len(input), 0)
+        output = input.reshape(len(input), math.prod(input.shape[1:]))
         self.remember(output.shape, input.shape)
         return output
 

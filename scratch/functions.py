@@ -58,7 +58,7 @@ def softmax_gradient(p: Array, gradient: Array) -> Array:
 
 
 def log_softmax(z: Any) -> Array:
-    """The logarithm of `softmax(z)` over the last axis. It stays finite where the probability itself underflows to 0."""
+    """The logarithm of `softmax(z)` over the last axis, finite where the probability itself would underflow to 0."""
     z = as_floats(z)
     z = z - z.max(axis=-1, keepdims=True)
     z -= xp.log(xp.exp(z).sum(axis=-1, keepdims=True))

@@ -1,11 +1,9 @@
 """The contract that every layer keeps: Parameter, Layer, Sequential, evaluating. Read this chapter first.
 
-Training needs the derivative of the loss L with respect to every number in a network. The chain rule lets each layer
-compute its part without knowing the rest: `forward` goes from input to output and remembers what `backward` will need;
-`backward` goes from dL/d output to dL/d input, and adds dL/dw to w.grad for each parameter w.
-
-Take y = w x with w = 3, x = 2 and the loss L = y^2. Forward gives y = 6. Backward receives dL/dy = 2 y = 12, returns
-dL/dx = 12 w = 36, and adds dL/dw = 12 x = 24 to w.grad. Every training loop is these five lines:
+A loss L says how wrong a network's output is. Training needs its derivative with respect to every number in the
+network, and the chain rule lets each layer compute its part without knowing the rest. Take y = w x with w = 3, x = 2
+and L = y^2. `forward` computes y = 6 and remembers x. `backward` receives dL/dy = 2 y = 12, adds dL/dw = 12 x = 24 to
+w.grad, and returns dL/dx = 12 w = 36 to the layer before. An optimizer then moves w against w.grad:
 
     predicted = model.forward(x)
     epoch_loss += loss.loss(predicted, y)
@@ -13,7 +11,8 @@ dL/dx = 12 w = 36, and adds dL/dw = 12 x = 24 to w.grad. Every training loop is 
     model.backward(gradient)
     optimizer.step(model)
 
-Shapes are batch first, channels last: (N, features), (N, T, features), (N, H, W, channels). Read next: `dense.py`.
+Shapes are batch first, channels last, for N examples at once: (N, features), (N, T, features) with T steps, and
+(N, H, W, channels) for images. `xp` is NumPy, or CuPy on a GPU (`backend.py`). Read next: `dense.py`.
 """
 
 import copy
@@ -26,26 +25,26 @@ from scratch.checks import expect
 
 
 class Parameter:
-    """An array that learns: `data`, its value, and `grad`, the sum of its gradients since the last optimizer step."""
+    """An array that learns: `data`, its value, and `grad`, the sum of the gradients of all its uses."""
 
     def __init__(self, data: Array, fixed: bool = False) -> None:
         self.data, self.grad = data, xp.zeros_like(data)
-        self.fixed = fixed  # saved with the model, but changed by no optimizer
+        self.fixed = fixed  # True: saved with the model, but not learned, such as a running mean
 
 
 class Layer:
-    """A function with a derivative. Its Parameters and inner Layers are attributes, or in lists or dicts of its own."""
+    """A function with a derivative. Its Parameters and inner Layers are attributes, or items of lists or dicts."""
 
     working: tuple[str, ...] = ("_memory", "_train")  # attributes that a copy of the layer does not take over
     _memory: tuple | None = None
     _train: bool = True
 
     def forward(self, *inputs: Any, **options: Any) -> Any:
-        """From input to output. A subclass ends it with `self.remember(output.shape, ...)`."""
+        """From input to output. A subclass ends it with `self.remember(output.shape, ...)`, for backward."""
         raise NotImplementedError
 
     def backward(self, gradient: Any) -> Any:
-        """From dL/d output to dL/d input (None for ids). A subclass begins it with `... = self.recall(gradient)`."""
+        """From dL/d output to dL/d input (None if that is integers). Begins with `... = self.recall(gradient)`."""
         raise NotImplementedError
 
     def remember(self, output_shape: tuple[int, ...], *values: Any) -> None:
@@ -56,8 +55,8 @@ class Layer:
         """The values that the last forward remembered, once. Raises: RuntimeError when there are none."""
         memory, self._memory = self._memory, None
         if memory is None:
-            raise RuntimeError(f"{self}: backward needs a forward of its own just before it, outside evaluating(...); a "
-                               "layer in two places of a network needs a sibling() for the second")
+            raise RuntimeError(f"{self}: backward needs a forward of its own, outside evaluating(...); a layer in two "
+                               "places of a network needs a sibling() for the second")
         if gradient.shape != memory[0]:
             expect(False, self, f"a gradient of its output's shape {memory[0]}", gradient)
         return memory[1]
@@ -76,7 +75,7 @@ class Layer:
         """(name, Parameter or Layer) of those directly in this layer, in the order of definition."""
         for name, value in vars(self).items():
             items = value if isinstance(value, dict) else dict(enumerate(value)) if isinstance(value, list) else {}
-            for path, item in {name: value, **{f"{name}.{key}": item for key, item in items.items()}}.items():
+            for path, item in ((name, value), *((f"{name}.{key}", item) for key, item in items.items())):
                 if isinstance(item, (Parameter, Layer)):
                     yield path, item
 
@@ -84,31 +83,29 @@ class Layer:
         """This layer and every layer inside it."""
         yield self
         for _, child in self.children():
-            if isinstance(child, Layer):
-                yield from child.all_layers()
+            yield from child.all_layers() if isinstance(child, Layer) else ()
 
     def named_parameters(self) -> dict[str, Parameter]:
         """Every Parameter by its path ("layers.0.w"), in the order of definition, each object once."""
         found: dict[str, Parameter] = {}
         for name, child in self.children():
-            inner = child.named_parameters() if isinstance(child, Layer) else {"": child}
-            for path, parameter in inner.items():
-                if parameter not in found.values():
-                    found[f"{name}.{path}".rstrip(".")] = parameter
+            for path, p in (child.named_parameters() if isinstance(child, Layer) else {"": child}).items():
+                if p not in found.values():
+                    found[f"{name}.{path}".rstrip(".")] = p
         return found
 
     def parameters(self) -> list[Parameter]:
         return list(self.named_parameters().values())
 
-    def params(self) -> list[Array]:
-        return [parameter.data for parameter in self.parameters()]
+    def params(self) -> list[Array]:  # as in Grus, Data Science from Scratch; and `grads`
+        return [p.data for p in self.parameters()]
 
     def grads(self) -> list[Array]:
-        return [parameter.grad for parameter in self.parameters()]
+        return [p.grad for p in self.parameters()]
 
     def zero_grads(self) -> None:
-        for parameter in self.parameters():
-            parameter.grad.fill(0)
+        for p in self.parameters():
+            p.grad.fill(0)
 
     def sibling(self) -> Any:
         """A layer with the same Parameter objects and its own memory, for a second place in a network."""
@@ -118,8 +115,7 @@ class Layer:
         return {name: value for name, value in vars(self).items() if name not in self.working}
 
     def __repr__(self) -> str:
-        dims = [f"{name}={value}" for name, value in vars(self).items() if name.endswith("_dim")]
-        return f"{type(self).__name__}({', '.join(dims)})"
+        return f"{type(self).__name__}({', '.join(f'{k}={v}' for k, v in vars(self).items() if k.endswith('_dim'))})"
 
 
 class Sequential(Layer):
@@ -143,9 +139,9 @@ class Sequential(Layer):
 def evaluating(*models: Layer) -> Iterator[None]:
     """Inside it, the models only predict: Dropout is off, nothing is remembered, and `backward` raises."""
     before = [(layer, layer.train) for model in models for layer in model.all_layers()]
-    for model in models:
-        model.train = False
     try:
+        for layer, _ in before:
+            layer._train = False
         yield
     finally:
         for layer, train in before:

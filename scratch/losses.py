@@ -118,7 +118,7 @@ class NegativeLogLikelihood(Loss):
         return predicted
 
     def _truth(self, predicted: Array, actual: Any, mask: Array | None) -> tuple[Array, Array]:
-        """The truth as probabilities (..., K), and the share of each row in the mean, (..., 1), zero if it is masked."""
+        """The truth as probabilities (..., K), and the share of each row in the mean, (..., 1), zero if masked."""
         actual, (*rows, K) = to_device(actual), predicted.shape
         if actual.shape == predicted.shape and actual.shape != ():
             truth = as_floats(actual)

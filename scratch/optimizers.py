@@ -46,18 +46,21 @@ class Optimizer:
 
     def step(self, layer: Layer) -> None:
         """Move every Parameter of `layer` once against its gradient; then the gradients are zero."""
-        parameters = [p for p in layer.parameters() if not p.fixed]
-        if not parameters:
+        parameters = layer.parameters()
+        learning = [p for p in parameters if not p.fixed]
+        if not learning:
             raise ScratchError(f"{self}: {layer} has no Parameter to step")
         if self.clip_norm is not None:
-            clip_by_norm([p.grad for p in parameters], self.clip_norm)
-        for p in parameters:
+            clip_by_norm([p.grad for p in learning], self.clip_norm)
+        for p in learning:
+            if p not in self.state:
+                self.state[p] = [xp.zeros_like(p.data) for _ in self.slots]
             if self.weight_decay and p.data.ndim > 1:
                 p.data *= 1 - self.lr * self.weight_decay
-            state = self.state.setdefault(p, [xp.zeros_like(p.data) for _ in self.slots])
             self.steps[p] = self.steps.get(p, 0) + 1
-            self.update(p.data, p.grad, self.steps[p], *state)
-        layer.zero_grads()
+            self.update(p.data, p.grad, self.steps[p], *self.state[p])
+        for p in parameters:
+            p.grad.fill(0)
 
     def update(self, data: Array, grad: Array, t: int, *state: Array) -> None:
         """Change `data` and `state` in place by one step, the t-th of this Parameter."""
@@ -74,7 +77,7 @@ class Optimizer:
         return {"kind": type(self).__name__, "lr": self.lr, "steps": steps, "arrays": arrays}
 
     def load_state(self, layer: Layer, state: dict[str, Any]) -> None:
-        """Continue from `state_dict(layer)` of an optimizer of the same kind. Raises: ScratchError if it does not fit."""
+        """Continue from `state_dict(layer)` of the same kind of optimizer. Raises: ScratchError if it does not fit."""
         named = layer.named_parameters()
         if state["kind"] != type(self).__name__:
             raise ScratchError(f"{self}: the saved state is of {state['kind']}")
@@ -83,8 +86,8 @@ class Optimizer:
         saved = {name: array.shape for name, array in state["arrays"].items()}
         if len(known) < len(state["steps"]) or saved != shapes:
             raise ScratchError(f"{self}: the saved state is of another model, or of one of another size")
-        self.lr = float(state["lr"])
-        self.steps = {named[name]: int(count) for name, count in state["steps"].items()}
+        steps = {named[name]: int(count) for name, count in state["steps"].items()}
+        self.lr, self.steps = float(state["lr"]), steps
         self.state = {
             named[name]: [to_device(state["arrays"][f"{slot}/{name}"]).copy() for slot in self.slots]
             for name in state["steps"]

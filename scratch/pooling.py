@@ -6,10 +6,10 @@ MaxPool1d(2) keeps [7, 3]; MaxOverTime keeps 7, whatever the length.
 
     model = Sequential([Conv1d(70, 256, 7), MaxPool1d(3), Relu()])      # (N, 150, 70) -> (N, 48, 256)
 
-Backward through a maximum: only the largest number had an effect on the output, so it receives the whole gradient:
-for the gradient [5, 6] above, x receives [0, 5, 6, 0].
+Backward through a maximum: only the largest number had an effect on the output, so it receives the whole gradient. For
+the gradient [5, 6] of [7, 3], x receives [0, 5, 6, 0].
 
-Read next: `attention.py`.
+Read next: `regular.py`.
 """
 
 from typing import Any
@@ -21,11 +21,35 @@ from scratch.layer import Layer
 
 
 class Pool(Layer):
-    """A layer with windows of a `size`. Raises: ScratchError for one below 1."""
+    """A layer with windows of `size` steps, or of `size` by `size` pixels, that do not overlap."""
+
+    of_images = False
 
     def __init__(self, size: int) -> None:
         expect(size >= 1, type(self).__name__, "a size of at least 1", size)
         self.size = size
+
+    def windows(self, input: Any) -> Array:
+        """The numbers in each window: (N, T // size, size, C); of images (N, H // size, W // size, size^2, C)."""
+        x, K = as_floats(input), self.size
+        kind = "images (N, H, W, C), H and W >= {size}" if self.of_images else "sequences (N, T, C), T >= {size}"
+        expect(x.ndim == 3 + self.of_images and min(x.shape[1:-1]) >= K, self, kind, input)
+        if not self.of_images:
+            N, T, C = x.shape
+            return x[:, : T // K * K].reshape(N, T // K, K, C)
+        N, h, w, C = len(x), x.shape[1] // K, x.shape[2] // K, x.shape[3]
+        return x[:, : h * K, : w * K].reshape(N, h, K, w, K, C).swapaxes(2, 3).reshape(N, h, w, K * K, C)
+
+    def joined(self, windows: Array, shape: tuple[int, ...]) -> Array:
+        """The input of this shape whose `windows` these are; zeros where it fills none."""
+        x, K = zeros(*shape), self.size
+        if not self.of_images:
+            N, T, C = shape
+            x[:, : T // K * K] = windows.reshape(N, T // K * K, C)
+            return x
+        N, h, w, _, C = windows.shape
+        x[:, : h * K, : w * K] = windows.reshape(N, h, w, K, K, C).swapaxes(2, 3).reshape(N, h * K, w * K, C)
+        return x
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.size})"
@@ -43,20 +67,49 @@ class MaxPool1d(Pool):
     """
 
     def forward(self, input: Any) -> Array:
-        input = as_floats(input)
-        expect(input.ndim == 3 and input.shape[1] >= self.size, self, "sequences (N, T, C), T >= {size}", input)
-        (N, T, C), K = input.shape, self.size
-        windows = input[:, : T // K * K].reshape(N, T // K, K, C)
-        output = windows.max(axis=2)
-        self.remember(output.shape, input.shape, windows.argmax(axis=2))
+        windows = self.windows(input)  # (..., K, C)
+        output = windows.max(axis=-2)
+        self.remember(output.shape, as_floats(input).shape, windows.argmax(axis=-2), windows.shape[-2])
         return output
 
     def backward(self, gradient: Array) -> Array:
-        (N, T, C), places = self.recall(gradient)
-        K, x_grad = self.size, zeros(N, T, C)
-        largest = xp.arange(K)[:, None] == places[:, :, None]  # (N, T // K, K, C)
-        x_grad[:, : T // K * K] = (largest * gradient[:, :, None]).reshape(N, T // K * K, C)
-        return x_grad
+        shape, places, K = self.recall(gradient)
+        largest = xp.arange(K)[:, None] == places[..., None, :]  # (..., K, C)
+        return self.joined(largest * gradient[..., None, :], shape)
+
+
+class MaxPool2d(MaxPool1d):
+    """The largest of every square of `size` by `size` pixels, for each feature separately, as MaxPool1d.
+
+        y[n, i, j, c] = max over k, l of x[n, i * size + k, j * size + l, c]
+
+    Shapes: (N, H, W, C) -> (N, H // size, W // size, C); rows and columns at the end that fill no square are dropped.
+    Raises: ScratchError for images smaller than a square.
+    """
+
+    of_images = True
+
+
+class AveragePool2d(Pool):
+    """The mean of every square of `size` by `size` pixels, for each feature separately.
+
+        y[n, i, j, c] = mean over k, l of x[n, i * size + k, j * size + l, c]
+
+    Shapes and Raises: as MaxPool2d.
+    """
+
+    of_images = True
+
+    def forward(self, input: Any) -> Array:
+        output = self.windows(input).mean(axis=3)
+        self.remember(output.shape, as_floats(input).shape)
+        return output
+
+    def backward(self, gradient: Array) -> Array:
+        (shape,) = self.recall(gradient)
+        # Each pixel had the share 1 / size^2 in the output, and gets that share of the gradient.
+        shares = xp.ones((self.size**2, 1), dtype=gradient.dtype) / self.size**2
+        return self.joined(shares * gradient[:, :, :, None], shape)
 
 
 class MaxOverTime(Layer):
@@ -64,8 +117,7 @@ class MaxOverTime(Layer):
 
         y[n, c] = max over t of x[n, t, c]
 
-    Shapes: (N, T, C), with an optional mask (N, T), True where a step is real -> (N, C); a row without a real step
-        gives zeros.
+    Shapes: (N, T, C), with an optional mask (N, T), True where a step is real -> (N, C); zeros without a real step.
     Source: Collobert et al. 2011, https://jmlr.org/papers/v12/collobert11a.html, section 3.3.2.
     Differs: of equal numbers the first is taken.
     """
@@ -91,8 +143,7 @@ class MeanOverTime(Layer):
 
         y[n, c] = mean over t of x[n, t, c]
 
-    Shapes: (N, T, C), with an optional mask (N, T), True where a step is real -> (N, C); a row without a real step
-        gives zeros.
+    Shapes: (N, T, C), with an optional mask (N, T), True where a step is real -> (N, C); zeros without a real step.
     """
 
     def forward(self, input: Any, mask: Array | None = None) -> Array:
@@ -115,67 +166,3 @@ def _real(layer: Layer, mask: Any, input: Array) -> Array:
     mask = xp.ones(input.shape[:2], dtype=bool) if mask is None else to_device(mask)
     expect_mask(layer, mask, input.shape[:2])
     return mask
-
-
-class MaxPool2d(Pool):
-    """The largest of every square of `size` by `size` pixels, for each feature separately.
-
-        y[n, i, j, c] = max over k, l of x[n, i * size + k, j * size + l, c]
-
-    Shapes: (N, H, W, C) -> (N, H // size, W // size, C); rows and columns at the end that fill no square are dropped.
-    Source: as MaxPool1d.
-    Differs: as MaxPool1d.
-    Raises: ScratchError for images smaller than a square.
-    """
-
-    def forward(self, input: Any) -> Array:
-        squares, shape = _squares(self, input)
-        output = squares.max(axis=3)
-        self.remember(output.shape, shape, squares.argmax(axis=3))
-        return output
-
-    def backward(self, gradient: Array) -> Array:
-        shape, places = self.recall(gradient)
-        largest = xp.arange(self.size**2)[:, None] == places[:, :, :, None]  # (N, H', W', size * size, C)
-        return _from_squares(largest * gradient[:, :, :, None], self.size, shape)
-
-
-class AveragePool2d(Pool):
-    """The mean of every square of `size` by `size` pixels, for each feature separately.
-
-        y[n, i, j, c] = mean over k, l of x[n, i * size + k, j * size + l, c]
-
-    Shapes: (N, H, W, C) -> (N, H // size, W // size, C); rows and columns at the end that fill no square are dropped.
-    Raises: ScratchError for images smaller than a square.
-    """
-
-    def forward(self, input: Any) -> Array:
-        squares, shape = _squares(self, input)
-        output = squares.mean(axis=3)
-        self.remember(output.shape, shape)
-        return output
-
-    def backward(self, gradient: Array) -> Array:
-        (shape,) = self.recall(gradient)
-        # Each pixel had the share 1 / size^2 in the output, and gets that share of the gradient.
-        shares = xp.ones((self.size**2, 1), dtype=gradient.dtype) / self.size**2
-        return _from_squares(shares * gradient[:, :, :, None], self.size, shape)
-
-
-def _squares(pool: Pool, input: Any) -> tuple[Array, tuple[int, ...]]:
-    """The pixels of each square, row by row, (N, H // size, W // size, size * size, C); and the shape of the images."""
-    input, K = as_floats(input), pool.size
-    right = input.ndim == 4 and min(input.shape[1:3]) >= K
-    expect(right, pool, "images (N, H, W, C) of at least {size} by {size}", input)
-    (N, H, W, C) = input.shape
-    cut = input[:, : H // K * K, : W // K * K].reshape(N, H // K, K, W // K, K, C)
-    return cut.swapaxes(2, 3).reshape(N, H // K, W // K, K * K, C), input.shape
-
-
-def _from_squares(squares: Array, size: int, shape: tuple[int, ...]) -> Array:
-    """The images of this shape that `_squares` cut so; zeros where they were dropped."""
-    images, (N, h, w, _, C) = zeros(*shape), squares.shape
-    images[:, : h * size, : w * size] = squares.reshape(N, h, w, size, size, C).swapaxes(2, 3).reshape(
-        N, h * size, w * size, C
-    )
-    return images

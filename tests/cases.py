@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from bidaf.highway import Highway
 
 from scratch.activations import Gelu, LogSoftmax, Relu, Sigmoid, Softmax, Tanh
 from scratch.attention import BidirectionalAttention, DotAttention
@@ -72,6 +73,7 @@ CASES = [
     Case("Embedding", lambda: Embedding(D, H), lambda n: ids(n, T)),
     Case("Embedding of one id", lambda: Embedding(D, H), lambda n: np.array(3), batch=False),
     Case("Embedding of many", lambda: Embedding(301, H), lambda n: 97 * ids(n, T) % 301),
+    Case("Highway", lambda: Highway(D), lambda n: floats(n, T, D)),
     Case("Flatten", Flatten, lambda n: floats(n, T, D)),
     Case("Sigmoid", Sigmoid, lambda n: floats(n, D)),
     Case("Tanh", Tanh, lambda n: floats(n, D)),

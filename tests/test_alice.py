@@ -156,7 +156,7 @@ def test_the_book_is_the_tutorials():
         pytest.skip("the data set is not here")
     texts = [book.tutorials_text(programs.DATA / "alice" / name) for name in ("wonderland.txt", "pg11.txt")]
     assert len(texts[0]) == 147674 and len(set(texts[0])) == 47 and texts[0] == texts[1]
-    with pytest.raises(ScratchError, match="not Alice"):
+    with pytest.raises(ScratchError, match="not Project Gutenberg's Alice"):
         book.tutorials_text(programs.DATA / "aesop" / "pg21.txt")
 
 

@@ -1,4 +1,4 @@
-"""BiDAF: the whole network's gradient, and that padding changes nothing; SQuAD's files, spans and scores."""
+"""BiDAF: its layers and its loss, the whole network's gradient, padding; SQuAD's files, spans and scores."""
 
 import json
 import random
@@ -6,24 +6,104 @@ import random
 import numpy as np
 import pytest
 from bidaf.examples import best_spans
-from bidaf.network import Bidaf
+from bidaf.highway import Highway
+from bidaf.losses import SpanLoss
+from bidaf.network import Bidaf, Reader
 from bidaf.squad import exact_match, f1, find_span, is_held_out, read_squad, score, words_with_places
 from bidaf.words import Lexicon, WordVectors, alphabet_of
 from conftest import ON_THREADS
 from hypothesis import given
 from hypothesis import strategies as st
 from programs import DATA
-from scratch.parallel import InThreads
 
 from scratch.backend import precision, to_device, to_host
 from scratch.checks import ScratchError
-from scratch.gradient_check import gradient_errors, relative_error
-from scratch.losses import SpanLoss
+from scratch.fast import fast
+from scratch.gradient_check import gradient_errors, numerical_gradient, relative_error
 from scratch.optimizers import Adam
 
 N, T, J, D, H = 3, 5, 4, 3, 2
 MASKS = np.arange(T) < np.array([[5], [2], [4]]), np.arange(J) < np.array([[1], [4], [3]])
 TRUTH = np.array([[1, 3], [0, 0], [2, 3]])
+
+
+# Highway (the contract's tests run on it too, by way of cases.py) and SpanLoss ------------------------------------
+
+
+@pytest.mark.parametrize("shape", [(D,), (1, D), (N, D), (N, T, D), (0, D)])
+def test_the_gradient_of_a_highway(shape, device):
+    with precision("float64"):
+        layer, draw = Highway(D), np.random.default_rng(4)
+        layer.b.data[...] = to_device(draw.normal(size=(2, D)))
+        errors = gradient_errors(layer, to_device(draw.normal(size=shape)))
+        assert set(errors) == {"input 0", "w", "b"} and all(error < 1e-7 for error in errors.values())
+
+
+def test_a_highway_is_its_equation():
+    layer, x = Highway(D), np.random.default_rng(4).normal(size=(N, D)).astype(np.float32)
+    (w, v), (b, c) = to_host(layer.w.data), to_host(layer.b.data)
+    assert (b == 0).all() and (c == -1).all()
+    gate = 1 / (1 + np.exp(-(x @ v.T + c)))
+    expected = gate * np.maximum(x @ w.T + b, 0) + (1 - gate) * x
+    assert np.allclose(to_host(layer.forward(to_device(x))), expected, atol=1e-6)
+    with pytest.raises(ScratchError, match=f"{D}"):
+        layer.forward(to_device(x[:, 1:]))
+
+
+def test_a_highway_with_closed_gates_lets_everything_through():
+    layer, x = Highway(D), np.random.default_rng(4).normal(size=(3, D)).astype(np.float32)
+    layer.b.data[1] = -50
+    assert np.allclose(to_host(layer.forward(to_device(x))), x)
+    layer.b.data[1] = 50
+    assert (to_host(layer.forward(to_device(x))) >= 0).all()  # a relu's
+
+
+def test_the_loss_of_spans(device):
+    with precision("float64"):
+        draw = np.random.default_rng(6)
+        loss, scores = SpanLoss(), draw.normal(size=(N, 2, T))
+        mask, truth = MASKS[0], TRUTH
+        e = np.where(mask[:, None], np.exp(scores), 0)
+        p = e / e.sum(axis=2, keepdims=True)
+        expected = -np.mean([np.log(p[n, 0, b]) + np.log(p[n, 1, e]) for n, (b, e) in enumerate(truth)])
+        given = to_device(truth), to_device(mask)
+        assert loss.loss(to_device(scores), *given) == pytest.approx(expected, rel=1e-12)
+        assert type(loss.loss(to_device(scores), *given)) is float
+        predicted = to_device(scores)
+        gradient = loss.gradient(predicted, *given)
+        assert not to_host(gradient).transpose(0, 2, 1)[~mask].any()
+        numerical = numerical_gradient(lambda: loss.loss(predicted, *given), predicted)
+        assert relative_error(gradient, numerical) < 1e-8
+        for padding in (1e6, np.inf, np.nan):  # padding may hold anything
+            longer = to_device(np.concatenate([scores, np.full((N, 2, 2), padding)], axis=2))
+            more = given[0], to_device(np.pad(mask, ((0, 0), (0, 2))))
+            assert loss.loss(longer, *more) == pytest.approx(expected, rel=1e-12)
+            assert relative_error(loss.gradient(longer, *more)[:, :, :T], gradient) < 1e-12
+            assert not to_host(loss.gradient(longer, *more))[:, :, T:].any()
+        whole = to_device(scores[:1]), to_device(truth[:1])
+        numerical = numerical_gradient(lambda: loss.loss(*whole), whole[0])  # without a mask, of a batch of one
+        assert relative_error(loss.gradient(*whole), numerical) < 1e-8
+    assert loss.gradient(to_device(scores.astype(np.float32)), *given).dtype == np.float32
+
+
+def test_a_uniform_guess_costs_the_logarithm_of_the_length_twice():
+    scores, truth = to_device(np.zeros((2, 2, 100))), to_device(np.array([[0, 99], [5, 5]]))
+    assert SpanLoss().loss(scores, truth) == pytest.approx(2 * np.log(100), rel=1e-6)
+
+
+def test_a_span_that_cannot_be_is_refused():
+    loss, scores, mask = SpanLoss(), to_device(np.zeros((1, 2, 3))), to_device(np.array([[True, True, False]]))
+    for truth, words in (([[0, 3]], "ids from 0 to 2"), ([0, 1], "begins and ends"), ([[1, 2]], "real")):
+        for compute in (loss.loss, loss.gradient):
+            with pytest.raises(ScratchError, match=words):
+                compute(scores, to_device(np.array(truth)), mask)
+    with pytest.raises(ScratchError, match=r"scores \(N, 2, T\)"):
+        loss.gradient(to_device(np.zeros((2, 3))), to_device(np.array([[0, 1]])))
+    with pytest.raises(ScratchError, match="mask"):
+        loss.loss(scores, to_device(np.array([[0, 1]])), mask[:, :2])
+
+
+# The network ----------------------------------------------------------------------------------------------------
 
 
 def texts():
@@ -81,13 +161,15 @@ def test_padding_changes_nothing(attention, num_modelling, device):
 
 
 @ON_THREADS
-def test_threads_change_nothing():
+def test_the_engine_and_threads_change_nothing():
     with precision("float64"):
-        model = made()
-        a, b = step(model, texts()), step(InThreads(model, 2), texts())
-        assert a[0] == pytest.approx(b[0], rel=1e-12)
-        for x, y in zip([*a[1], *a[2]], [*b[1], *b[2]], strict=True):
-            assert relative_error(x, y) < 1e-9
+        model = made(dropout=0.3)
+        a = step(model, texts())
+        for threads in (1, 2):
+            b = step(fast(model, threads=threads), texts())
+            assert a[0] == pytest.approx(b[0], rel=1e-12)
+            for x, y in zip([*a[1], *a[2]], [*b[1], *b[2]], strict=True):
+                assert relative_error(x, y) < 1e-9
 
 
 def test_it_learns_where_answers_are():
@@ -239,6 +321,24 @@ def test_the_gradient_of_spelling(num_features, device):
         assert layer.forward(ids).shape == (2, 3, 4 + num_features)
         errors = gradient_errors(layer, ids)
         assert len(errors) == (3 if num_features else 0) and all(error < 1e-7 for error in errors.values())
+
+
+@ON_THREADS
+def test_the_engine_and_threads_change_nothing_from_the_words_on():
+    """The spelling of a word that stands in the rows of two threads gets the gradients of both."""
+    draw = np.random.default_rng(3)
+    given = [to_device(draw.integers(0, 7, size=shape)) for shape in ((N, T), (N, J))]
+    masks, truth, loss = [to_device(mask) for mask in MASKS], to_device(TRUTH), SpanLoss()
+    with precision("float64"):
+        reader, found = Reader(WordVectors(lexicon(), 5, 3), H, 1, 0.3), []
+        for model in (reader, fast(reader, threads=1), fast(reader, threads=2)):
+            model.zero_grads()
+            random.seed(3)
+            scores = model.forward(*given, context_mask=masks[0], asked_mask=masks[1])
+            model.backward(loss.gradient(scores, truth, masks[0]))
+            found.append([scores, *(to_host(grad).copy() for grad in model.grads())])
+        for a, b in zip(found[0] * 2, found[1] + found[2], strict=True):
+            assert relative_error(b, a) < 1e-9
 
 
 def test_a_word_is_spelt_alike_wherever_it_stands():

@@ -187,6 +187,8 @@ def test_characters_in_the_same_company_come_near(files, tmp_path):
     code, out, err = programs.run("bidaf", *flags, cwd=tmp_path)
     assert code == 0, err
     losses = json.loads((tmp_path / "c.json").read_text())["losses"]
+    assert programs.run("bidaf", *flags[:-1], "p.json", "--plain", cwd=tmp_path)[0] == 0
+    assert json.loads((tmp_path / "p.json").read_text())["losses"] == pytest.approx(losses, abs=1e-4)
     assert losses[1] < losses[0] < 6 * np.log(2) and "a  is most like  " in out
     assert (tmp_path / "c/char2vec.png").stat().st_size > 10_000
     lexicon = lexicon_of(load_squad(files[1], whole=True).learn, glove=None, word_length=8)
@@ -224,8 +226,42 @@ def test_a_killed_run_goes_on_to_the_bit(tmp_path):
     programs.goes_on_to_the_bit("bidaf", *flags, line="epoch   2", cwd=tmp_path)
 
 
+def test_the_plain_layers_give_the_same_losses(files, tmp_path):
+    given = "train", "--whole", *files, *SMALL, "--epochs", 6, "--dropout", 0.3  # 24 steps
+    plain, fast = programs.plain_and_fast("bidaf", *given, cwd=tmp_path)
+    assert len(plain) == 6 and plain == pytest.approx(fast, abs=1e-4)
+    flags = "evaluate", "--weights", "fast/weights.npz", *files[:2], "--report"
+    reports = []
+    for more in ([], ["--plain"]):
+        code, _, err = programs.run("bidaf", *flags, "e.json", *more, cwd=tmp_path)
+        assert code == 0, err
+        reports.append({**json.loads((tmp_path / "e.json").read_text()), "seconds": None})
+    assert reports[0] == reports[1]
+
+
+def test_the_weights_are_the_averaged_ones(files, tmp_path):
+    flags = "train", "--whole", *files, *SMALL, "--report", "r.json"
+    code, _, err = programs.run("bidaf", *flags, cwd=tmp_path)
+    assert code == 0, err
+    saved, (checkpoint, metadata) = programs.weights(tmp_path / "runs/bidaf/weights.npz"), read_arrays(
+        tmp_path / "runs/bidaf/checkpoint.npz"
+    )
+    assert set(saved) - {"lexicon.vectors"} == {name.removeprefix("model/") for name in checkpoint if "model/" in name}
+    for name in set(saved) - {"lexicon.vectors"}:
+        assert np.array_equal(saved[name], checkpoint[f"optimizer/average/{name}"])
+        assert not np.array_equal(saved[name], checkpoint[f"model/{name}"])
+    # So the weights score what the last epoch of the run did.
+    code, _, err = programs.run("bidaf", "evaluate", "--weights", "runs/bidaf/weights.npz", *files[:2], "--report",
+                                "e.json", cwd=tmp_path)
+    assert code == 0, err
+    run, evaluated = (json.loads((tmp_path / name).read_text()) for name in ("r.json", "e.json"))
+    last = metadata["progress"]["rows"][-1]
+    assert [run[name] for name in ("exact_match", "f1")] == [evaluated[name] for name in ("exact_match", "f1")]
+    assert run["exact_match"] == last["exact_match"] and run["loss"] == last["loss"]
+
+
 def test_what_cannot_be_asked_is_refused(tmp_path):
-    assert "of a word each" in programs.refused("bidaf", "ask", "?", "--paragraph", " ", cwd=tmp_path)
+    assert "of at least one word each" in programs.refused("bidaf", "ask", "?", "--paragraph", " ", cwd=tmp_path)
     assert "no such file" in programs.refused("bidaf", "ask", "--weights", "none.npz", cwd=tmp_path)
     (tmp_path / "s").mkdir()
     assert "lacks" in programs.refused("bidaf", "train", "--data", "s", cwd=tmp_path)

@@ -1,4 +1,4 @@
-"""Programs as readers of *Data Science from Scratch* write them, on names from the two doors alone."""
+"""Programs in the style of *Data Science from Scratch*, with names from its two modules here alone."""
 
 import random
 
@@ -77,7 +77,7 @@ def test_the_listing_learns_and_repeats(rnn, lr):
     first, second = run(companies, rnn, lr), run(companies, rnn, lr)
     letters = sum(len(company) + 1 for company in companies)
     assert first["losses"][0] / letters > 2
-    assert first["losses"][-1] / letters < 0.5  # knowing the four by heart costs log(4) a name, 0.23 a letter
+    assert first["losses"][-1] / letters < 0.5  # four memorised names cost log(4) nats each, 0.23 per letter
     assert first["losses"] == second["losses"]
     assert first["names"] == second["names"]
     assert sum(name in companies for name in first["names"][-50:]) > 40

@@ -1,21 +1,22 @@
-"""The character CNN: what it reads, its network, a run, a killed one, predictions, and what is refused."""
+"""The character CNN: its input, its network, a run, a killed run, predictions, and what is rejected."""
 
 import json
 import random
 
-import char_cnn
 import numpy as np
 import programs
 import pytest
-from char_cnns import network, tables
-from char_cnns.texts import ALPHABET, Quantiser, cleaned, with_gaps
+from char_cnn import network, train
+from char_cnn.config import check_config
+from char_cnn.texts import ALPHABET, Quantiser, cleaned, with_gaps
 from conftest import ON_THREADS
 from hypothesis import given
 from hypothesis import strategies as st
 from programs import DATA
-from scratch.parallel import InThreads
 
 from scratch.checks import ScratchError
+from scratch.dense import Linear
+from scratch.fast import fast
 from scratch.tools.files import read_arrays, write_arrays
 
 pytest.importorskip("pandas")
@@ -23,22 +24,22 @@ SMALL = network.SIZES["small"]
 
 
 def run(*arguments, **options):
-    return programs.run("char_cnn.py", *arguments, **options)
+    return programs.run("char_cnn", *arguments, **options)
 
 
 def refused(*arguments, **options):
-    return programs.refused("char_cnn.py", *arguments, **options)
+    return programs.refused("char_cnn", *arguments, **options)
 
 
 # Reading --------------------------------------------------------------------------------------------------------
 
 
-def test_the_alphabet_is_the_papers_less_its_repetition():
+def test_the_alphabet_is_the_papers_without_its_repeated_hyphen():
     assert len(ALPHABET) == len(set(ALPHABET)) == 69
 
 
 @given(st.text(max_size=20), st.integers(1, 12))
-def test_a_text_is_read_backwards_and_what_is_unknown_keeps_its_place(text, length):
+def test_a_text_is_read_backwards_and_unknown_characters_keep_their_place(text, length):
     expected = [ALPHABET.find(character) for character in reversed(text)][:length]
     assert Quantiser(ALPHABET, length)([text])[0].tolist() == expected + [-1] * (length - len(expected))
 
@@ -65,14 +66,14 @@ def test_gaps():
 # The network ----------------------------------------------------------------------------------------------------
 
 
-def test_lengths_are_the_papers():
-    """A text of 1014 characters leaves 34 frames (Zhang et al. 2015, section 2.3)."""
+def test_lengths_are_those_of_the_paper():
+    """1014 characters leave 34 frames (Zhang et al. 2015, section 2.3)."""
     rows = list(network.summary(network.build(SMALL, 70, 1014, 4), 1014))
     assert [row.split()[-4] for row in rows if row.startswith("MaxPool")] == ["336", "110", "34"]
 
 
 @pytest.mark.parametrize("batch_norm", [False, True])
-def test_the_summary_is_what_comes_out(batch_norm):
+def test_the_summary_has_the_shapes_of_the_outputs(batch_norm):
     config = {"conv": [[5, 3, 2], [4, 2, 0]], "fc": [6], "dropout": 0.5, "batch_norm": batch_norm}
     model, length = network.build(config, 7, 11, 3), 11
     rows, x = list(network.summary(model, length))[2:-1], np.zeros((2, 11), dtype=int)
@@ -97,7 +98,7 @@ def test_threads_do_not_change_the_scores():
     model = network.build(config, 9, 20, 3)
     ids = np.random.default_rng(0).integers(-1, 9, (7, 20))
     whole = model.forward(ids)
-    assert np.allclose(InThreads(model, 3).forward(ids), whole, atol=1e-5)
+    assert np.allclose(fast(model, threads=3).forward(ids), whole, atol=1e-5)
 
 
 @pytest.mark.parametrize(("config", "words"), [
@@ -112,63 +113,9 @@ def test_threads_do_not_change_the_scores():
     ({"conv": [[3, 4, 2]], "fc": [], "batch_norm": 1}, "true or false"),
     ({"conv": [], "fc": []}, "whole numbers"),
 ])
-def test_a_configuration_that_cannot_be_is_refused(config, words):
+def test_an_invalid_configuration_is_refused(config, words):
     with pytest.raises(ScratchError, match=words):
-        network.check_config(config, "here")
-
-
-# Tables ---------------------------------------------------------------------------------------------------------
-
-
-def read(path, text, content, **options):
-    path.write_bytes(content if isinstance(content, bytes) else content.encode())
-    return tables.read_table(path, text, "label", Quantiser(ALPHABET, 5), ["lower"], **options)
-
-
-def test_a_table_is_read_in_pieces(tmp_path):
-    content = 'id,title,label,body\n1,"A, b",10,x\n2,😀,9,\n3,"c\nd",9,"e ""f"""\n4,NA,2,null\n'
-    whole = read(tmp_path / "t.csv", "title+body", content)
-    assert whole.classes == ["2", "9", "10"] and whole.labels.tolist() == [2, 1, 0] and whole.num_unreadable == 1
-    assert whole.ids[0].tolist() == Quantiser(ALPHABET, 5)(["a, b x"])[0].tolist()
-    assert whole.ids[2].tolist() == Quantiser(ALPHABET, 5)(["na null"])[0].tolist()
-    pieces = read(tmp_path / "t.csv", "title+body", content, chunksize=1)
-    assert np.array_equal(pieces.ids, whole.ids) and np.array_equal(pieces.labels, whole.labels)
-    assert len(read(tmp_path / "t.csv", "title", content, max_rows=1).ids) == 1
-
-
-def test_a_table_without_a_header(tmp_path):
-    (tmp_path / "t.csv").write_text('"1","a","b"\n"2","c","d"\n')
-    found = tables.read_table(tmp_path / "t.csv", "2+3", "1", Quantiser(ALPHABET, 5), [])
-    assert found.classes == ["1", "2"] and len(found.ids) == 2
-
-
-@pytest.mark.parametrize(("content", "options", "words"), [
-    ("", {}, "is empty"),
-    ("text,polarity\na,1\n", {}, "no column 'label'; there are: text, polarity"),
-    ("text,label\na,1\nb,\n", {}, "row 3 has no label"),
-    ("text,label\na,1\nb, \n", {"chunksize": 1}, "row 3 has no label"),
-    ("text,label\na,1\n", {"classes": ["2", "3"]}, "row 2 has label '1' in column 'label', which is none of 2, 3"),
-    ('text,label\n"a,1\nb,2\n', {}, "quotation mark"),
-    ("text,label\na,1\nb,2,3,4\n", {}, "line 3"),
-    (b"text,label\nabc,1\n\xe9t\xe9,1\n", {}, "not utf-8 .byte 17."),
-    ("text,label\n😀,1\n", {}, "no row with a character"),
-    ("text,label\n", {}, "no row with a character"),
-    ("text,label\na,1\n", {"encoding": "klingon"}, "unknown encoding"),
-    ("text,label\na,1\n", {"encoding": "base64"}, "unknown encoding"),
-    ("text,label\na,1\n", {"encoding": "utf-16"}, "not utf-16 .byte"),
-    ("text,label\na,1,\nb,2,\n", {}, "not a CSV file"),
-    ("text,label,label\na,1,2\n", {}, "more than one column 'label'"),
-    ("text,label\n" + "".join(f"a,{k}\n" for k in range(101)), {}, "more than 100 different labels"),
-], ids=lambda value: str(value)[:30])
-def test_a_table_that_cannot_be_read_is_refused(tmp_path, content, options, words):
-    with pytest.raises(ScratchError, match=words):
-        read(tmp_path / "t.csv", "text", content, **options)
-
-
-def test_another_encoding(tmp_path):
-    (tmp_path / "t.csv").write_bytes(b"text,label\n\xe9t\xe9,1\n")
-    found = tables.read_table(tmp_path / "t.csv", "text", "label", Quantiser("té", 5), [], "latin-1")
-    assert found.ids.tolist() == [[1, 0, 1, -1, -1]]
+        check_config(config, "here")
 
 
 # Runs -----------------------------------------------------------------------------------------------------------
@@ -204,8 +151,45 @@ def test_a_run(tmp_path):
 
 def test_a_killed_run_goes_on_to_the_bit(tmp_path):
     flags = ["train", "--smoke", "--seed", 4, "--dropout_input", 0.02]
-    programs.goes_on_to_the_bit("char_cnn.py", *flags, line="epoch   3", cwd=tmp_path)
+    programs.goes_on_to_the_bit("char_cnn", *flags, line="epoch   3", cwd=tmp_path)
     assert "with seed = 4, not 5" in refused(*flags, "--seed", 5, "--out", "killed", "--resume", cwd=tmp_path)
+
+
+def test_the_plain_layers_give_the_same_losses(tmp_path):
+    """Three epochs of eight steps, with Dropout on the input and in the classifier."""
+    given = ["train", "--smoke", "--dropout", 0.3, "--dropout_input", 0.02, "--epochs", 3]
+    plain, fast = programs.plain_and_fast("char_cnn", *given, cwd=tmp_path)
+    assert len(plain) == 3 and plain == pytest.approx(fast, abs=1e-4)
+
+
+def test_every_kind_of_training_learns_the_table(tmp_path):
+    for k, more in enumerate((["--focal_loss", 2], ["--optimizer", "adam"], ["--class_weights", 1], ["--plain"])):
+        code, out, err = run("train", "--smoke", *more, "--out", f"run{k}", "--report", "r.json", cwd=tmp_path)
+        assert code == 0, err
+        assert json.loads((tmp_path / "r.json").read_text())["accuracy"] >= 0.875, more
+        assert ("(chance 0.693)" in out) == ("--focal_loss" not in more)  # whose loss is in other units
+
+
+def test_the_rate_of_momentum_is_pytorchs():
+    """Under a constant gradient g, PyTorch's steps tend to lr / (1 - 0.9) g."""
+    layer = Linear(1, 1)
+    optimizer = train.make_optimizer("sgd", 0.01, 0.0)
+    for _ in range(300):
+        before = float(layer.w.data[0, 0])
+        layer.w.grad[...] = 0.5
+        optimizer.step(layer)
+    assert before - float(layer.w.data[0, 0]) == pytest.approx(0.05, rel=1e-3)
+
+
+def test_rows_of_rare_classes_weigh_more():
+    assert train.class_weights_of(np.array([0, 0, 0, 0, 2, 2]), 3) == [1.0, 4.0, 2.0]
+
+
+def test_a_run_without_a_checkpoint(tmp_path):
+    flags = ["train", "--smoke", "--epochs", 1, "--output", "run"]
+    assert run(*flags, "--checkpoint", 0, cwd=tmp_path)[0] == 0
+    assert not (tmp_path / "run" / "checkpoint.npz").exists()
+    assert "there is no run to resume" in refused(*flags, "--resume", cwd=tmp_path)
 
 
 def test_a_log_for_tensorboard(tmp_path):
@@ -214,7 +198,7 @@ def test_a_log_for_tensorboard(tmp_path):
     assert any(path.name.startswith("events.") for path in (tmp_path / "logs").iterdir())
 
 
-def test_what_cannot_be_trained_is_refused(tmp_path):
+def test_bad_flags_and_data_are_refused(tmp_path):
     table = tmp_path / "t.csv"
     table.write_text("SentimentText,Sentiment\n" + "".join(f"text {k},{k % 2}\n" for k in range(20)))
     flags = ["train", "--data_path", "t.csv"]
@@ -244,13 +228,13 @@ def test_what_cannot_be_trained_is_refused(tmp_path):
     assert "too few rows" in refused(*flags, cwd=tmp_path)
 
 
-def test_a_loss_that_stays_a_blind_guess_is_named(tmp_path):
+def test_a_loss_that_stays_at_chance_is_reported(tmp_path):
     table = "SentimentText,Sentiment\n" + "".join(f"text {k},{k % 2}\n" for k in range(40))
     (tmp_path / "t.csv").write_text(table)
     (tmp_path / "c.json").write_text('{"tiny": {"conv": [[4, 3, 2]], "fc": []}}')
     flags = ["train", "--data", "t.csv", "--config_path", "c.json", "--size", "tiny", "--lr", 1e-6, "--max_length", 9]
     code, out, err = run(*flags, cwd=tmp_path)
-    assert code == 0 and "still that of a blind guess" in out, err
+    assert code == 0 and "still that of a uniform guess" in out, err
 
 
 def test_a_model_that_does_not_fit_its_metadata_is_refused(tmp_path):
@@ -269,7 +253,7 @@ def test_the_committed_weights_predict(tmp_path):
     code, out, err = run("predict", "--text", "Shares fell on Wall Street", "--text", "The cup final", cwd=tmp_path)
     assert code == 0, err
     assert out.splitlines()[1].startswith("  Business (") and out.splitlines()[3].startswith("  Sports (")
-    reviews = ["--model", char_cnn.WEIGHTS.with_name("french_reviews.npz")]
+    reviews = ["--model", network.WEIGHTS.with_name("french_reviews.npz")]
     texts = "génial , à ne pas manquer\nsérie nulle et sans intérêt\n"
     code, out, err = run("predict", *reviews, cwd=tmp_path, input=texts)
     assert code == 0, err
@@ -284,10 +268,3 @@ def test_the_committed_weights_have_their_score(tmp_path):
     code, _, err = run("evaluate", *flags, cwd=tmp_path)
     assert code == 0, err
     assert json.loads((tmp_path / "r.json").read_text())["accuracy"] > 0.845
-
-
-@pytest.mark.skipif(not (DATA / "ag_news_csv").is_dir(), reason="the real data are not here")
-def test_ag_news_is_read():
-    path, known = tables.file_of(str(DATA / "ag_news_csv" / "test.csv"), "test")
-    found = tables.read_table(path, "2+3", "1", Quantiser(ALPHABET, 300), ["lower"])
-    assert known is None and found.ids.shape == (7600, 300) and np.bincount(found.labels).tolist() == [1900] * 4

@@ -1,4 +1,4 @@
-"""CIFAR-10's program: its files, what is done to pictures, the two networks, a run, a killed one, what is refused."""
+"""CIFAR-10's program: its files, augmentation, the two networks, runs, a killed run, and what is refused."""
 
 import io
 import json
@@ -6,14 +6,14 @@ import pickle
 import subprocess
 import sys
 import tarfile
+import zipfile
 
-import cifar10
 import numpy as np
 import programs
 import pytest
-from images import augment, batches, networks
-from images.batches import LABELS, Images, load_cifar
-from images.pictures import read_pictures
+from cifar10 import augment, batches, network
+from cifar10.batches import LABELS, Images, load_cifar
+from cifar10.pictures import read_pictures
 from PIL import Image
 from programs import DATA
 
@@ -27,11 +27,11 @@ FLAGS = ("train", "--smoke", "--seed", "3")
 
 
 def run(*arguments, **options):
-    return programs.run("cifar10.py", *arguments, **options)
+    return programs.run("cifar10", *arguments, **options)
 
 
 def refused(*arguments, **options):
-    return programs.refused("cifar10.py", *arguments, **options)
+    return programs.refused("cifar10", *arguments, **options)
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +44,7 @@ def images():
 
 
 def batch_files(images, form):
-    """{file name: content} of five equal batches to learn from and one to test on, in one of the two official forms."""
+    """{file name: content} of five equal training batches and the test batch, in one of the two official formats."""
     rows = images.pixels.transpose(0, 3, 1, 2).reshape(len(images.labels), -1)
     files = {}
     for name in (*batches.TRAIN, batches.TEST):
@@ -76,9 +76,9 @@ def test_both_official_forms_and_their_archives(form, images, tmp_path):
             info.size = len(content)
             packed.addfile(info, io.BytesIO(content))
     for place in (tmp_path / "data", tmp_path / "data" / f"cifar-10-batches-{form}", archive, archive.parent):
-        learn, test = load_cifar(place)
+        training, test = load_cifar(place)
         assert np.array_equal(test.pixels, images.pixels) and np.array_equal(test.labels, images.labels)
-        assert learn.pixels.shape == (60, 32, 32, 3) and np.array_equal(learn.labels[12:24], images.labels)
+        assert training.pixels.shape == (60, 32, 32, 3) and np.array_equal(training.labels[12:24], images.labels)
 
 
 class Calls:
@@ -95,8 +95,8 @@ class Calls:
     ("py", "test_batch", lambda content: pickle.dumps({b"data": np.zeros((1, 3072), np.uint8), b"labels": [10]}, 2),
      "a label outside 0 to 9"),
     ("py", "data_batch_2", lambda content: None, "lacks data_batch_2"),
-    ("bin", "data_batch_5.bin", lambda content: content[:-1], "is it cut"),
-    ("bin", "data_batch_5.bin", lambda content: b"", "is it cut"),
+    ("bin", "data_batch_5.bin", lambda content: content[:-1], "is it whole"),
+    ("bin", "data_batch_5.bin", lambda content: b"", "is it whole"),
     ("bin", "test_batch.bin", lambda content: b"\x0a" + content[1:], "a label outside 0 to 9"),
 ])
 def test_what_is_no_batch_is_refused(form, name, change, words, images, tmp_path):
@@ -122,18 +122,49 @@ def test_sheets(images, tmp_path):
         tiles = pixels[order[500 * number : 500 * (number + 1)]].reshape(16000, 32, 3)
         Image.fromarray(tiles).save(tmp_path / "sheets" / f"s{number:03}.webp", lossless=True)
     np.savez(tmp_path / "labels.npz", order=order, train=labels[:700], test=labels[700:])
-    learn, test = load_cifar(tmp_path)
-    assert np.array_equal(np.concatenate([learn.pixels, test.pixels]), pixels) and len(test.labels) == 300
-    assert np.array_equal(np.concatenate([learn.labels, test.labels]), labels)
+    training, test = load_cifar(tmp_path)
+    assert np.array_equal(np.concatenate([training.pixels, test.pixels]), pixels) and len(test.labels) == 300
+    assert np.array_equal(np.concatenate([training.labels, test.labels]), labels)
     np.savez(tmp_path / "labels.npz", order=order, train=labels[:700], test=labels[700:] + 5)
-    with pytest.raises(ScratchError, match="does not say which"):
+    with pytest.raises(ScratchError, match="lacks the place or the label"):
         load_cifar(tmp_path)
     np.savez(tmp_path / "labels.npz", order=order, train=labels[:700], test=labels[700:])
     Image.new("RGB", (32, 32)).save(tmp_path / "sheets" / "s001.webp")
-    with pytest.raises(ScratchError, match="sheet 1 is of"):
+    with pytest.raises(ScratchError, match="sheet 1 has"):
         load_cifar(tmp_path)
     (tmp_path / "sheets" / "s001.webp").unlink()
-    with pytest.raises(ScratchError, match="damaged, or not all there"):
+    with pytest.raises(ScratchError, match="damaged or incomplete"):
+        load_cifar(tmp_path)
+
+
+def encrypted(path):
+    content = bytearray(path.read_bytes())
+    for signature, place in ((b"PK\3\4", 6), (b"PK\1\2", 8)):  # the flags of each member, twice
+        start = 0
+        while (start := content.find(signature, start) + 1) > 0:
+            content[start - 1 + place] |= 1
+    path.write_bytes(content)
+
+
+def deflated_and_damaged(path):
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("order.npy", bytes(100_000))
+    content = bytearray(path.read_bytes())
+    content[60:80] = b"\xff" * 20
+    path.write_bytes(content)
+
+
+def inflating(path):
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("order.npy", bytes(100_000_000))
+
+
+@pytest.mark.parametrize("damage", [encrypted, deflated_and_damaged, inflating])
+def test_damaged_labels(damage, tmp_path):
+    (tmp_path / "sheets").mkdir()
+    np.savez(tmp_path / "labels.npz", order=np.arange(1000), train=np.zeros(700, int), test=np.zeros(300, int))
+    damage(tmp_path / "labels.npz")
+    with pytest.raises(ScratchError, match="damaged or incomplete"):
         load_cifar(tmp_path)
 
 
@@ -142,14 +173,14 @@ def test_the_real_files(tmp_path):
     if not unpack.exists():
         pytest.skip("the real data set is not here")
     subprocess.run([sys.executable, str(unpack), str(tmp_path), "--bin"], check=True, stdout=subprocess.DEVNULL)
-    learn, test = load_cifar(tmp_path / "cifar-10-batches-py")
+    training, test = load_cifar(tmp_path / "cifar-10-batches-py")
     for other in (tmp_path / "cifar-10-batches-bin", DATA / "cifar10"):
-        for a, b in zip((*learn, *test), (x for part in load_cifar(other) for x in part), strict=True):
+        for a, b in zip((*training, *test), (x for part in load_cifar(other) for x in part), strict=True):
             assert np.array_equal(a, b)
-    assert np.bincount(learn.labels).tolist() == [5000] * 10 and np.bincount(test.labels).tolist() == [1000] * 10
-    scaled = learn.pixels.reshape(-1, 3) / 255
-    assert np.allclose(scaled.mean(axis=0), networks.MEAN, atol=1e-4)
-    assert np.allclose(scaled.std(axis=0), networks.DEVIATION, atol=1e-4)
+    assert np.bincount(training.labels).tolist() == [5000] * 10 and np.bincount(test.labels).tolist() == [1000] * 10
+    scaled = training.pixels.reshape(-1, 3) / 255
+    assert np.allclose(scaled.mean(axis=0), augment.MEAN, atol=1e-4)
+    assert np.allclose(scaled.std(axis=0), augment.DEVIATION, atol=1e-4)
 
 
 # Pictures -------------------------------------------------------------------------------------------------------
@@ -160,7 +191,7 @@ def test_a_moved_picture_is_a_part_of_it_and_all_come_once(images):
     assert 0 < mirrored.sum() < len(mirrored)
     found = list(augment.modern_batches(images, mirrored, 5, np.random.default_rng(0)))
     assert [len(labels) for _, labels in found] == [5, 5, 2]
-    wide = np.pad(networks.standardised(images.pixels), ((0, 0), (2, 2), (2, 2), (0, 0)), mode="reflect")
+    wide = np.pad(augment.standardised(images.pixels), ((0, 0), (2, 2), (2, 2), (0, 0)), mode="reflect")
     seen = []
     for pixels, labels in found:
         for picture in pixels:
@@ -180,14 +211,14 @@ def test_the_documents_pictures_have_mean_0_and_variance_1(images):
         assert pixels.dtype == np.float32 and len(pixels) == len(labels)
         assert np.allclose(pixels.mean(axis=(1, 2, 3)), 0, atol=1e-4)
         assert np.allclose(pixels.std(axis=(1, 2, 3)), 1, atol=1e-3)
-    assert not networks.standardised_each(np.full((1, 32, 32, 3), 7, np.uint8)).any()
+    assert not augment.standardised_each(np.full((1, 32, 32, 3), 7, np.uint8)).any()
 
 
 def test_whitening(images):
-    pixels = networks.standardised(np.random.default_rng(0).integers(0, 256, (80, 9, 9, 3)).astype(np.uint8))
+    pixels = augment.standardised(np.random.default_rng(0).integers(0, 256, (80, 9, 9, 3)).astype(np.uint8))
     pixels[:, 1:] += pixels[:, :-1]  # neighbours alike, as in pictures
-    model = networks.build("modern", (8, 8, 8))
-    networks.whiten(model, pixels)
+    model = network.build("modern", (8, 8, 8))
+    network.whiten(model, pixels)
     found = to_host(model.layers[0].forward(to_device(pixels))).reshape(-1, 24).astype(np.float64)
     second = found.T @ found / len(found)
     assert np.allclose(second[:12, :12], np.eye(12), atol=0.02)
@@ -195,25 +226,25 @@ def test_whitening(images):
 
 
 def test_a_modern_network_begins_as_a_chain_of_identities():
-    conv = networks._conv_like_identity(3, 5)
+    conv = network._conv_like_identity(3, 5)
     x = np.random.default_rng(0).normal(size=(1, 4, 4, 3)).astype(np.float32)
     assert np.allclose(to_host(conv.forward(to_device(x)))[..., :3], x)
 
 
 @pytest.mark.parametrize("recipe", ["document", "modern"])
 def test_scores_of_a_mirrored_picture(recipe, images):
-    model = networks.build(recipe, (8,) * len(networks.WIDTHS[recipe]))
+    model = network.build(recipe, (8,) * len(network.WIDTHS[recipe]))
     assert any(isinstance(layer, Gelu) for layer in model.layers) == (recipe == "modern")
     with evaluating(model):
-        found = networks.scores(model, recipe, images.pixels, batch_size=5)
-        one = networks.scores(model, recipe, images.pixels[7:8])
-        mirrored = networks.scores(model, recipe, images.pixels[7:8, :, ::-1], views=False)
-        plain = networks.scores(model, recipe, images.pixels[7:8], views=False)
+        found = network.scores(model, recipe, images.pixels, batch_size=5)
+        one = network.scores(model, recipe, images.pixels[7:8])
+        mirrored = network.scores(model, recipe, images.pixels[7:8, :, ::-1], views=False)
+        plain = network.scores(model, recipe, images.pixels[7:8], views=False)
     assert found.shape == (12, 10) and np.allclose(found[7], one, atol=1e-5)
     if recipe == "document":
         assert np.allclose(one, plain)
     else:
-        assert not np.allclose(plain, mirrored)  # what the mean over both is for
+        assert not np.allclose(plain, mirrored)  # so the mean over both is another one
 
 
 def test_a_users_pictures(tmp_path):
@@ -228,7 +259,7 @@ def test_a_users_pictures(tmp_path):
     (tmp_path / "text.png").write_text("no picture")
     (tmp_path / "cut.png").write_bytes((tmp_path / "red.png").read_bytes()[:60])
     for name in ("text.png", "cut.png", "none.png", "."):
-        with pytest.raises(ScratchError, match=r"not a picture|no such file|[Dd]irectory"):
+        with pytest.raises(ScratchError, match=r"not an image|no such file|[Dd]irectory"):
             read_pictures([tmp_path / name])
     with Image.new("1", (20000, 6000)) as huge:
         huge.save(tmp_path / "huge.png")
@@ -242,6 +273,18 @@ def size(path):
 
 
 # Runs -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("recipe", ["document", "modern"])
+def test_twenty_steps_with_and_without_the_engine_have_the_same_losses(recipe, tmp_path):
+    losses = {}
+    for out, flags in (("fast", []), ("plain", ["--plain"])):
+        code, _, err = run(*FLAGS, "--recipe", recipe, "--epochs", 4, *flags, "--out", out, cwd=tmp_path)
+        assert code == 0, err
+        lines = (tmp_path / out / "history.jsonl").read_text().splitlines()
+        losses[out] = [json.loads(line)["loss"] for line in lines]
+    assert len(losses["plain"]) == 4  # epochs of five steps
+    assert losses["fast"] == pytest.approx(losses["plain"], abs=1e-4)
 
 
 @pytest.mark.parametrize("recipe", ["document", "modern"])
@@ -261,12 +304,12 @@ def test_a_smoke_run_learns_and_its_weights_predict(recipe, tmp_path):
 
 @pytest.mark.parametrize("flags", [("--recipe", "modern"), ("--recipe", "document", "--optimizer", "adam")])
 def test_a_killed_run_goes_on_to_the_bit(flags, tmp_path):
-    programs.goes_on_to_the_bit("cifar10.py", *FLAGS, *flags, line="epoch   3", cwd=tmp_path)
+    programs.goes_on_to_the_bit("cifar10", *FLAGS, *flags, line="epoch   3", cwd=tmp_path)
 
 
 def test_evaluate_and_show_on_files(images, tmp_path):
     write(tmp_path / "data", batch_files(images, "bin"))
-    model = networks.build("modern", (8, 8, 8))
+    model = network.build("modern", (8, 8, 8))
     save_weights(model, tmp_path / "w.npz", {"program": "cifar10", "recipe": "modern", "widths": [8, 8, 8]})
     flags = ("--data", "data", "--weights", "w.npz")
     code, out, err = run("evaluate", *flags, "--report", "e.json", "--plot", "c.png", cwd=tmp_path)
@@ -281,19 +324,18 @@ def test_evaluate_and_show_on_files(images, tmp_path):
 def test_what_cannot_be_is_refused(images, tmp_path):
     assert "--optimizer" in refused("train", "--optimizer", "adam", cwd=tmp_path)
     assert "no run to resume" in refused(*FLAGS, "--resume", cwd=tmp_path)
-    save_weights(networks.build("modern", (8, 8, 8)), tmp_path / "w.npz", {"program": "cifar10", "recipe": "modern"})
+    save_weights(network.build("modern", (8, 8, 8)), tmp_path / "w.npz", {"program": "cifar10", "recipe": "modern"})
     assert "have no widths" in refused("evaluate", "--weights", "w.npz", cwd=tmp_path)
     for widths in ([8, 8], [8, 8, 4096], [8, 8, -1], [8, 9, 8], ["8", 8, 8]):
         known = {"program": "cifar10", "recipe": "modern", "widths": widths}
-        save_weights(networks.build("modern", (8, 8, 8)), tmp_path / "w.npz", known)
+        save_weights(network.build("modern", (8, 8, 8)), tmp_path / "w.npz", known)
         assert "w.npz" in refused("show", "--weights", "w.npz", "--images", "x.png", cwd=tmp_path)
     Image.new("RGB", (4, 4)).save(tmp_path / "x.png")
     assert "needed for something else" in refused("show", "--images", "x.png", "--plot", "x.png", cwd=tmp_path)
 
 
-def test_the_committed_weights(tmp_path):
-    path = cifar10.WEIGHTS
-    model, recipe = cifar10.load(path)
+def test_the_committed_weights():
+    model, recipe = network.load(network.WEIGHTS)
     assert recipe == "modern"
     for p in model.parameters():
         assert np.isfinite(to_host(p.data)).all()

@@ -1,48 +1,27 @@
-"""The engine is the book: for every plain class and its fast twin equal outputs, gradients, states, steps and errors."""
+"""The engine is the book: for every plain layer and its fast twin equal outputs, gradients, states and errors."""
 
 import copy
 import random
-from typing import NamedTuple
 
 import numpy as np
 import pytest
 from conftest import ON_A_DEVICE
+from fast_cases import CONFIGS, LAYERS, PAST, TOLERANCE, Config, Leaky, Scaled, V, case, floats, ids
 from hypothesis import example, given, settings
-from hypothesis import strategies as st
 
 import scratch as book
-from scratch.attention import BidirectionalAttention, DotAttention
 from scratch.backend import float_type, precision, to_device, to_host, xp
 from scratch.checks import ScratchError
 from scratch.fast import TWINS, fast, parts
 from scratch.fast.arrays import pieces
-from scratch.fast.through_time import Recurrent as FastRecurrent
 from scratch.fast.winograd import is_worth_it
 from scratch.gradient_check import relative_error
-from scratch.layer import Layer, Parameter, Sequential, evaluating
-from scratch.recurrent import GRU, LSTM, Recurrent, SimpleRnn
+from scratch.layer import evaluating
+from scratch.recurrent import GRU, LSTM, SimpleRnn
 
-PAST = "past a chunk"
-TOLERANCE = {"float64": 1e-10, "float32": 1e-5}
-P = 0.0 if ON_A_DEVICE else 0.4  # a GPU draws its own numbers
-V = 7  # ids
-
-
-class Config(NamedTuple):
-    N: int = 7
-    T: int | str = 2
-    ids: bool = False
-    masked: bool = False
-    stateful: bool = False
-    sequences: bool = True
-    dtype: str = "float64"
-    threads: int = 1
-
-
-FLAG = st.booleans()
-CONFIGS = st.builds(
-    Config, st.sampled_from((1, 7, 8, 33)), st.sampled_from((1, 2, PAST)), FLAG, FLAG, FLAG, FLAG,
-    st.sampled_from(tuple(TOLERANCE)), st.sampled_from((1, 2, 3)),
+WITH_PARAMETERS = (
+    "SimpleRnn", "SimpleRnn, steps", "GRU", "GRU, steps", "LSTM", "LSTM, steps", "Bidirectional GRU", "Linear",
+    "Embedding", "Conv1d", "Conv2d", "BatchNorm",
 )
 
 
@@ -53,196 +32,17 @@ def _no_warming_up():
         yield
 
 
-# The pairs: for a Config a plain layer, and two batches of inputs and masks. ------------------------------------------
-
-rng = np.random.default_rng(0)
-
-
-def case(name, c):
-    """The same for the same Config."""
-    random.seed(1)
-    rng.bit_generator.state = np.random.default_rng(2).bit_generator.state
-    return LAYERS[name][1](c)
+def faster(layer, threads):
+    return fast(layer, 1 if ON_A_DEVICE else threads)
 
 
-def floats(*shape):
-    return to_device(rng.normal(size=shape))
-
-
-def ids(*shape, lowest=0):
-    return to_device(rng.integers(lowest, V, shape))
-
-
-def ragged(c, T):
-    """Rows of any length; the first has none."""
-    lengths = rng.integers(0, T + 1, (c.N, 1))
-    lengths[0] = 0
-    return {"mask": to_device(np.arange(T) < lengths)} if c.masked else {}
-
-
-def recurrent(kind, c, both=False):
-    H = 64 if c.T is PAST else 5
-    T, options = c.T, {"return_sequences": c.sequences, "input_gradient": c.N != 8}
-    if T is PAST:  # in each thread
-        numbers = H * -(-c.N // c.threads) * (1 + both) * (TWINS[kind].first_u_block + TWINS[kind].num_gates)
-        T = (1 << 16) // numbers + 2
-    if both:
-        layer = book.Bidirectional(kind(V, H, **options), kind(V, H, **options))
-    else:
-        layer = kind(V, H, stateful=c.stateful, **options)
-    return layer, [((ids(c.N, T) if c.ids else floats(c.N, T, V),), ragged(c, T)) for _ in range(2)]
-
-
-def steps(kind, c):
-    inputs = [*map(int, ids(3)), ids(4)[0]] if c.ids else [*floats(4, V)]
-    return kind(V, 5), [((x,), {}) for x in inputs]
-
-
-def rows(c, D):
-    """One vector, rows, or sequences of rows."""
-    return floats(D) if c.stateful else floats(c.N, D) if c.T == 1 else floats(c.N, 3 if c.T == 2 else 40, D)
-
-
-def conv1d(c):
-    D, T = (64, 80) if c.T is PAST else (5, 2 + c.T)
-    layer = book.Conv1d(V, D, 3, stride=1 + c.stateful, padding="valid" if c.sequences else "same",
-                        input_gradient=not c.masked)
-    return layer, [((ids(c.N, T, lowest=-1) if c.ids else floats(c.N, T, V),), {}) for _ in range(2)]
-
-
-def conv2d(c):
-    C, D, K, H, W = {1: (3, 5, 2, 3, 4), 2: (3, 5, 3, 12, 11), PAST: (48, 50, 3, 12, 11)}[c.T]
-    layer = book.Conv2d(C, D, K, "valid" if c.sequences else "same", bias=c.ids, input_gradient=not c.stateful)
-    return layer, [((floats(c.N, H, W, C),), {}) for _ in range(2)]
-
-
-def pool(make, c, *shape):
-    x = floats(c.N, *shape, 24 if c.T is PAST else 3)
-    return make(), [((xp.rint(x) if c.ids else x,), {})]  # with ids: of many equal numbers
-
-
-def over_time(c):
-    T = 40 if c.T is PAST else c.T
-    return book.MaxOverTime(), [((floats(c.N, T, 3),), ragged(c, T)) for _ in range(2)]
-
-
-def normed(c):
-    C, T = (64, 50) if c.T is PAST else (5, 2 + c.T)
-    layer = book.BatchNorm(C)
-    layer.w.fixed = c.masked
-    return layer, [((floats(c.N, T, C) + 1 if c.N == 1 or c.ids else floats(c.N, C),), {}) for _ in range(2)]
-
-
-def embedding(c):
-    num, D = (V, 64) if c.stateful else (300, 5)
-    shape = (c.N, 50) if c.T is PAST else (c.N,) if c.T == 1 else ()
-    return book.Embedding(num, D), [((ids(*shape) * (num // V),), {}) for _ in range(2)]
-
-
-class Scaled(Layer):
-    """A reader's own."""
-
-    def __init__(self, dim):
-        self.w = Parameter(floats(dim))
-
-    def forward(self, input):
-        self.remember(input.shape, input)
-        return input * self.w.data
-
-    def backward(self, gradient):
-        (input,) = self.recall(gradient)
-        self.w.grad += (gradient * input).reshape(-1, len(self.w.data)).sum(axis=0)
-        return gradient * self.w.data
-
-
-class Leaky(Recurrent):
-    """A reader's own: hidden[t] = hidden[t-1] / 2 + w x[t]. It has no use for u and b."""
-
-    def read(self, x, mask, *states):
-        (hidden,), outputs = states, []
-        for t in range(x.shape[1]):
-            real = mask[:, t, None]
-            hidden = xp.where(real, hidden / 2 + x[:, t] @ self.w.data.T, hidden)
-            outputs.append(xp.where(real, hidden, 0))
-        return xp.stack(outputs, axis=1), [hidden], (x, mask)
-
-    def read_back(self, output_grads, last_grad, *memory):
-        (x, mask), grads = memory, []
-        for t in reversed(range(x.shape[1])):
-            real = mask[:, t, None]
-            hidden_grad = xp.where(real, output_grads[:, t] + last_grad, 0)
-            self.w.grad += hidden_grad.T @ x[:, t]
-            last_grad = xp.where(real, hidden_grad / 2, last_grad)
-            grads.append(hidden_grad @ self.w.data)
-        return xp.stack(grads[::-1], axis=1)
-
-
-def leaky(c):
-    if c.stateful:
-        layer = Leaky(V, 4, stateful=True, return_sequences=c.sequences)
-    else:
-        layer = book.Bidirectional(*(Leaky(V, 4, return_sequences=c.sequences) for _ in range(2)))
-    return layer, [((ids(c.N, 3) if c.ids else floats(c.N, 3, V),), ragged(c, 3)) for _ in range(2)]
-
-
-def attention(kind, c):
-    T, J = 5, 3
-    masks = (ragged(c, T).get("mask"), ragged(c, J).get("mask"))
-    return kind(4), [((floats(c.N, T, 4), floats(c.N, J, 4), *masks), {}) for _ in range(2)]
-
-
-def text(c):
-    kind = random.choice([SimpleRnn, GRU, LSTM])
-    layers = [
-        book.Embedding(V, 6), Scaled(6), book.Dropout(P), book.Conv1d(6, 8, 3, padding="same"), book.Gelu(),
-        book.BatchNorm(8), book.Bidirectional(kind(8, 5), kind(8, 5)), book.Linear(10, 6), book.Dropout(P / 2),
-        kind(6, 4, stateful=c.stateful), Leaky(4, 4), book.Tanh(), book.MaxPool1d(2), book.MaxOverTime(),
-    ]
-    return Sequential(layers), [((ids(c.N, 4),), {}) for _ in range(2)]
-
-
-def images(c):
-    layers = [
-        book.Conv2d(3, 48, 3, "same", bias=False, input_gradient=False), book.BatchNorm(48), book.Gelu(),
-        book.MaxPool2d(2), book.Conv2d(48, 48, 3, "same"), book.Relu(), book.AveragePool2d(2), book.Flatten(),
-        book.Dropout(P), book.Linear(48 * 4, 5), book.LogSoftmax(),
-    ]
-    return Sequential(layers), [((floats(c.N, 8, 9, 3),), {}) for _ in range(2)]
-
-
-LAYERS = {  # name: the plain class whose twin it is about, a function of a Config, whether it has a largest number
-    **{kind.__name__: (kind, lambda c, k=kind: recurrent(k, c), False) for kind in (SimpleRnn, GRU, LSTM)},
-    **{f"{kind.__name__}, steps": (kind, lambda c, k=kind: steps(k, c), False) for kind in (SimpleRnn, GRU, LSTM)},
-    **{
-        f"Bidirectional {kind.__name__}": (book.Bidirectional, lambda c, k=kind: recurrent(k, c, both=True), False)
-        for kind in (SimpleRnn, GRU, LSTM)
-    },
-    "Linear": (book.Linear, lambda c: (book.Linear(6, 5, bias=c.ids), [((rows(c, 6),), {})] * 2), False),
-    "Embedding": (book.Embedding, embedding, False),
-    "Gelu": (book.Gelu, lambda c: (book.Gelu(), [((rows(c, 64) * 9,), {})] * 2), False),
-    "Conv1d": (book.Conv1d, conv1d, False),
-    "Conv2d": (book.Conv2d, conv2d, False),
-    "MaxPool1d": (book.MaxPool1d, lambda c: pool(lambda: book.MaxPool1d(2 + c.stateful), c, 13), True),
-    "MaxPool2d": (book.MaxPool2d, lambda c: pool(lambda: book.MaxPool2d(2 + c.stateful), c, 13, 11), True),
-    "AveragePool2d": (book.AveragePool2d, lambda c: pool(lambda: book.AveragePool2d(2), c, 13, 11), True),
-    "MaxOverTime": (book.MaxOverTime, over_time, True),
-    "Dropout": (book.Dropout, lambda c: (book.Dropout(P), [((rows(c, 5),), {})] * 2), False),
-    "BatchNorm": (book.BatchNorm, normed, False),
-    "a reader's own recurrent layer": (None, leaky, False),
-    "DotAttention": (None, lambda c: attention(DotAttention, c), False),
-    "BidirectionalAttention": (None, lambda c: attention(BidirectionalAttention, c), False),
-    "a network of text": (None, text, True),
-    "a network of images": (None, images, True),
-}
-
-WITH_PARAMETERS = ("SimpleRnn", "SimpleRnn, steps", "GRU", "GRU, steps", "LSTM", "LSTM, steps", "Bidirectional GRU",
-                   "Linear", "Embedding", "Conv1d", "Conv2d", "BatchNorm")
+def in_parts(layer):
+    return [layer.model, *layer.others] if isinstance(layer, parts.InParts) else [layer]
 
 
 def everything(layer, batches):
-    """By name, all that a layer computes in two batches and afterwards, on the host."""
-    found = {}
-    draw = np.random.default_rng(3)
+    """By name, all that a layer computes in some batches and afterwards, on the host."""
+    found, draw = {}, np.random.default_rng(3)
     for k, (inputs, masks) in enumerate(batches):
         random.seed(k)
         output = layer.forward(*inputs, **masks)
@@ -252,8 +52,7 @@ def everything(layer, batches):
             found[f"input gradient {k}, {i}"] = None if grad is None else to_host(grad).copy()
     for name, parameter in layer.named_parameters().items():
         found[name], found[f"gradient of {name}"] = to_host(parameter.data).copy(), to_host(parameter.grad).copy()
-    copies = [layer.model, *layer.others] if isinstance(layer, parts.InParts) else [layer]
-    for k, same in enumerate(zip(*(one.all_layers() for one in copies), strict=True)):
+    for k, same in enumerate(zip(*(part.all_layers() for part in in_parts(layer)), strict=True)):
         if states := [xp.stack(list(one.state)) for one in same if getattr(one, "state", None) is not None]:
             found[f"state of {k}"] = to_host(xp.concatenate(states, axis=1))
     with evaluating(layer):
@@ -262,22 +61,20 @@ def everything(layer, batches):
 
 
 def errors(expected, found):
+    """By name, how far each array is from the expected one, relative to the largest number in that."""
     assert expected.keys() == found.keys()
     for name, value in expected.items():
-        if value is None or found[name] is None:
-            assert value is found[name], name
-        else:
-            assert getattr(value, "dtype", None) == getattr(found[name], "dtype", None), name
+        assert getattr(value, "dtype", value is None) == getattr(found[name], "dtype", found[name] is None), name
     return {name: relative_error(found[name], value) for name, value in expected.items() if value is not None}
 
 
 def differences(layer, batches, threads):
     plain = copy.deepcopy(layer)
-    return errors(everything(plain, batches), everything(fast(layer, 1 if ON_A_DEVICE else threads), batches))
+    return errors(everything(plain, batches), everything(faster(layer, threads), batches))
 
 
 @pytest.mark.parametrize("name", LAYERS)
-@settings(max_examples=12)
+@settings(max_examples=15)
 @given(c=CONFIGS)
 @example(c=Config(33, PAST, masked=True))
 @example(c=Config(33, PAST, ids=True, stateful=True, sequences=False, threads=2))
@@ -287,3 +84,98 @@ def test_a_twin_is_the_plain_layer(name, c):
         layer, batches = case(name, c)
         found = differences(layer, batches, c.threads)
         assert max(found.values()) < TOLERANCE[float_type().name], found
+
+
+def test_configs_reach_what_they_are_for():
+    c = Config(33, PAST, threads=2)
+    for name, (kind, _, _) in LAYERS.items():
+        if kind in (SimpleRnn, GRU, LSTM, book.Bidirectional) and "steps" not in name:
+            layer, [(inputs, _), _] = case(name, c)
+            layer = faster(layer, c.threads)
+            layer.forward(*inputs)
+            for part in in_parts(layer):
+                (work,) = part._work.by_shape.values()
+                assert len(list(pieces(work.grad))) > 1 or ON_A_DEVICE
+    for config, dim in ((c, 48), (Config(33), 3)):
+        layer, [(inputs, _), _] = case("Conv2d", config)
+        assert is_worth_it(3, dim, layer.forward(*inputs).shape) == (dim == 48 and not ON_A_DEVICE)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("dtype", TOLERANCE)
+@pytest.mark.parametrize("name", WITH_PARAMETERS)
+def test_a_gradient_that_is_off_by_a_thousandth_is_found(name, dtype, threads, monkeypatch):
+    with precision(dtype):
+        layer, batches = case(name, Config(8, 2, ids=True))
+        kind, names = TWINS[LAYERS[name][0]], [name for name, p in layer.named_parameters().items() if not p.fixed]
+        backward = kind.backward
+        for wrong in names:
+
+            def off(self, gradient, wrong=wrong):
+                parameter = self.named_parameters()[wrong]
+                before = parameter.grad.copy()
+                input_grad = backward(self, gradient)
+                parameter.grad += 0.001 * (parameter.grad - before)
+                return input_grad
+
+            monkeypatch.setattr(kind, "backward", off)
+            found = differences(copy.deepcopy(layer), batches, threads)
+            assert [name for name, error in found.items() if error > TOLERANCE[dtype]] == [f"gradient of {wrong}"]
+
+
+def said(call, *inputs, **masks):
+    """What an error says; "" where there is none."""
+    try:
+        call(*inputs, **masks)
+    except ScratchError as error:
+        return str(error)
+    return ""
+
+
+def test_twins_refuse_what_the_plain_layers_refuse():
+    wrong = [
+        floats(2), floats(2, 3), floats(2, 3, 4, 5), floats(2, 3, V + 1), ids(2, 3) + V, ids(2, 3) - 2, ids(2, 3),
+        floats(2, 1, 1, 3), floats(2, 1, V), ids(2, 1), ids(3), to_device(np.ones((2, 3), dtype=bool)), [[1.0], [2, 3]],
+    ]
+    masks = [to_device(np.ones(shape, dtype=dtype)) for shape, dtype in (((2, 2), bool), ((2, 3), int), ((3, 2), bool))]
+    for name, (kind, _, _) in LAYERS.items():
+        if kind is not None and "steps" not in name:
+            plain, _ = case(name, Config())
+            both = plain, fast(plain, 1)
+            found = [[said(layer.forward, x) for x in wrong] for layer in both]
+            assert found[0] == found[1] and (any(found[0]) or kind in (book.Gelu, book.Dropout)), name
+            if kind in (SimpleRnn, GRU, LSTM, book.Bidirectional, book.MaxOverTime):
+                found = [[said(layer.forward, floats(2, 3, V), mask=mask) for mask in masks] for layer in both]
+                assert found[0] == found[1] and all(found[0])
+    for kind in (SimpleRnn, GRU, LSTM):
+        found = []
+        for layer in (plain := kind(V, 4, stateful=True), fast(plain, 1)):
+            layer.forward(ids(2, 3))
+            found.append([said(layer.forward, x) for x in (ids(3, 3), floats(V), 1, V, -1)])
+            layer.reset_hidden_state()
+            layer.forward(1)
+            found[-1] += [said(layer.forward, ids(2, 3)), said(layer.forward, 1, mask=masks[0])]
+        assert found[0] == found[1] and all(found[0])
+
+
+def test_every_twin_of_a_layer_is_among_the_cases():
+    covered = {kind for kind, _, _ in LAYERS.values() if kind}
+    assert covered == {kind for kind in TWINS if issubclass(kind, book.Layer)}
+    with_parameters = {kind for name, (kind, _, _) in LAYERS.items() if kind and case(name, Config())[0].parameters()}
+    assert with_parameters == {LAYERS[name][0] for name in WITH_PARAMETERS}
+
+
+def test_fast_leaves_the_plain_model_as_it_is_and_shares_its_parameters():
+    model, [(inputs, _), _] = case("a network of text", Config())
+    with evaluating(model):
+        before, kinds = to_host(model.forward(*inputs)).copy(), [type(layer) for layer in model.all_layers()]
+    twin = faster(model, 2)
+    assert [type(layer) for layer in model.all_layers()] == kinds
+    with evaluating(model):
+        assert np.array_equal(to_host(model.forward(*inputs)), before)
+    assert all(a is b for a, b in zip(model.parameters(), twin.parameters(), strict=True))
+    assert list(model.named_parameters()) == list(twin.named_parameters())
+    for part in in_parts(twin):
+        of_its = [type(layer) for layer in part.all_layers()]
+        assert of_its == [TWINS.get(kind, kind) for kind in kinds] and {Scaled, Leaky} <= set(of_its)
+    assert fast(twin) is twin or ON_A_DEVICE

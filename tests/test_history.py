@@ -1,3 +1,5 @@
+"""The history of a run, the stop when a loss is not finite, and the curve."""
+
 import json
 
 import pytest
@@ -8,7 +10,7 @@ from scratch.tools.history import History, progress, stop_unless_finite
 from scratch.tools.plots import curve
 
 
-def test_a_history_writes_lines_and_goes_on(tmp_path):
+def test_a_history_writes_lines_and_continues(tmp_path):
     history = History(tmp_path / "h.jsonl")
     history.add(epoch=1, loss=0.5)
     history.add(epoch=2, loss=0.25)
@@ -17,6 +19,7 @@ def test_a_history_writes_lines_and_goes_on(tmp_path):
     again = History(tmp_path / "h.jsonl", history.rows[:1])
     again.add(epoch=2, loss=0.125)
     assert again.column("loss") == [0.5, 0.125]
+    assert again.best("loss") == 2 and again.best("loss", largest=True) == 1 and again.best("score") == 0
     assert len((tmp_path / "h.jsonl").read_text().splitlines()) == 2
     assert list(progress([1, 2], "bar")) == [1, 2]
     layer = Linear(2, 2)

@@ -1,23 +1,26 @@
-"""Convolution and pooling of images, batches made ahead, pickles read without trust: what the contract does not say."""
+"""Convolution and pooling of images, batches made ahead, and pickles, which are read without trusting them."""
 
 import pickle
 import threading
 
 import numpy as np
 import pytest
+from cases import EACH_WAY
 from conftest import ON_A_DEVICE, ON_THREADS
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scratch.parallel import InThreads
 
 from scratch.activations import Gelu, Relu
-from scratch.backend import pieces, precision, to_device, to_host
+from scratch.backend import precision, to_device, to_host
 from scratch.batching import ahead
 from scratch.checks import ScratchError
 from scratch.convolution import Conv2d
+from scratch.fast import fast
+from scratch.fast.arrays import pieces
 from scratch.gradient_check import relative_error
 from scratch.layer import Sequential
 from scratch.losses import SoftmaxCrossEntropy
+from scratch.optimizers import GradientDescent
 from scratch.pooling import AveragePool2d, MaxPool2d
 from scratch.regular import BatchNorm
 from scratch.tools.pickles import read_pickle
@@ -25,13 +28,14 @@ from scratch.tools.pickles import read_pickle
 rng = np.random.default_rng(4)
 
 
+@EACH_WAY
 @settings(max_examples=40)
 @given(
     st.integers(1, 3), st.integers(1, 6), st.integers(1, 6), st.integers(1, 9), st.sampled_from(["valid", "same"]),
 )
-def test_a_convolution_is_a_sum_over_windows(N, H, W, K, padding):
+def test_a_convolution_is_a_sum_over_windows(how, N, H, W, K, padding):
     with precision("float64"):
-        layer, x = Conv2d(3, 2, K, padding), rng.normal(size=(N, H, W, 3))
+        layer, x = how(Conv2d(3, 2, K, padding)), rng.normal(size=(N, H, W, 3))
         layer.b.data[...] = to_device([0.5, -1.5])
         before = (K - 1) // 2
         padded = np.zeros((N, H + K - 1, W + K - 1, 3))
@@ -49,9 +53,10 @@ def test_a_convolution_is_a_sum_over_windows(N, H, W, K, padding):
         assert relative_error(layer.forward(to_device(x)), expected + np.array([0.5, -1.5])) < 1e-12
 
 
-def test_large_images_are_done_in_pieces(device):
+@EACH_WAY
+def test_large_images_are_done_in_pieces(how, device):
     """Large enough for several pieces, whose sum is that of the images one by one."""
-    layer, x = Conv2d(3, 4, 3, "same"), rng.normal(size=(40, 20, 11, 3))
+    layer, x = how(Conv2d(3, 4, 3, "same")), rng.normal(size=(40, 20, 11, 3))
     gradient = rng.normal(size=(40, 20, 11, 4))
     output = to_host(layer.forward(to_device(x)))
     input_grad = to_host(layer.backward(to_device(gradient)))
@@ -64,15 +69,16 @@ def test_large_images_are_done_in_pieces(device):
         assert relative_error(grad, expected) < 1e-5
 
 
-def test_batch_norm_is_that_of_one_piece(device):
+@EACH_WAY
+def test_batch_norm_is_that_of_one_piece(how, device):
     x = rng.normal(3, 2, size=(50, 30, 20, 5))
-    layer = BatchNorm(5)
+    layer = how(BatchNorm(5))
     output = to_host(layer.forward(to_device(x)))
     assert abs(output.mean(axis=(0, 1, 2))).max() < 1e-4
     assert abs(output.std(axis=(0, 1, 2)) - 1).max() < 1e-4
 
 
-@pytest.mark.skipif(ON_A_DEVICE, reason="on a GPU all is one piece")
+@pytest.mark.skipif(ON_A_DEVICE, reason="on a GPU a piece is everything")
 @given(st.integers(0, 50), st.integers(1, 9), st.integers(1, 40))
 def test_pieces_are_all_rows_in_order(num_rows, width, numbers):
     rows = np.arange(num_rows * width).reshape(num_rows, width)
@@ -81,43 +87,59 @@ def test_pieces_are_all_rows_in_order(num_rows, width, numbers):
     assert all(0 < len(piece) <= max(numbers // width, 1) for piece in found)
 
 
-def test_what_is_no_image_is_refused():
+@EACH_WAY
+def test_anything_but_images_is_refused(how):
     for layer in (Conv2d(3, 2, 3), MaxPool2d(3), AveragePool2d(3)):
         for wrong in (np.zeros((5, 5, 3)), np.zeros((1, 2, 5, 3))):
             with pytest.raises(ScratchError, match="expected images"):
-                layer.forward(to_device(wrong))
+                how(layer).forward(to_device(wrong))
     with pytest.raises(ScratchError, match=r"input_dim=3"):
-        Conv2d(3, 2, 3).forward(to_device(np.zeros((1, 5, 5, 1))))
+        how(Conv2d(3, 2, 3)).forward(to_device(np.zeros((1, 5, 5, 1))))
     for make in (lambda: Conv2d(3, 2, 0), lambda: Conv2d(3, 2, 3, padding="full"), lambda: MaxPool2d(0)):
         with pytest.raises(ScratchError):
             make()
 
 
-def test_no_image_at_all(device):
-    model = Sequential([Conv2d(3, 2, 3), MaxPool2d(2), Gelu()])
+@EACH_WAY
+def test_no_image_at_all(how, device):
+    model = how(Sequential([Conv2d(3, 2, 3), MaxPool2d(2), Gelu()]))
     output = model.forward(to_device(np.zeros((0, 6, 6, 3))))
     assert output.shape == (0, 2, 2, 2) and model.backward(output).shape == (0, 6, 6, 3)
 
 
-def test_of_equal_pixels_the_first_gets_the_gradient():
-    pool, x = MaxPool2d(2), to_device(np.ones((1, 2, 4, 1)))
+@EACH_WAY
+def test_of_equal_pixels_the_first_gets_the_gradient(how):
+    pool, x = how(MaxPool2d(2)), to_device(np.ones((1, 2, 4, 1)))
     assert to_host(pool.backward(pool.forward(x)))[0, :, :, 0].tolist() == [[1, 0, 1, 0], [0, 0, 0, 0]]
 
 
-def test_pools_leave_out_what_fills_no_square():
-    for pool in (MaxPool2d(2), AveragePool2d(2)):
+@EACH_WAY
+def test_pools_leave_out_what_fills_no_square(how):
+    for pool in (how(MaxPool2d(2)), how(AveragePool2d(2))):
         output = pool.forward(to_device(np.ones((1, 5, 3, 2))))
         assert output.shape == (1, 2, 1, 2)
         assert not to_host(pool.backward(output))[:, 4:].any()
 
 
-def test_what_is_fixed_is_given_no_gradient_and_the_input_still_is():
-    layer, x = Conv2d(3, 2, 2), to_device(rng.normal(size=(1, 3, 3, 3)))
+@EACH_WAY
+def test_fixed_weights_keep_their_values_and_the_input_gets_its_gradient(how):
+    layer, x = how(Conv2d(3, 2, 2)), to_device(rng.normal(size=(1, 3, 3, 3)))
     layer.w.fixed = True
+    before, bias = to_host(layer.w.data).copy(), to_host(layer.b.data).copy()
     input_grad = layer.backward(layer.forward(x))
-    assert not to_host(layer.w.grad).any() and to_host(layer.b.grad).any() and to_host(input_grad).any()
+    assert to_host(layer.b.grad).any() and to_host(input_grad).any()
+    GradientDescent(0.1).step(layer)
+    assert np.array_equal(to_host(layer.w.data), before) and not np.array_equal(to_host(layer.b.data), bias)
+    assert not to_host(layer.w.grad).any()
     layer.input_gradient = False
     assert layer.backward(layer.forward(x)) is None
+
+
+def test_the_engine_computes_no_gradient_of_fixed_weights():
+    layer, x = fast(Conv2d(3, 2, 2), threads=1), to_device(rng.normal(size=(1, 3, 3, 3)))
+    layer.w.fixed = True
+    layer.backward(layer.forward(x))
+    assert not to_host(layer.w.grad).any() and to_host(layer.b.grad).any()
 
 
 @ON_THREADS
@@ -126,7 +148,7 @@ def test_threads_do_not_change_a_step(num_threads):
     with precision("float64"):
         first = [Conv2d(3, 4, 3, "same", bias=False), BatchNorm(4), Relu()]
         model = Sequential([*first, Conv2d(4, 2, 2), AveragePool2d(3)])
-        cut, x, gradient = InThreads(model, num_threads), rng.normal(size=(7, 4, 4, 3)), rng.normal(size=(7, 1, 1, 2))
+        cut, x, gradient = fast(model, num_threads), rng.normal(size=(7, 4, 4, 3)), rng.normal(size=(7, 1, 1, 2))
         output, input_grad = model.forward(x), model.backward(gradient)
         expected = [grad.copy() for grad in model.grads()]
         model.zero_grads()
@@ -136,10 +158,11 @@ def test_threads_do_not_change_a_step(num_threads):
             assert relative_error(grad, other) < 1e-9
 
 
-def test_smoothing_is_a_softer_truth(device):
+@EACH_WAY
+def test_label_smoothing_is_a_softer_truth(how, device):
     scores, ids = to_device(rng.normal(size=(4, 5))), to_device(np.array([0, 4, 2, 2]))
-    smooth, soft = SoftmaxCrossEntropy(label_smoothing=0.5), 0.5 * np.eye(5)[[0, 4, 2, 2]] + 0.1
-    assert smooth.loss(scores, ids) == pytest.approx(SoftmaxCrossEntropy().loss(scores, to_device(soft)), rel=1e-6)
+    smooth, soft = how(SoftmaxCrossEntropy(label_smoothing=0.5)), 0.5 * np.eye(5)[[0, 4, 2, 2]] + 0.1
+    assert smooth.loss(scores, ids) == pytest.approx(how(SoftmaxCrossEntropy()).loss(scores, to_device(soft)), rel=1e-6)
     assert smooth.loss(scores, to_device(soft)) == pytest.approx(smooth.loss(scores, ids), rel=1e-6)
     assert smooth.loss(scores[0], 0) == pytest.approx(smooth.loss(scores[:1], ids[:1]), rel=1e-6)
     for wrong in ({"label_smoothing": 1.0}, {"label_smoothing": 0.1, "class_weights": [1.0, 2.0]}):
@@ -150,7 +173,7 @@ def test_smoothing_is_a_softer_truth(device):
 # Batches made ahead ---------------------------------------------------------------------------------------------
 
 
-def test_made_ahead_are_the_same_items_in_order():
+def test_ahead_yields_the_same_items_in_order():
     assert list(ahead(range(5))) == [0, 1, 2, 3, 4] and list(ahead([])) == []
 
 
@@ -164,7 +187,7 @@ def test_the_next_is_made_while_the_last_is_used():
 
     found = ahead(items())
     assert next(found) == 1
-    assert made.wait(10)  # nobody has asked for the second yet
+    assert made.wait(10)  # before the second item is asked for
     assert list(found) == [2]
 
 
@@ -211,8 +234,8 @@ def test_a_pickle_that_would_run_something_is_refused_by_name(protocol, capsys):
     b"", b"no pickle", b"\x80", pickle.dumps([1, 2]), pickle.dumps({"a": np.zeros(3)}, 2),
     pickle.dumps({"a": np.zeros(3, dtype=object)}, 2), b"\x80\x02r\xff\xff\xff\x7f.", b"\x80\x02]q\x01h\x02.",
     pickle.dumps({b"data": np.zeros((2, 5), dtype=np.uint8)}, 2)[:-20], pickle.dumps({b"a": np.float32(1)}, 2),
-    b"cnumpy\ndtype\n)" + 40 * b"2\x86" + b"\x85R.",  # a tuple of tuples of tuples: its text would fill the memory
-    b"\x80\x02})" + 60 * b"2\x86" + b"Ns.", b"\x80\x02})" + 10**5 * b"\x85" + b"Ns.",  # its hash would take for ever
+    b"cnumpy\ndtype\n)" + 40 * b"2\x86" + b"\x85R.",  # nested tuples, whose text would fill the memory
+    b"\x80\x02})" + 60 * b"2\x86" + b"Ns.", b"\x80\x02})" + 10**5 * b"\x85" + b"Ns.",  # their hash would take for ever
     b"\x80\x04" + 1000 * b"\x8f" + b"}.", b"\x80\x02r\xff\xff\xff\x7f0}.",  # many sets; a place far out
     b"\x80\x02c_codecs\nencode\nq\x00X\x64\0\0\0" + 100 * b"a" + b"X\x06\0\0\0latin1\x86q\x01"
     + 9 * b"h\x00h\x01R" + b".",  # one text made again and again

@@ -18,14 +18,16 @@ from programs import ROOT
 
 pytest.importorskip("fastapi_offline")
 pytest.importorskip("uvicorn")
-from name_languages import WEIGHTS, load
-from names.letters import predict
-from names.service import Batcher
+from name_languages.network import WEIGHTS, load
+from name_languages.predict import predict
+from name_languages.serve import Batcher
+
+from scratch.fast import fast
 
 
 @pytest.fixture(scope="module")
 def model():
-    return load(WEIGHTS)
+    return fast(load(WEIGHTS), threads=1)
 
 
 def free_port():
@@ -37,7 +39,7 @@ def free_port():
 def server(tmp_path_factory):
     """A running service: its port, and its process."""
     port = free_port()
-    process = programs.start("name_languages.py", "serve", "--port", port, cwd=tmp_path_factory.mktemp("serve"))
+    process = programs.start("name_languages", "serve", "--port", port, cwd=tmp_path_factory.mktemp("serve"))
     assert f"http://localhost:{port}/" in process.stdout.readline()
     yield port, process
     process.kill()
@@ -112,7 +114,7 @@ def test_names_that_wait_are_read_together(model, monkeypatch):
             raise RuntimeError("broken")
         return predict(model, names, top)
 
-    monkeypatch.setattr("names.service.predict", counted)
+    monkeypatch.setattr("name_languages.serve.predict", counted)
 
     async def ask_many():
         batcher = Batcher(model)
@@ -171,14 +173,14 @@ def test_a_person_types_a_name_and_sees_the_bars(server):
 def test_the_service_needs_its_extra(tmp_path):
     (tmp_path / "fastapi.py").write_text("raise ImportError('no fastapi')")
     env = {"PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"}
-    assert "pip install -e '.[serve]'" in programs.refused("name_languages.py", "serve", cwd=tmp_path, env=env)
+    assert "pip install -e '.[serve]'" in programs.refused("name_languages", "serve", cwd=tmp_path, env=env)
 
 
 def test_a_busy_port_and_an_interrupt(server, tmp_path):
     port, process = server
-    busy = programs.refused("name_languages.py", "serve", "--port", port, cwd=tmp_path)
+    busy = programs.refused("name_languages", "serve", "--port", port, cwd=tmp_path)
     assert f"port {port} cannot be used" in busy and "--port" in busy
-    assert "port 99999 cannot be used" in programs.refused("name_languages.py", "serve", "--port", 99999, cwd=tmp_path)
+    assert "port 99999 cannot be used" in programs.refused("name_languages", "serve", "--port", 99999, cwd=tmp_path)
     process.send_signal(signal.SIGINT)  # the last test: it ends the server
     _, err = process.communicate(timeout=20)
     assert process.returncode == 130 and err == "name_languages: stopped\n"

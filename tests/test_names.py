@@ -9,35 +9,38 @@ import subprocess
 import numpy as np
 import programs
 import pytest
+from conftest import ON_THREADS
 from hypothesis import given
 from hypothesis import strategies as st
-from name_languages import RECIPES
-from names.letters import ALPHABET, as_batch, check, encode, log_probabilities, predict, split
-from names.networks import BothEnds, Committee, TutorialNetwork, build
-from names.training import in_batches, learn_batch, learn_name
-from programs import DATA, ROOT
+from name_languages.letters import ALPHABET, as_batch, check, encode, split
+from name_languages.network import WEIGHTS, BothEnds, Committee, LinearRnn, TutorialNetwork, build
+from name_languages.predict import log_probabilities, predict
+from name_languages.train import RECIPES, learn_batch, learn_name, logit_adjustment
+from programs import DATA
 
 from scratch.backend import precision, to_device, to_host, xp
 from scratch.checks import ScratchError
+from scratch.fast import fast
 from scratch.functions import log_softmax
 from scratch.gradient_check import numerical_gradient, relative_error
 from scratch.losses import NegativeLogLikelihood
 from scratch.optimizers import AdamW, GradientDescent
+from scratch.schedules import cosine_decay
 
 LABELS = ["Czech", "Greek", "Irish"]
 NAMES = ["Ábc", "Zoë-Lu", "O'Neàl", "q"]
 
 
 def start(*arguments, **options):
-    return programs.start("name_languages.py", *arguments, **options)
+    return programs.start("name_languages", *arguments, **options)
 
 
 def run(*arguments, **options):
-    return programs.run("name_languages.py", *arguments, **options)
+    return programs.run("name_languages", *arguments, **options)
 
 
 def refused(*arguments, **options):
-    return programs.refused("name_languages.py", *arguments, **options)
+    return programs.refused("name_languages", *arguments, **options)
 
 
 # Letters --------------------------------------------------------------------------------------------------------
@@ -74,7 +77,7 @@ def test_the_split_is_the_stated_one():
               if int(hashlib.sha256(f"{label}/{name}".encode()).hexdigest(), 16) % 5 == 0]
     assert held_out == stated
     assert 0.1 < len(held_out) / 600 < 0.3 and 0.02 < len(choose) / 600 < 0.1
-    with pytest.raises(ScratchError, match="Irish: of its 0 names"):
+    with pytest.raises(ScratchError, match="Irish: none of its 0 names"):
         split(data | {"Irish": []})
 
 
@@ -82,9 +85,8 @@ def test_the_split_is_the_stated_one():
 
 
 def networks():
-    ends = [BothEnds(ALPHABET, LABELS, hidden, layer, 0, 0) for hidden, layer in ((4, "gru"), (3, "lstm"))]
-    for member in ends:
-        member.handicap = to_device([0.0, -1.0, 0.5])
+    ends = [BothEnds(ALPHABET, LABELS, hidden, layer, [0.0, -1.0, 0.5], 0, 0)
+            for hidden, layer in ((4, "gru"), (3, "lstm"))]
     return [TutorialNetwork(ALPHABET, LABELS, 5), Committee(ends)]
 
 
@@ -98,9 +100,9 @@ def test_gradients(device):
             languages = to_device(languages)
             value = lambda m=model, x=letters, y=mask, z=languages, c=loss: c.loss(m.forward(x, mask=y), z)  # noqa: E731
             model.backward(loss.gradient(model.forward(letters, mask=mask), languages))
-            for p in model.parameters():
-                assert to_host(p.grad).any(), p.name
-                assert relative_error(p.grad, numerical_gradient(value, p.data)) < 1e-7, p.name
+            for name, p in model.named_parameters().items():
+                assert to_host(p.grad).any(), name
+                assert relative_error(p.grad, numerical_gradient(value, p.data)) < 1e-7, name
 
 
 def test_a_name_is_read_alike_alone_and_in_company():
@@ -112,12 +114,25 @@ def test_a_name_is_read_alike_alone_and_in_company():
             assert np.allclose(np.exp(together).sum(axis=1), 1)
 
 
-def test_a_committee_says_the_mean_of_its_members_without_their_handicap():
+def test_a_layer_without_activation_has_the_gradients_of_every_output(device):
+    with precision("float64"):
+        draw = np.random.default_rng(0)
+        layer, x = LinearRnn(3, 4), to_device(draw.standard_normal((3, 5, 3)))
+        mask = to_device(np.arange(5) < np.array([5, 1, 3])[:, None])
+        weights = to_device(draw.standard_normal((3, 5, 4)))
+        value = lambda: float((layer.forward(x, mask=mask) * weights).sum())  # noqa: E731
+        value()
+        x_grad = layer.backward(weights)
+        for grad, data in ((x_grad, x), *((p.grad, p.data) for p in layer.parameters())):
+            assert relative_error(grad, numerical_gradient(value, data)) < 1e-7
+
+
+def test_a_committee_predicts_the_mean_of_its_members_without_their_adjustment():
     *_, committee = networks()
     members = [np.exp(log_probabilities(member, NAMES)) for member in committee.members]
     assert relative_error(np.exp(log_probabilities(committee, NAMES)), (members[0] + members[1]) / 2) < 1e-6
     for member in committee.members:
-        member.handicap = to_device([9.0, 9.0, 0.0])
+        member.adjustment = to_device([9.0, 9.0, 0.0])
     assert np.allclose(np.exp(log_probabilities(committee, NAMES)), (members[0] + members[1]) / 2, atol=1e-6)
 
 
@@ -135,7 +150,7 @@ def test_the_tutorial_s_network_is_two_linear_maps_of_letter_and_hidden():
 
 
 @pytest.mark.parametrize("recipe", ["best", "tutorial"])
-def test_a_handful_of_names_is_learned_by_heart(recipe):
+def test_a_handful_of_names_is_memorised(recipe):
     model = build(recipe, ALPHABET, LABELS, 24, "gru", num_members=2)
     examples = [("Novak", 0), ("Kolar", 0), ("Galanis", 1), ("Kouros", 1), ("O'Neal", 2), ("Kelly", 2)]
     loss, optimizer = NegativeLogLikelihood(), AdamW(0.01) if recipe == "best" else GradientDescent(0.03)
@@ -151,16 +166,31 @@ def test_a_handful_of_names_is_learned_by_heart(recipe):
     assert first == "Czech"
 
 
-def test_rare_languages_can_be_taken_for_as_frequent():
-    examples = [("Aaa", 0)] * 30 + [("Aaa", 1)] * 10  # nothing tells them apart but how often they come
-    shares = []
+@ON_THREADS
+def test_the_letters_that_become_unknown_are_the_same_on_any_number_of_threads():
+    random.seed(3)
+    plain = BothEnds(ALPHABET, LABELS, 8, letter_dropout=0.5)
+    letters, mask = as_batch(NAMES * 3, ALPHABET)
+    outputs = []
+    for model in (plain, fast(plain, threads=1), fast(plain, threads=3)):
+        random.seed(4)
+        outputs.append(model.forward(letters, mask=mask))
+    assert relative_error(outputs[1], outputs[0]) < 1e-5 and relative_error(outputs[2], outputs[0]) < 1e-5
+    assert relative_error(plain.forward(letters, mask=mask), outputs[0]) > 1e-3  # other letters
+
+
+def test_rare_languages_can_be_treated_as_equally_frequent():
+    examples = [("Aaa", 0)] * 30 + [("Aaa", 1)] * 10  # only their frequency distinguishes the languages
+    found = []
     for balance in (0.0, 1.0):
-        random.seed(1)
-        model = Committee([BothEnds(ALPHABET, LABELS[:2], 4, dropout=0, letter_dropout=0)])
-        loop = in_batches(model, AdamW(0.02), examples, examples[:1], range(1, 41), 0.02, 40, balance)
-        assert len(list(loop)) == 40
-        shares.append(float(np.exp(log_probabilities(model, ["Aaa"]))[0, 1]))
-    assert shares == [pytest.approx(0.25, abs=0.04), pytest.approx(0.5, abs=0.04)]
+        adjustment = logit_adjustment(examples, 2, balance)
+        model = Committee([BothEnds(ALPHABET, LABELS[:2], 4, "gru", adjustment, dropout=0, letter_dropout=0)])
+        loss, optimizer = NegativeLogLikelihood(), AdamW(0.02)
+        for step in range(40):
+            optimizer.lr = 0.02 * cosine_decay(step, 40)
+            learn_batch(model, loss, optimizer, examples)
+        found.append(float(np.exp(log_probabilities(model, ["Aaa"]))[0, 1]))
+    assert found == [pytest.approx(0.25, abs=0.04), pytest.approx(0.5, abs=0.04)]
 
 
 # Commands -------------------------------------------------------------------------------------------------------
@@ -172,7 +202,7 @@ def test_a_run_of_each_recipe(tmp_path):
         flags = ["--recipe", recipe, "--smoke", "--out", out, "--report", out / "report.json"]
         code, printed, err = run("train", *flags, cwd=tmp_path)
         assert (code, err) == (0, ""), err
-        assert "3 languages" in printed and "a blind guess costs 1.099 nats" in printed
+        assert "3 languages" in printed and "chance is 1.099 nats" in printed
         report = json.loads((out / "report.json").read_text())
         assert 0.3 < report["accuracy"] <= 1 and 0.3 < report["mean_recall"] <= 1 and report["epochs"] == rows
         assert len((out / "history.jsonl").read_text().splitlines()) == rows
@@ -227,7 +257,8 @@ def test_ones_own_data(tmp_path):
     report = json.loads((tmp_path / "e.json").read_text())
     assert report["accuracy"] == report["mean_recall"] == 1
     folder_of(tmp_path, beta="bb\n")
-    assert "knows alpha, zeta; the data are of alpha, beta, zeta" in refused("evaluate", *flags, cwd=tmp_path)
+    message = refused("evaluate", *flags, cwd=tmp_path)
+    assert "has the languages alpha, zeta; the data has alpha, beta, zeta" in message
 
 
 def test_bad_data(tmp_path, monkeypatch):
@@ -249,7 +280,7 @@ def test_bad_data(tmp_path, monkeypatch):
 def test_bad_weights(tmp_path):
     from scratch.tools.files import read_arrays, write_arrays
 
-    arrays, metadata = read_arrays(ROOT / "weights" / "name_languages.npz")
+    arrays, metadata = read_arrays(WEIGHTS)
     for change in (
         {"hidden": 9}, {"hidden": -1}, {"hidden": 10**9}, {"labels": ["a"]}, {"labels": [3] * 18}, {"alphabet": "abc"},
         {"alphabet": 3}, {"layer": "rnn"}, {"recipe": "x"}, {"recipe": "tutorial"}, {"members": 99}, {"members": 2},
@@ -262,13 +293,31 @@ def test_bad_weights(tmp_path):
 @pytest.mark.parametrize("recipe", ["best", "tutorial"])
 def test_a_killed_run_goes_on_to_the_bit(recipe, tmp_path):
     flags = ["train", "--smoke", "--recipe", recipe, "--seed", 4, "--epochs", 10]
-    programs.goes_on_to_the_bit("name_languages.py", *flags, line=("epoch   3", "5000 "), cwd=tmp_path)
+    programs.goes_on_to_the_bit("name_languages", *flags, line=("epoch   3", "5000 "), cwd=tmp_path)
     assert run("predict", "--weights", tmp_path / "killed" / "weights.npz", "Sato", cwd=tmp_path)[0] == 0
     message = refused(*flags, "--out", "killed", "--resume", "--lr", 0.1, cwd=tmp_path)
     assert f"lr = {RECIPES[recipe]['lr']}, not 0.1" in message
     assert run("train", "--smoke", "--recipe", recipe, "--out", "other", cwd=tmp_path)[0] == 0
     shutil.copy(tmp_path / "other" / "weights.npz", tmp_path / "killed")
-    assert "not of the run in" in refused(*flags, "--out", "killed", "--resume", cwd=tmp_path)
+    if recipe == "best":
+        assert "not of the run in" in refused(*flags, "--out", "killed", "--resume", cwd=tmp_path)
+    else:  # its weights are those of the last epoch, which the checkpoint has
+        assert run(*flags, "--out", "killed", "--resume", cwd=tmp_path)[0] == 0
+        found, expected = (programs.weights(tmp_path / name / "weights.npz") for name in ("killed", "whole"))
+        assert all(np.array_equal(found[name], expected[name]) for name in expected)
+
+
+@ON_THREADS
+@pytest.mark.parametrize(("recipe", "threads"), [("best", ["--threads", 2]), ("tutorial", [])])
+def test_the_losses_without_the_engine_are_the_same(recipe, threads, tmp_path):
+    losses = []
+    for engine in (["--plain"], threads):  # three epochs of the best recipe are 27 steps, with Dropout
+        flags = ["--smoke", "--recipe", recipe, "--epochs", 3, "--out", f"run{len(losses)}", *engine]
+        code, _, err = run("train", *flags, cwd=tmp_path)
+        assert code == 0, err
+        lines = (tmp_path / f"run{len(losses)}" / "history.jsonl").read_text().splitlines()
+        losses.append([json.loads(line)["loss"] for line in lines])
+    assert len(losses[0]) == 3 and losses[0] == pytest.approx(losses[1], rel=0, abs=1e-4)
 
 
 # The weights that come with it ----------------------------------------------------------------------------------
@@ -277,7 +326,7 @@ def test_a_killed_run_goes_on_to_the_bit(recipe, tmp_path):
 def test_the_order_of_the_labels_is_in_the_weights():
     from scratch.tools.files import read_metadata
 
-    labels = read_metadata(ROOT / "weights" / "name_languages.npz")["labels"]
+    labels = read_metadata(WEIGHTS)["labels"]
     assert len(labels) == 18 and labels == sorted(labels)
 
 

@@ -1,5 +1,7 @@
 """A batch cut over threads: the same answers, to rounding, as the model alone."""
 
+import copy
+import pickle
 import random
 import signal
 import threading
@@ -8,17 +10,19 @@ import time
 import numpy as np
 import pytest
 from conftest import ON_THREADS
-from scratch.parallel import InThreads, default_threads, in_threads
 
 from scratch.attention import DotAttention
 from scratch.backend import precision, to_device
 from scratch.checks import ScratchError
-from scratch.dense import Linear
+from scratch.dense import Embedding, Linear
+from scratch.fast import fast
+from scratch.fast.parts import InParts
 from scratch.gradient_check import relative_error
+from scratch.initial import uniform
 from scratch.layer import Layer, Sequential, evaluating
 from scratch.optimizers import Adam
 from scratch.recurrent import GRU, LSTM, SimpleRnn
-from scratch.regular import Dropout
+from scratch.regular import BatchNorm, Dropout
 
 pytestmark = ON_THREADS
 N, T, D, H, V = 7, 4, 5, 6, 3
@@ -40,12 +44,12 @@ def steps(layer, count=3, rows=N):
 
 
 @pytest.mark.parametrize("kind", [SimpleRnn, GRU, LSTM])
-@pytest.mark.parametrize("num_threads", [2, 3])
+@pytest.mark.parametrize("threads", [2, 3])
 @pytest.mark.parametrize("stateful", [False, True])
-def test_threads_change_nothing_but_the_rounding(kind, num_threads, stateful):
+def test_threads_change_nothing_but_the_rounding(kind, threads, stateful):
     with precision("float64"):
         alone = steps(model(kind, stateful=stateful))
-        shared = steps(InThreads(model(kind, stateful=stateful), num_threads))
+        shared = steps(fast(model(kind, stateful=stateful), threads))
         for a, b in zip(alone, shared, strict=True):
             assert relative_error(a, b) < 1e-9
 
@@ -53,61 +57,160 @@ def test_threads_change_nothing_but_the_rounding(kind, num_threads, stateful):
 def test_the_input_gradient_comes_back_whole():
     with precision("float64"):
         x, gradient = (np.random.default_rng(k).normal(size=(N, T, d)) for k, d in ((1, D), (2, V)))
-        one, two = model(), InThreads(model(), 2)
+        one, two = model(), fast(model(), 2)
         one.forward(x)
         two.forward(x)
         assert relative_error(one.backward(gradient), two.backward(gradient)) < 1e-12
-        with pytest.raises(RuntimeError):
+        with pytest.raises(RuntimeError, match="Sequential"):
             two.backward(gradient)
+
+
+@pytest.mark.parametrize("rows", [1, 3, N])
+@pytest.mark.parametrize("threads", [1, 2, 3])
+def test_dropout_is_that_of_the_plain_model(threads, rows):
+    """An odd number of numbers for each row, so that a part may begin in the middle of what its generator draws."""
+    x = np.ones((rows, T + 1, D), dtype="float32")
+    plain = Sequential([Dropout(0.5), Linear(D, 3), Dropout(0.4)])
+    shared, outputs, states = fast(plain, threads), [], []
+    for layer in (plain, shared):
+        random.seed(2)
+        outputs.append([layer.forward(x) for _ in range(2)])
+        layer.backward(np.ones_like(outputs[-1][0]))
+        states.append(random.getstate())
+    assert states[0] == states[1] and not np.array_equal(*outputs[0])
+    for a, b in zip(*outputs, strict=True):
+        assert np.array_equal(a == 0, b == 0) and relative_error(a, b) < 1e-6
+    with evaluating(shared):
+        shared.forward(x)
+    assert random.getstate() == states[0]
 
 
 def test_dropout_follows_the_seed():
     def run(seed):
-        layer = InThreads(model(dropout=0.5), 2)
+        layer = fast(model(dropout=0.5), 2)
         random.seed(seed)
         return steps(layer)
 
     assert all(np.array_equal(a, b) for a, b in zip(run(1), run(1), strict=True))
     assert not np.array_equal(run(1)[0], run(2)[0])
-    halves = InThreads(Dropout(0.5), 2).forward(np.ones((2, 99), dtype="float32"))
-    assert not np.array_equal(*halves)  # each part draws its own
 
 
-def test_the_first_batch_draws_no_more_than_the_next():
-    """A run that goes on begins with a first batch where the one that was not killed had a later one."""
-    layer, states = InThreads(model(dropout=0.5), 2), []
-    for _ in range(2):
-        random.seed(0)
-        layer.forward(np.zeros((N, T, D), dtype="float32"))
-        states.append(random.getstate())
-    assert states[0] == states[1]
+class Noise(Layer):
+    """A reader's own, which knows nothing of parts."""
+
+    def __init__(self, draw):
+        self.draw = draw
+
+    def forward(self, input):
+        self.remember(input.shape)
+        return input + self.draw(*input.shape)
+
+
+@pytest.mark.parametrize("draw", [uniform, lambda *shape: random.random()], ids=["uniform", "random.random"])
+def test_chance_of_a_readers_own_layer_is_another_in_each_part_and_at_each_call(draw):
+    layer = fast(Sequential([Noise(draw)]), 2)
+    first, second = (layer.forward(np.zeros((2, 99), dtype="float32")) for _ in range(2))
+    assert not np.array_equal(first[0], first[1]) and not np.array_equal(first, second)
 
 
 def test_a_batch_smaller_than_the_threads():
-    assert relative_error(steps(InThreads(model(), 5), rows=3)[0], steps(model(), rows=3)[0]) < 1e-6
+    assert relative_error(steps(fast(model(), 5), rows=3)[0], steps(model(), rows=3)[0]) < 1e-6
+
+
+@pytest.mark.parametrize("rows", [2, 3, 7])
+def test_batchnorm_takes_its_statistics_over_all_parts(rows):
+    with precision("float64"):
+        x, gradient = (np.random.default_rng(k).normal(size=(rows, D)) for k in (1, 2))
+        plain, shared = BatchNorm(D), fast(BatchNorm(D), 3)
+        for a, b in ((plain.forward(x), shared.forward(x)), (plain.backward(gradient), shared.backward(gradient))):
+            assert relative_error(b, a) < 1e-9
+        for a, b in zip(plain.params() + plain.grads(), shared.params() + shared.grads(), strict=True):
+            assert relative_error(b, a) < 1e-9
+    with pytest.raises(ScratchError, match="more than one row to train on"):
+        fast(BatchNorm(D), 3).forward(np.ones((1, D), dtype="float32"))
+
+
+def test_few_rows_stay_on_one_thread_unless_threads_are_asked_for(monkeypatch):
+    monkeypatch.setattr("scratch.fast.processes.cores_of_process", lambda: {0, 1, 2})
+    for threads, rows, expected in ((None, 15, 1), (None, 16, 2), (None, 99, 3), (2, 5, 2), (1, 99, 1), (4, 3, 3)):
+        layer, seen = fast(Sequential([Seen()]), threads), set()
+        for part in layer.all_layers():
+            if isinstance(part, Seen):
+                part.seen = seen
+        layer.forward(np.zeros((rows, 1), dtype="float32"))
+        assert len(seen) == expected
+
+
+class Seen(Layer):
+    """Notes which threads it was called on, and stays for a moment, so that none is there twice."""
+
+    def forward(self, input):
+        time.sleep(0.05)
+        self.seen.add(threading.get_ident())
+        return input
 
 
 def test_names_and_parameters_are_the_models_own():
-    alone, shared = model(), InThreads(model(), 2)
-    assert [p.name for p in shared.parameters()] == [p.name for p in alone.parameters()]
-    assert in_threads(alone, 1) is alone and default_threads(15) == 1
-    inside = Sequential([InThreads(Linear(D, H), 3), InThreads(Linear(H, V), 2)])
-    assert [p.name for p in inside.parameters()] == ["layers.0.w", "layers.0.b", "layers.1.w", "layers.1.b"]
+    alone = model()
+    shared = fast(alone, 2)
+    assert isinstance(shared, InParts) and list(shared.named_parameters()) == list(alone.named_parameters())
+    assert all(a is b for a, b in zip(shared.parameters(), alone.parameters(), strict=True))
+    assert not isinstance(fast(alone, 1), InParts) and fast(shared) is shared
+    assert shared.layers is shared.model.layers and repr(shared) == repr(alone)
+    inside = Sequential([fast(Linear(D, H), 3), fast(Linear(H, V), 2)])
+    assert list(inside.named_parameters()) == ["layers.0.w", "layers.0.b", "layers.1.w", "layers.1.b"]
     with evaluating(shared):
         shared.forward(np.zeros((N, T, D), dtype="float32"))
         with pytest.raises(RuntimeError):
             shared.backward(np.zeros((N, T, V), dtype="float32"))
 
 
+@pytest.mark.parametrize("take", [copy.deepcopy, lambda layer: layer.sibling(), lambda layer: pickle.loads(pickle.dumps(layer))],
+                         ids=["deepcopy", "sibling", "pickle"])
+def test_a_copy_learns_as_the_model_does(take):
+    expected = steps(fast(model(), 3))
+    shared = fast(model(), 3)
+    other = take(shared)
+    assert (other.parameters()[0] is shared.parameters()[0]) == (take(shared).parameters()[0] is shared.parameters()[0])
+    for a, b in zip(steps(other), expected, strict=True):
+        assert np.array_equal(a, b)
+
+
+def test_a_state_is_reset_in_every_part():
+    layer, x = fast(LSTM(D, H, stateful=True), 2), np.ones((N, T, D), dtype="float32")
+    first = layer.forward(x)
+    assert not np.array_equal(layer.forward(x), first)
+    layer.reset_hidden_state()
+    assert np.array_equal(layer.forward(x), first)
+    layer.reset_hidden_state()
+    step = x[0, 0]  # is nobody's part
+    one = layer.forward(step)
+    assert one.shape == (H,) and np.array_equal(layer.hidden, one) and layer.backward(one).shape == (D,)
+    layer.forward(1)
+    assert not np.array_equal(layer.hidden, one)
+
+
+def test_ids_alone_are_a_batch():
+    layer = fast(Embedding(V, D), 2)
+    assert np.array_equal(layer.forward(np.array([2, 0, 1])), layer.embeddings[[2, 0, 1]])
+    assert layer.backward(np.ones((3, D), dtype="float32")) is None and (layer.grads()[0] == 1).all()
+
+
 def test_an_error_in_a_part_is_the_callers():
-    with pytest.raises(ScratchError, match="LSTM"):
-        InThreads(model(), 2).forward(np.zeros((N, T, D + 1), dtype="float32"))
+    shared = fast(model(), 2)
+    with pytest.raises(ScratchError, match=r"LSTM.*got \(3, 4, 6\).*in rows 0 to 2 of the batch"):
+        shared.forward(np.zeros((N, T, D + 1), dtype="float32"))
+    ids = np.zeros((N, T), dtype=int)
+    ids[-1, 0] = D
+    with pytest.raises(ScratchError, match="in rows 3 to 6 of the batch"):
+        shared.forward(ids)
+    assert steps(shared)[0].shape == (N, T, V)
 
 
 def test_inputs_are_of_equally_many_rows():
     x, y = np.zeros((4, 3, D), dtype="float32"), np.zeros((6, 2, D), dtype="float32")
     mask = np.ones((4, 2), dtype=bool)
-    layer = InThreads(DotAttention(D), 2)
+    layer = fast(DotAttention(D), 2)
     for output in (layer.forward(x, y[:4], None, mask), layer.forward(x, y[:4], question_mask=mask)):
         assert output.shape == (4, 3, 2 * D)
     for inputs in ((x, y), (x, y[:4], None, mask[:3]), (y, y, None, mask)):
@@ -117,7 +220,7 @@ def test_inputs_are_of_equally_many_rows():
 
 def test_threads_of_threads_are_refused():
     with pytest.raises(ScratchError, match="not yet in parts"):
-        InThreads(InThreads(model(), 2), 2).forward(np.zeros((N, T, D), dtype="float32"))
+        InParts(fast(model(), 2), 2).forward(np.zeros((N, T, D), dtype="float32"))
 
 
 class Interrupted(Layer):
@@ -135,7 +238,7 @@ class Interrupted(Layer):
 
 
 def test_after_ctrl_c_no_part_goes_on():
-    layer = InThreads(Interrupted(), 2)
+    layer = fast(Interrupted(), 2)
     with pytest.raises(KeyboardInterrupt):
         layer.forward(np.array([0, 1]))
     assert layer.others[0].ended

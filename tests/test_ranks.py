@@ -60,9 +60,9 @@ def test_steps_are_those_of_one_process(num_ranks, tmp_path):
 
 @pytest.mark.parametrize("num_ranks", [2, 3])
 def test_a_run_is_that_of_one_process_and_has_one_voice(num_ranks, tmp_path):
-    code, alone, err = run("char_lm.py", *LEARN, "--out", "one", cwd=tmp_path)
+    code, alone, err = run("char_lm", *LEARN, "--out", "one", cwd=tmp_path)
     assert code == 0, err
-    program = ROOT / "examples" / "char_lm.py"
+    program = ROOT / "examples" / "char_lm"
     code, out, err = together(num_ranks, program, *LEARN, "--out", "many", "--report", "r.json", cwd=tmp_path)
     assert code == 0 and not err, err
     said = [line for line in out.splitlines() if line.startswith("epoch")]
@@ -75,27 +75,29 @@ def test_a_run_is_that_of_one_process_and_has_one_voice(num_ranks, tmp_path):
 
 
 @ON_THREADS
-def test_dropout_is_that_of_as_many_threads(tmp_path):
-    flags = ("train", "--smoke", "--dropout", "0.3", "--epochs", "3")
-    code, _, err = run("char_lm.py", *flags, "--threads", "2", "--out", "threads", cwd=tmp_path)
-    assert code == 0, err
-    program = ROOT / "examples" / "char_lm.py"
+def test_dropout_masks_do_not_depend_on_threads_or_processes(tmp_path):
+    flags = ("train", "--recipe", "small", "--smoke", "--dropout", "0.3", "--epochs", "3")  # in batches of 64
+    for out, threads in (("one", "1"), ("threads", "2")):
+        code, _, err = run("alice", *flags, "--threads", threads, "--out", out, cwd=tmp_path)
+        assert code == 0, err
+    program = ROOT / "examples" / "alice"
     code, _, err = together(2, program, *flags, "--threads", "1", "--out", "ranks", cwd=tmp_path)
     assert code == 0, err
-    one, other = weights(tmp_path / "threads" / "weights.npz"), weights(tmp_path / "ranks" / "weights.npz")
+    one, *others = (weights(tmp_path / out / "weights.npz") for out in ("one", "threads", "ranks"))
     for name, value in one.items():
-        assert relative_error(other[name], value) < 1e-4, name
+        for other in others:
+            assert relative_error(other[name], value) < 1e-4, name
 
 
 @pytest.mark.parametrize(("program", "flags"), [
-    ("alice.py", ("--smoke",)), ("char_cnn.py", ("--smoke",)), ("movie_reviews.py", ("--smoke", "--model", "lstm")),
-    ("cifar10.py", ("--smoke", "--epochs", "2")), ("name_languages.py", ("--smoke",)),
+    ("alice", ("--smoke",)), ("char_cnn", ("--smoke",)), ("movie_reviews", ("--smoke", "--model", "lstm")),
+    ("cifar10", ("--smoke", "--epochs", "2")), ("name_languages", ("--smoke",)),
     ("bidaf", ("--smoke", "--epochs", "2")),
 ])
-def test_every_program_that_learns_in_batches(program, flags, tmp_path):
-    if program == "char_cnn.py":
+def test_every_program_that_trains_in_batches(program, flags, tmp_path):
+    if program == "char_cnn":
         pytest.importorskip("pandas")
-    out = "--output" if program == "char_cnn.py" else "--out"
+    out = "--output" if program == "char_cnn" else "--out"
     code, said, err = together(2, ROOT / "examples" / program, "train", *flags, out, "r", cwd=tmp_path)
     assert code == 0, err
     epochs = [line.split()[1] for line in said.splitlines() if line.startswith("epoch")]
@@ -103,8 +105,8 @@ def test_every_program_that_learns_in_batches(program, flags, tmp_path):
     assert list((tmp_path / "r").glob("*weights.npz"))
 
 
-def test_a_killed_process_ends_the_job_and_others_go_on_from_the_checkpoint(tmp_path):
-    program, flags = ROOT / "examples" / "char_lm.py", (*LEARN, "--epochs", "60", "--out", "r")
+def test_a_killed_process_ends_the_job_and_a_smaller_one_resumes_from_the_checkpoint(tmp_path):
+    program, flags = ROOT / "examples" / "char_lm", (*LEARN, "--epochs", "60", "--out", "r")
     process = start(3, program, *flags, cwd=tmp_path)
     for line in process.stdout:
         if line.startswith("epoch   3"):
@@ -136,7 +138,7 @@ def test_an_error_in_one_process_ends_all_with_its_words(tmp_path):
 
 
 def test_bad_input_is_one_message_and_the_exit_code_of_one_process(tmp_path):
-    code, _, err = together(2, ROOT / "examples" / "char_lm.py", "train", "--data", "nowhere", cwd=tmp_path)
+    code, _, err = together(2, ROOT / "examples" / "char_lm", "train", "--data", "nowhere", cwd=tmp_path)
     assert code == 2 and err.count("char_lm: error: nowhere: no such") == 1, err
 
 

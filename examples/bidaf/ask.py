@@ -1,4 +1,4 @@
-"""`python examples/bidaf ask`: the likeliest answers to one question, and what each word looks at."""
+"""`python examples/bidaf ask`: the most probable answers to one question, and the attention between the two texts."""
 
 import numpy
 from bidaf.examples import Encoded, best_spans, log_probabilities
@@ -7,6 +7,7 @@ from bidaf.trained import WEIGHTS, load
 
 from scratch.backend import to_device, to_host
 from scratch.checks import ScratchError
+from scratch.fast import fast
 from scratch.layer import evaluating
 from scratch.tools import program
 from scratch.tools.plots import attention_map
@@ -23,28 +24,29 @@ QUESTION = "Who became the first world champion?"
 def command(arguments: list[str]) -> None:
     parser = program.Parser("Answer a question about a paragraph.", prog="bidaf ask")
     parser.add_argument("question", nargs="?", default=QUESTION, help="(default: about the paragraph on chess)")
-    parser.add_argument("--paragraph", default=PARAGRAPH, metavar="TEXT", help="or - for standard input")
-    parser.common(weights=WEIGHTS, device=None, plot=None)
+    parser.add_argument("--paragraph", default=PARAGRAPH, metavar="TEXT", help="the paragraph, or - for standard input")
+    parser.common(weights=WEIGHTS, device=None, plain=False, plot=None)
     flags = parser.parse_args(arguments)
     program.begin(flags)
     program.writable_file(flags.plot, flags.weights)
     paragraph = flags.paragraph if flags.paragraph != "-" else " ".join(program.lines_of_stdin("paragraph"))
     context, asked = words_with_places(paragraph), words_with_places(flags.question)
     if not context.words or not asked.words:
-        raise ScratchError("expected a paragraph and a question, of a word each at least")
+        raise ScratchError("expected a paragraph and a question of at least one word each")
     try:
         (paragraph + flags.question).encode()
     except UnicodeEncodeError:
         raise ScratchError("expected a paragraph and a question in UTF-8") from None
-    model, lexicon, known = load(flags.weights, context, asked)
+    model, lexicon, metadata = load(flags.weights, context, asked)
+    model = model if flags.plain else fast(model)
     if paragraph == PARAGRAPH and flags.question != QUESTION:
-        print("(About the paragraph on chess; --paragraph takes another.)")
+        print("(About the paragraph on chess; --paragraph sets another.)")
     print(program.one_line(flags.question))
     if unknown := [word for word in asked.words if word[0].isalnum() and not lexicon.has_vector[lexicon.ids[word]]]:
         print(f"(Known by their letters alone: {program.one_line(', '.join(dict.fromkeys(unknown)))}.)")
     for name, text, most in (("paragraph", context, "context_words"), ("question", asked, "asked_words")):
-        if len(text.words) > known[most]:
-            print(f"(The {name} has {len(text.words)} words; learned from were the first {known[most]}.)")
+        if len(text.words) > metadata[most]:
+            print(f"(The {name} has {len(text.words)} words; training used only the first {metadata[most]}.)")
     example = Encoded(lexicon.encode(context.words), lexicon.encode(asked.words), None)
     ((begin, end),) = log_probabilities(model, [example])
     for guess in best_spans(begin, end, count=3):
@@ -52,7 +54,7 @@ def command(arguments: list[str]) -> None:
     if flags.plot:
         ids = [to_device(numpy.array([words])) for words in example[:2]]
         with evaluating(model):
-            weights = to_host(model.bidaf.looks(*(model.words.forward(some) for some in ids)))[0]
-        rows, columns = context.words[: known["context_words"]], asked.words[: known["asked_words"]]  # of a picture
-        attention_map(flags.plot, weights[: len(rows), : len(columns)], rows, columns, "What each word looks at")
+            weights = to_host(model.bidaf.weights_of_question(*(model.words.forward(some) for some in ids)))[0]
+        rows, columns = context.words[: metadata["context_words"]], asked.words[: metadata["asked_words"]]
+        attention_map(flags.plot, weights[: len(rows), : len(columns)], rows, columns, "Attention to the question")
         print(f"Picture: {flags.plot}")

@@ -1,15 +1,16 @@
-"""`python examples/bidaf char2vec`: a vector for each character, from which others come near it in words.
+"""`python examples/bidaf char2vec`: a vector for each character, trained to predict the characters near it in a word.
 
-Word2vec's skip-gram with negative sampling, its words being characters: of a character and one that stands near it in
-a word, the vectors shall point the same way; of a character and one drawn at random, apart. So characters that keep the
-same company get vectors that are alike: the digits, the small letters, the marks.
+This is word2vec's skip-gram with negative sampling, applied to characters. The vectors of two characters that are near
+each other in a word are trained to have a large product; those of a character and one drawn at random, a small one. So
+characters that occur in similar contexts get similar vectors: the digits, the lower-case letters, the punctuation.
 
-    loss = -log sigmoid(v . u)  - sum over the drawn: log sigmoid(-v . u')
+    loss = -log sigmoid(v . u)  - sum over the drawn u': log sigmoid(-v . u')
 
 Source: Mikolov et al. 2013, https://arxiv.org/abs/1310.4546, sections 2 and 2.2.
 """
 
 import importlib.util
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from bidaf.words import REPLACEMENT, Lexicon, WordVectors
 from scratch.backend import Array, as_floats, to_device, to_host, xp
 from scratch.checks import ScratchError
 from scratch.dense import Embedding
+from scratch.fast import fast
 from scratch.functions import sigmoid
 from scratch.initial import generator
 from scratch.layer import Layer
@@ -39,11 +41,11 @@ SHOWN = "ae9AE(-é"
 
 
 class SkipGram(Layer):
-    """How well each character goes with others: the products of their vectors.
+    """How likely each character is near others: the products of their vectors.
 
         score[n, k] = v[center n] . u[other n, k]
 
-    Each character has two vectors: v as the one in the middle, and u as one that stands near. v is what is kept.
+    Each character has two vectors: v as the one in the centre, and u as one near it. After training only v is kept.
 
     Shapes: ids centers (N,), others (N, K) -> (N, K).
     """
@@ -51,22 +53,23 @@ class SkipGram(Layer):
     def __init__(self, num_ids: int, dim: int) -> None:
         self.center, self.other = Embedding(num_ids, dim), Embedding(num_ids, dim)
         for table in (self.center, self.other):
-            table.w.data *= 1 / dim  # products near 0, so that nothing is sure at the beginning
+            table.w.data *= 1 / dim  # so that all products start near 0, where the sigmoid is 0.5
 
     def forward(self, centers: Array, others: Array) -> Array:
-        v, u = self.center.forward(centers), self.other.forward(others)
-        scores = xp.matmul(u, v[:, :, None])[:, :, 0]
+        v, u = self.center.forward(centers), self.other.forward(others)  # (N, dim), (N, K, dim)
+        scores = (u @ v[:, :, None])[:, :, 0]
         self.remember(scores.shape, v, u)
         return scores
 
     def backward(self, gradient: Array) -> None:
         v, u = self.recall(gradient)
-        self.center.backward(xp.matmul(gradient[:, None, :], u)[:, 0])
+        # In a product the gradient of each factor is the other factor: v met u[k] for every k, and u[k] met v once.
+        self.center.backward((gradient[:, None, :] @ u)[:, 0])
         self.other.backward(gradient[:, :, None] * v[:, None, :])
 
 
 class NegativeSampling(Loss):
-    """The surprise at which of the others are real, each a question of its own; the mean over rows, in nats.
+    """The cross-entropy of whether each of the others is real or drawn; summed over them, the mean over rows, in nats.
 
         loss = -log sigmoid(score) where real, -log sigmoid(-score) where drawn
         gradient = sigmoid(score) - real
@@ -85,18 +88,18 @@ class NegativeSampling(Loss):
 
 
 def pairs(spelling: numpy.ndarray) -> tuple[numpy.ndarray, numpy.ndarray]:
-    """Each character with each that stands at most REACH places from it: ids (P,) and (P,), from words (N, length)."""
+    """Each character with each one at most REACH positions away: ids (P,) and (P,), from words (N, length)."""
     found = []
     for far in range(1, REACH + 1):
         before, after = spelling[:, :-far], spelling[:, far:]
-        both = (before > 0) & (after > 0)  # 0 is where a word has ended
+        both = (before > 0) & (after > 0)  # 0 is padding after the end of a word
         found += [(before[both], after[both]), (after[both], before[both])]
     centers, others = zip(*found, strict=True)
     return numpy.concatenate(centers), numpy.concatenate(others)
 
 
 def batches_of_pairs(spelling: numpy.ndarray, batch_size: int, shares: numpy.ndarray) -> Iterator[tuple[Array, Array]]:
-    """All words in random order, so many at a time: centers (P,) and others (P, 1 + NUM_DRAWN), the real one first."""
+    """The pairs of all words, in random order: centers (P,) and others (P, 1 + NUM_DRAWN), the real one first."""
     draw = generator()
     order = draw.permutation(len(spelling))
     for start in range(0, len(order), batch_size):
@@ -106,14 +109,14 @@ def batches_of_pairs(spelling: numpy.ndarray, batch_size: int, shares: numpy.nda
 
 
 def command(arguments: list[str]) -> None:
-    parser = program.Parser("Vectors of characters, by skip-gram with negative sampling.", prog="bidaf char2vec")
-    parser.add_argument("--whole", action="store_true", help="by the official files, train and dev")
+    parser = program.Parser("Character vectors by skip-gram with negative sampling.", prog="bidaf char2vec")
+    parser.add_argument("--whole", action="store_true", help="use the official files, train and dev")
     parser.common(data=None, out=Path("runs/bidaf"), epochs=3, batch_size=1024, lr=0.003, seed=0, device=None,
-                  report=None, plot=None)
+                  threads=None, plain=False, report=None, plot=None)
     flags = parser.parse_args(arguments)
     program.begin(flags)
     if importlib.util.find_spec("sklearn") is None:
-        raise ScratchError("the picture is made by scikit-learn: pip install -e '.[data]'")
+        raise ScratchError("the picture needs scikit-learn: pip install -e '.[data]'")
     program.writable(flags.out)
     file, flags.plot = flags.out / "char2vec.npz", flags.plot or flags.out / "char2vec.png"
     program.writable_file(flags.plot, flags.data, file)
@@ -122,11 +125,13 @@ def command(arguments: list[str]) -> None:
     lexicon = lexicon_of(learn, glove=None, word_length=WORD_LENGTH)
     spelling = lexicon.spelling[[lexicon.ids[word] for text in texts_of(learn) for word in text.words]]
     counts = numpy.bincount(spelling[spelling > 0], minlength=len(lexicon.alphabet) + 1)
-    # Rare characters are drawn more often than they come, by the power that Mikolov et al. found best.
+    # Negatives are drawn by frequency to the power 0.75, which Mikolov et al. found best: more often rare ones.
     shares = counts**0.75 / (counts**0.75).sum()
 
     model, loss, optimizer = SkipGram(len(counts), DIM), NegativeSampling(), Adam(flags.lr)
-    losses = []
+    if not flags.plain:
+        model, loss, optimizer = fast(model, flags.threads), fast(loss), fast(optimizer)
+    losses, chance = [], (1 + NUM_DRAWN) * math.log(2)
     for epoch in range(1, flags.epochs + 1):
         total, seen = 0.0, 0
         for centers, others in progress(batches_of_pairs(spelling, flags.batch_size, shares), f"epoch {epoch}",
@@ -136,11 +141,12 @@ def command(arguments: list[str]) -> None:
             real = xp.arange(others.shape[1]) == 0
             scores = model.forward(centers, others)
             total += loss.loss(scores, real) * len(centers)
-            model.backward(loss.gradient(scores, real))
+            gradient = loss.gradient(scores, real)
+            model.backward(gradient)
             optimizer.step(model)
             seen += len(centers)
         losses.append(total / max(seen, 1))
-        print(f"epoch {epoch}  loss {losses[-1]:.4f}", flush=True)
+        print(f"epoch {epoch}  loss {losses[-1]:.4f} (chance {chance:.3f})", flush=True)
 
     vectors = to_host(model.center.w.data)[1:]
     write_arrays(file, {"vectors": vectors}, {"program": "bidaf char2vec", "alphabet": lexicon.alphabet})
@@ -153,27 +159,27 @@ def command(arguments: list[str]) -> None:
 
 
 def nearest(letter: str, alphabet: str, vectors: numpy.ndarray, count: int = 5) -> list[str]:
-    """The characters whose vectors point most nearly the same way."""
-    ways = vectors / numpy.linalg.norm(vectors, axis=1, keepdims=True)
-    alike = ways @ ways[alphabet.index(letter)]
-    return [alphabet[k] for k in numpy.argsort(-alike) if alphabet[k] not in (letter, REPLACEMENT)][:count]
+    """The characters whose vectors have the largest cosine with that of `letter`."""
+    directions = vectors / numpy.linalg.norm(vectors, axis=1, keepdims=True)
+    cosines = directions @ directions[alphabet.index(letter)]
+    return [alphabet[k] for k in numpy.argsort(-cosines) if alphabet[k] not in (letter, REPLACEMENT)][:count]
 
 
 def draw_map(path: Path, lexicon: Lexicon, vectors: numpy.ndarray) -> None:
-    """The characters in the plane, those near each other that are alike, as t-SNE has it."""
+    """Draw the characters in the plane by t-SNE, which puts similar vectors near each other."""
     from sklearn.manifold import TSNE
 
     points = TSNE(perplexity=min(10, len(vectors) - 1), metric="cosine", init="random", random_state=0)
     labels = [letter if letter != REPLACEMENT else "(other)" for letter in lexicon.alphabet]
-    labelled_points(path, points.fit_transform(vectors), labels, "Characters by the company they keep")
+    labelled_points(path, points.fit_transform(vectors), labels, "Characters by their vectors")
 
 
 def set_characters(words: WordVectors, lexicon: Lexicon, path: Path) -> None:
-    """Begin with the vectors of `path`, for the characters that it has. Raises: ScratchError where they do not fit."""
+    """Start from the vectors in `path`, for its characters. Raises: ScratchError when they do not fit."""
     alphabet = metadata_of(path, "bidaf char2vec", alphabet=str)["alphabet"]
     vectors = read_arrays(path)[0].get("vectors", numpy.zeros(0))
     if words.characters is None:
-        raise ScratchError("--characters without --features: the network does not look at characters")
+        raise ScratchError("--characters without --features: the network does not use characters")
     w = words.characters.w.data
     if vectors.shape != (len(alphabet), w.shape[1]):
         raise ScratchError(f"{path}: expected {len(alphabet)} vectors of {w.shape[1]} numbers")

@@ -1,4 +1,4 @@
-"""`python examples/bidaf evaluate`: how good the answers are, by what kind of question, and which were nearly right."""
+"""`python examples/bidaf evaluate`: exact match and F1 on the held-out questions, by kind, and the near misses."""
 
 import json
 import time
@@ -9,8 +9,8 @@ from typing import NamedTuple
 from bidaf.examples import SPANS, answers, encode, load_held_out, log_probabilities
 from bidaf.squad import Question, exact_match, f1, score
 from bidaf.trained import WEIGHTS, load, texts_of
-from scratch.parallel import default_threads, in_threads
 
+from scratch.fast import fast
 from scratch.tools import program
 from scratch.tools.files import write_text
 from scratch.tools.weights import metadata_of
@@ -19,32 +19,32 @@ KINDS = ("what", "who", "when", "where", "which", "how", "why")
 
 
 def command(arguments: list[str]) -> None:
-    parser = program.Parser("Try weights on the questions held out.", prog="bidaf evaluate")
-    parser.add_argument("--predictions", type=Path, metavar="FILE", help="write the answers, as SQuAD's JSON")
-    parser.add_argument("--spans", choices=SPANS, help="how begin and end are chosen (default: as in training)")
+    parser = program.Parser("Evaluate weights on the held-out questions.", prog="bidaf evaluate")
+    parser.add_argument("--predictions", type=Path, metavar="FILE", help="write the answers in SQuAD's JSON format")
+    parser.add_argument("--spans", choices=SPANS, help="how begin and end are chosen (default: as in the weights file)")
     parser.add_argument(
         "--count", type=program.positive, default=5, metavar="N", help="near misses to show (default: 5)"
     )
-    parser.common(data=None, weights=WEIGHTS, device=None, threads=None, report=None)
+    parser.common(data=None, weights=WEIGHTS, device=None, threads=None, plain=False, report=None)
     flags = parser.parse_args(arguments)
     program.begin(flags)
     program.writable_file(flags.predictions, flags.weights, flags.data)
     program.writable_file(flags.report, flags.weights, flags.data, flags.predictions)
     whole = metadata_of(flags.weights, "bidaf", whole=bool)["whole"]
     held_out = load_held_out(flags.data, whole)
-    model, lexicon, known = load(flags.weights, *texts_of(held_out))
+    model, lexicon, metadata = load(flags.weights, *texts_of(held_out))
     started = time.perf_counter()
-    parallel = in_threads(model, flags.threads or default_threads(64))
-    said = log_probabilities(parallel, encode(held_out, lexicon, known["context_words"], known["asked_words"]))
+    model = model if flags.plain else fast(model, flags.threads)
+    said = log_probabilities(model, encode(held_out, lexicon, metadata["context_words"], metadata["asked_words"]))
     seconds = time.perf_counter() - started
-    spans = flags.spans or known["spans"]
+    spans = flags.spans or metadata["spans"]
     guesses = answers(held_out, said, spans)
     found = score(held_out.questions, guesses)
     print(f"{len(guesses)} questions held out: exact match {found['exact_match']:.2f}, F1 {found['f1']:.2f}")
     for other in SPANS:
         if other != spans:
             plain = score(held_out.questions, answers(held_out, said, other))
-            print(f"(begin and end {other}: {plain['exact_match']:.2f}, {plain['f1']:.2f})")
+            print(f"(with --spans {other}: {plain['exact_match']:.2f}, {plain['f1']:.2f})")
     rows = by_kind(held_out.questions, guesses)
     print(f"\n{'question':10}{'number':>8}{'EM':>8}{'F1':>8}{'EM = 0':>9}{'F1 = 0':>9}")
     for kind, row in rows.items():
@@ -62,7 +62,7 @@ def command(arguments: list[str]) -> None:
 
 
 class Row(NamedTuple):
-    """How many questions of a kind there are, their scores in per cent, and the shares that have none of them."""
+    """The number of questions of a kind, their mean scores in per cent, and the shares that score 0."""
 
     number: int
     exact_match: float
@@ -77,20 +77,20 @@ def kind_of(question: Question) -> str:
 
 
 def by_kind(questions: Sequence[Question], guesses: Mapping[str, str]) -> dict[str, Row]:
-    """The scores of the questions of each kind that there is."""
+    """The scores of the questions of each kind that occurs."""
     rows = {}
     for kind in (*KINDS, "other"):
         some = [question for question in questions if kind_of(question) == kind]
         if some:
             em = [exact_match(guesses[question.id], question.answers) for question in some]
-            common = [f1(guesses[question.id], question.answers) for question in some]
-            means = 100 * sum(em) / len(em), 100 * sum(common) / len(common)
-            rows[kind] = Row(len(some), *means, em.count(0) / len(em), common.count(0) / len(common))
+            shares = [f1(guesses[question.id], question.answers) for question in some]
+            means = 100 * sum(em) / len(em), 100 * sum(shares) / len(shares)
+            rows[kind] = Row(len(some), *means, em.count(0) / len(em), shares.count(0) / len(shares))
     return rows
 
 
 def near_misses(questions: Sequence[Question], guesses: Mapping[str, str]) -> list[Question]:
-    """The questions whose answer is not right, but has most in common with one that is, those first."""
-    common = {q.id: f1(guesses[q.id], q.answers) for q in questions if not exact_match(guesses[q.id], q.answers)}
-    missed = [question for question in questions if common.get(question.id)]
-    return sorted(missed, key=lambda question: -common[question.id])
+    """The questions whose answer is wrong but shares words with a right one, in order of falling F1."""
+    shared = {q.id: f1(guesses[q.id], q.answers) for q in questions if not exact_match(guesses[q.id], q.answers)}
+    missed = [question for question in questions if shared.get(question.id)]
+    return sorted(missed, key=lambda question: -shared[question.id])

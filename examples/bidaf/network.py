@@ -1,12 +1,14 @@
-"""BiDAF: a network that finds the answer to a question in a paragraph (Seo et al. 2016, https://arxiv.org/abs/1611.01603).
+"""BiDAF: a network that finds the answer to a question in a paragraph.
 
 The input is two texts: a paragraph, the context, and a question. The output is two scores for each word of the context:
 to be the first word of the answer, and to be its last. For a context of 100 words and a question of 10, `Reader` turns
 word ids (N, 100) and (N, 10) into scores (N, 2, 100).
 
-`Reader` looks up the word vectors, and `Bidaf` is the network on top of them. Neither is a chain of layers: forward is a
-list of numbered steps, and backward repeats the numbers in reverse. A value that was used in several places has one
+`Reader` looks up the word vectors, and `Bidaf` is the network on top of them. Neither is a chain of layers: forward is
+a list of numbered steps, and backward repeats the numbers in reverse. A value that was used in several places has one
 sum of gradients, to which each use adds its own line.
+
+Source: Seo et al. 2016, https://arxiv.org/abs/1611.01603.
 """
 
 from bidaf.highway import Highway

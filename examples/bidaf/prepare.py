@@ -1,7 +1,7 @@
-"""`python examples/bidaf prepare`: what the paragraphs and questions are like, and all that `train` needs in one file.
+"""`python examples/bidaf prepare`: statistics of the paragraphs and questions, and all that `train` needs in one file.
 
-The file holds the texts with the places of their words, the spans of the answers, and the vectors of the words: so a
-machine that trains on it needs neither SQuAD nor GloVe.
+The file holds the texts with the positions of their words, the spans of the answers, and the vectors of the words. So a
+machine that trains from it needs neither SQuAD nor GloVe.
 """
 
 import json
@@ -22,13 +22,13 @@ from scratch.tools.files import read_arrays, write_arrays
 from scratch.tools.plots import histograms
 from scratch.tools.weights import metadata_of
 
-# How many words most of them have: what is longer can be cut without much loss.
+# In words. Few are longer, and `train` cuts those.
 LIMITS = {"paragraphs": 400, "questions": 30, "answers": 20, "where answers end": 300}
 
 
 def command(arguments: list[str]) -> None:
-    parser = program.Parser("What the questions are like; words, vectors and spans in one file.", prog="bidaf prepare")
-    parser.add_argument("--whole", action="store_true", help="all of train to learn from, all of dev held out")
+    parser = program.Parser("Statistics of the questions; words, vectors and spans in one file.", prog="bidaf prepare")
+    parser.add_argument("--whole", action="store_true", help="all of train as the training set, all of dev held out")
     parser.add_argument("--glove", type=Path, metavar="FILE", help="vectors for words (default: the data set glove)")
     parser.common(data=None, out=Path("runs/bidaf"), report=None, plot=None)
     flags = parser.parse_args(arguments)
@@ -42,7 +42,7 @@ def command(arguments: list[str]) -> None:
     write_prepared(file, data, lexicon, flags.whole)
 
     figures = {name: figures_of(squad, lexicon) for name, squad in data._asdict().items()}
-    print(f"{'':48}{'to learn from':>14}{'held out':>14}")
+    print(f"{'':48}{'training set':>14}{'held out':>14}")
     for name in figures["learn"]:
         values = [part[name] for part in figures.values()]
         shown = [f"{value:,}" if isinstance(value, int) else f"{value:.2%}" for value in values]
@@ -50,13 +50,13 @@ def command(arguments: list[str]) -> None:
     letters = lexicon.alphabet.replace(REPLACEMENT, "")
     print(f"\n{len(letters) + 1} characters: one for all others, and {program.one_line(letters)}")
     lengths = {what: (lengths_of(data.learn)[what], limit) for what, limit in LIMITS.items()}
-    histograms(flags.plot, lengths, "words", "To learn from; the dashed lines leave out few")
+    histograms(flags.plot, lengths, "words", "The training set; few are beyond the dashed lines")
     program.write_report(flags.report, figures | {"characters": letters})
     print(f"Prepared: {file}, picture: {flags.plot}")
 
 
 def lengths_of(squad: Squad) -> dict[str, list[int]]:
-    """In words: how long the paragraphs, questions and answers are, and where in their paragraph answers end."""
+    """In words: the lengths of paragraphs, questions and answers, and where in their paragraph the answers end."""
     spans = [question.span for question in squad.questions if question.span is not None]
     return {
         "paragraphs": [len(context.words) for context in squad.contexts],
@@ -67,7 +67,7 @@ def lengths_of(squad: Squad) -> dict[str, list[int]]:
 
 
 def figures_of(squad: Squad, lexicon: Lexicon) -> dict[str, Any]:
-    """Counts (int) and shares (float) of what is in the files."""
+    """Statistics of the files: counts (int) and shares (float)."""
     words = [word for text in texts_of(squad) for word in text.words]
     distinct, letters = set(words), Counter(letter for word in words for letter in word)
     known = [word for word in distinct if lexicon.has_vector[lexicon.ids[word]]]
@@ -95,6 +95,7 @@ def figures_of(squad: Squad, lexicon: Lexicon) -> dict[str, Any]:
 
 
 def write_prepared(path: Path, data: Data, lexicon: Lexicon, whole: bool) -> None:
+    """Write the questions, and the vectors of their words."""
     texts = {name: numpy.frombuffer(_plain(squad), numpy.uint8) for name, squad in data._asdict().items()}
     known = {as_known(word): k for k, word in enumerate(lexicon.words) if lexicon.has_vector[k]}
     metadata = {"program": "bidaf prepare", "whole": whole, "known": list(known), "alphabet": lexicon.alphabet}
@@ -102,7 +103,7 @@ def write_prepared(path: Path, data: Data, lexicon: Lexicon, whole: bool) -> Non
 
 
 def read_prepared(path: Path, word_length: int) -> tuple[Data, Lexicon, bool]:
-    """The questions, their words, and whether they are the whole of the official files. Raises: as `read_arrays`."""
+    """The questions, their words, and whether they are the official files unchanged. Raises: as `read_arrays`."""
     metadata = metadata_of(path, "bidaf prepare", whole=bool, known=list, alphabet=str)
     arrays, _ = read_arrays(path)
     try:
@@ -117,7 +118,7 @@ def read_prepared(path: Path, word_length: int) -> tuple[Data, Lexicon, bool]:
 
 
 def _plain(squad: Squad) -> bytes:
-    # Words are where they stand in their text, so the places are enough.
+    # A word is known by its position in the text.
     contexts = [(context.text, context.starts, context.ends) for context in squad.contexts]
     questions = [
         (q.id, q.asked.text, q.asked.starts, q.asked.ends, q.context, q.answers, q.span, q.exact)

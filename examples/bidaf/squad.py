@@ -1,6 +1,6 @@
 """SQuAD: paragraphs of Wikipedia, questions about them, and answers that are spans of the paragraph.
 
-Source: Rajpurkar et al. 2016, https://arxiv.org/abs/1606.05250; the files are those of version 1.1.
+Source: Rajpurkar et al. 2016, https://arxiv.org/abs/1606.05250; the files of version 1.1.
 """
 
 import hashlib
@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 from scratch.checks import ScratchError
 from scratch.tools.files import read_json
 
-# A word as GloVe has them, in its own letters: of "doesn't" does and n't, of "film's" film and 's; a number may have
-# points and commas. Hyphens and dashes stand alone, for an answer often begins or ends at one.
+# Words as GloVe divides them, in their own case: "doesn't" is does and n't, "film's" is film and 's; a number may
+# contain points and commas. Hyphens and dashes are words of their own, because answers often begin or end at one.
 _WORD = re.compile(
     r"\d+(?:[.,]\d+)*|[^\W\d_]+?(?=n['\u2019]t\b)|n['\u2019]t\b|['\u2019](?:s|re|ve|ll|d|m)\b|[^\W\d_]+|``|''|\S",
     flags=re.IGNORECASE,
@@ -25,7 +25,7 @@ _PUNCTUATION = str.maketrans("", "", string.punctuation)
 
 
 class Text(NamedTuple):
-    """A text and its words, each with the characters where it begins and ends: text[starts[k] : ends[k]] is word k."""
+    """A text and its words: word k is text[starts[k] : ends[k]]."""
 
     text: str
     words: list[str]
@@ -33,15 +33,16 @@ class Text(NamedTuple):
     ends: list[int]
 
     def span(self, begin: int, end: int) -> str:
-        """The characters from word `begin` to word `end`, both included, as they stand in the text."""
+        """The text from word `begin` to word `end`, both included."""
         return self.text[self.starts[begin] : self.ends[end]]
 
 
 class Question(NamedTuple):
-    """A question about a paragraph: its id, its words, the answers that people gave, and the span of the first.
+    """A question about a paragraph: its id, its words, the answers that people gave, and the span of the first answer.
 
-    span: the first and the last word of the answer in the paragraph; None where its text does not stand there.
-    exact: whether the answer begins and ends where these words do; else it is a part of them.
+    context: the number of the paragraph.
+    span: the first and the last word of the answer in the paragraph; None if the answer is not where the file says.
+    exact: whether the answer begins and ends where these words do; otherwise it is a part of them.
     """
 
     id: str
@@ -53,7 +54,7 @@ class Question(NamedTuple):
 
 
 class Squad(NamedTuple):
-    """Paragraphs, with the title of each one's article, and the questions about them."""
+    """Paragraphs, the title of each one's article, and the questions about them."""
 
     contexts: list[Text]
     titles: list[str]
@@ -61,27 +62,27 @@ class Squad(NamedTuple):
 
 
 def words_with_places(text: str) -> Text:
-    """The words of `text`, and where they are. (Blanks are no words.)"""
+    """The words of `text` with their positions. White space separates words and belongs to none."""
     found = list(_WORD.finditer(text))
     return Text(text, [word[0] for word in found], [word.start() for word in found], [word.end() for word in found])
 
 
 def find_span(context: Text, start: int, answer: str) -> tuple[tuple[int, int] | None, bool]:
-    """The first and the last word that the answer at character `start` touches, and whether it is exactly these."""
+    """The first and last word that overlap the answer at character `start`, and whether it is exactly these words."""
     end = start + len(answer)
     if not answer or start < 0 or context.text[start:end] != answer:
         return None, False
-    touched = [k for k, (a, b) in enumerate(zip(context.starts, context.ends, strict=True)) if a < end and b > start]
-    if not touched:
+    overlap = [k for k, (a, b) in enumerate(zip(context.starts, context.ends, strict=True)) if a < end and b > start]
+    if not overlap:
         return None, False
-    first, last = touched[0], touched[-1]
+    first, last = overlap[0], overlap[-1]
     return (first, last), context.starts[first] == start and context.ends[last] == end
 
 
 def read_squad(path: str | Path) -> Squad:
     """The paragraphs and questions of a file of SQuAD 1.1.
 
-    Raises: ScratchError for a file of another form (of SQuAD 2.0, whose questions may have no answer, too), or one
+    Raises: ScratchError for a file of another format, such as SQuAD 2.0, whose questions may have no answer; or one
         without a question.
     """
     data = read_json(path, most=256 * 2**20)
@@ -116,12 +117,12 @@ def _question(path: str | Path, contexts: Sequence[Text], asked: Mapping[str, An
 def _text(value: Any) -> str:
     if not isinstance(value, str):
         raise TypeError(f"expected a text, got {type(value).__name__}")
-    value.encode()  # half a character, which JSON can hold, could not be written to any file
+    value.encode()  # JSON may contain half of a surrogate pair, which no file in UTF-8 can
     return value
 
 
 def is_held_out(title: str) -> bool:
-    """Whether an article of the development set is kept for testing: a quarter of them is."""
+    """Whether an article of the development set is held out: a quarter of them are."""
     return int(hashlib.sha256(title.encode()).hexdigest(), 16) % 4 == 0
 
 
@@ -129,7 +130,7 @@ def is_held_out(title: str) -> bool:
 
 
 def normalised(answer: str) -> str:
-    """An answer as SQuAD compares it: small letters, without punctuation, articles and more than one space."""
+    """An answer as SQuAD compares it: in lower case, without punctuation, articles and repeated spaces."""
     return " ".join(_ARTICLES.sub(" ", answer.lower().translate(_PUNCTUATION)).split())
 
 
@@ -139,18 +140,18 @@ def exact_match(guess: str, answers: Sequence[str]) -> float:
 
 
 def f1(guess: str, answers: Sequence[str]) -> float:
-    """How much the words of the guess and of an answer have in common, 0 to 1, of the answer that has most."""
+    """The overlap of the guess's words with those of the answer nearest to it, 0 to 1."""
     return max((_f1(normalised(guess).split(), normalised(answer).split()) for answer in answers), default=0.0)
 
 
 def _f1(guess: list[str], answer: list[str]) -> float:
     common = sum((Counter(guess) & Counter(answer)).values())
-    # Harmonic mean of the share of the guess that is right, and of the answer that is found.
+    # The harmonic mean of precision (common / guess) and recall (common / answer).
     return 2 * common / (len(guess) + len(answer)) if common else 0.0
 
 
 def score(questions: Sequence[Question], guesses: Mapping[str, str]) -> dict[str, float]:
-    """Exact match and F1, in per cent, by SQuAD's own definition; a question without a guess counts as wrong."""
+    """Exact match and F1 in per cent, by SQuAD's own definition; a question without a guess counts as wrong."""
     given = [(guesses[question.id], question.answers) for question in questions if question.id in guesses]
     count = max(len(questions), 1)
     return {

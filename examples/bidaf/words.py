@@ -1,4 +1,4 @@
-"""From words to vectors: GloVe's, which are not trained, and features that a small network finds in their characters."""
+"""From words to vectors: GloVe's, which are not trained, and features that a convolution finds in their characters."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence

@@ -1,4 +1,4 @@
-"""Network configurations in JSON, checked before a network is built: {"conv": [[256, 7, 3], ...], "fc": [1024, ...]}."""
+"""Configurations of networks, {"conv": [[256, 7, 3], ...], "fc": [1024, ...]}: from JSON, and checked."""
 
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,7 @@
 """The network: convolutions and pools over the characters of a text, and a classifier on the features they leave.
 
-A text of 150 characters is a sequence of 150 one-hot rows. In the small network a window of 7 characters and a pool of 3
-leave 48 steps of 256 features; after six such convolutions two steps are left, and three Linear layers classify them.
+A text of 150 characters is a sequence of 150 one-hot rows. In the small network a window of 7 characters and a pool of
+3 leave 48 steps of 256 features; after six convolutions two steps are left, and three Linear layers classify them.
 """
 
 import math
@@ -48,8 +48,8 @@ def build(config: dict[str, Any], num_characters: int, max_length: int, num_clas
     The Relu comes after the pool, which gives the same result as before it with less work. BatchNorm is optional.
     Source: Zhang et al. 2015, https://arxiv.org/abs/1509.01626, tables 1 and 2.
     Differs: He initialisation, where the first layer counts only the inputs that are not zero (the paper: normal with
-        standard deviation 0.02 or 0.05). With it training leaves the plateau at the loss of a uniform guess, on which
-        others report being stuck. BatchNorm leaves it sooner, and then the first layer trains better from small weights.
+        standard deviation 0.02 or 0.05). With it training leaves the plateau at the loss of a uniform guess, where
+        others report being stuck. BatchNorm leaves it sooner; then the first layer trains better from small weights.
     """
     shapes, layers = weight_shapes(config, num_characters, max_length, num_classes), list[Layer]()
     batch_norm = config.get("batch_norm", False)

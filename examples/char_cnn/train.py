@@ -130,8 +130,10 @@ def read_data(flags: Namespace) -> Data:
 
 
 def make_optimizer(name: str, lr: float, weight_decay: float) -> Optimizer:
-    """The repository's two optimizers. Its Momentum, PyTorch's, sums gradients; ours averages them at 1 / (1 - momentum)
-    times the rate, which is the same."""
+    """The repository's two optimizers: sgd with momentum, and adam.
+
+    PyTorch's momentum sums gradients and ours averages them, so our rate is divided by 1 - momentum.
+    """
     if name == "sgd":
         return Momentum(lr / (1 - MOMENTUM), MOMENTUM, clip_norm=5.0, weight_decay=weight_decay * (1 - MOMENTUM))
     return AdamW(lr, weight_decay, clip_norm=5.0)

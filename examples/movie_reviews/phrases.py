@@ -1,11 +1,11 @@
-"""Phrases of movie reviews and how much they praise: the table, its two splits, and batches for each network."""
+"""The data: phrases of movie reviews with five labels, their two splits, and batches for each network."""
 
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy
-from char_cnns.texts import Quantiser, with_gaps
+from char_cnn.texts import Quantiser, with_gaps
 
 from scratch.backend import Array, to_device
 from scratch.batching import padded
@@ -21,7 +21,7 @@ SHIFTS = 9  # from 0 to 8 places
 
 
 class Phrase(NamedTuple):
-    """A row of the table. The phrases of a sentence are parts of it, and of each other."""
+    """A row of the table. The phrases of a sentence are parts of it and of one another."""
 
     phrase_id: int
     sentence_id: int
@@ -30,7 +30,7 @@ class Phrase(NamedTuple):
 
 
 def read_phrases(path: Path) -> list[Phrase]:
-    """The rows of the competition's train.tsv. Raises: ScratchError that names the first line that is none."""
+    """The rows of the competition's train.tsv. Raises: ScratchError that names the first malformed line."""
     if path.is_dir():
         path = next((file for file in (path / "kaggle" / "train.tsv", path / "train.tsv") if file.is_file()), path)
     if not path.is_file():
@@ -47,7 +47,7 @@ def read_phrases(path: Path) -> list[Phrase]:
             phrase_id, sentence_id, text, label = line.split("\t")
             phrases.append(Phrase(int(phrase_id), int(sentence_id), text, int(label)))
         except ValueError:
-            raise ScratchError(f"{path}: line {number} is no PhraseId, SentenceId, Phrase, Sentiment") from None
+            raise ScratchError(f"{path}: line {number} is not PhraseId, SentenceId, Phrase, Sentiment") from None
         if not 0 <= phrases[-1].label < len(LABELS):
             raise ScratchError(f"{path}: line {number} has Sentiment {label}; expected 0 to {len(LABELS) - 1}")
     if not phrases:
@@ -60,33 +60,33 @@ def load_phrases(data: Path | None) -> list[Phrase]:
 
 
 def split(phrases: Sequence[Phrase], by: str) -> tuple[list[Phrase], list[Phrase], list[Phrase]]:
-    """What is learned from, one in forty to choose by, and one in ten held out: by number of phrase or of sentence.
+    """The training set, the validation set (1 in 40) and the held-out set (1 in 10): by phrase or by sentence number.
 
-    By phrase is the easy one: of most phrases that are held out, a longer or a shorter one is learned from. By sentence
-    none of a sentence's phrases is.
+    The split by phrase is the easier one: for most held-out phrases, a longer or shorter one is in the training set.
+    Split by sentence, all phrases of a sentence are in the same set.
     """
     parts: tuple[list[Phrase], list[Phrase], list[Phrase]] = ([], [], [])
     for phrase in phrases:
         number = phrase.phrase_id if by == "phrase" else phrase.sentence_id
         parts[2 if number % 10 == 0 else 1 if number % 40 == 1 else 0].append(phrase)
     if not all(parts):
-        raise ScratchError("too few phrases: one in ten is held out, and one in forty is there to choose by")
+        raise ScratchError("too few phrases: 1 in 10 is held out, and 1 in 40 is for the validation set")
     return parts
 
 
 class Words:
-    """Texts as ids of words, rows of one length in a batch, with a mask; words that are not known have id 0."""
+    """Texts as ids of words, padded to one length in each batch, with a mask; unknown words have id 0."""
 
     def __init__(self, vocab: Vocabulary) -> None:
         self.vocab = vocab
 
     def encode(self, texts: Sequence[str]) -> list[list[int]]:
-        """A text without a word is one unknown word."""
+        """The ids of each text; a text without a word is one unknown word."""
         w2i = self.vocab.w2i
         return [[w2i.get(word, 0) for word in words_of(text)] or [0] for text in texts]
 
     def batch(self, rows: Sequence[Sequence[int]], drop: float = 0.0) -> tuple[Array, dict[str, Any]]:
-        """Ids (N, T), of which `drop` are taken for unknown, so that the network learns to do without; and the mask."""
+        """Ids (N, T), of which a random share `drop` is made unknown, so that training relies on none; and the mask."""
         ids, mask = padded(rows, fill=0)
         if drop:
             ids[generator().random(ids.shape) < drop] = 0
@@ -103,8 +103,8 @@ class Characters:
         return self.quantise([text.lower() for text in texts])
 
     def batch(self, rows: Sequence[numpy.ndarray], drop: float = 0.0) -> tuple[Array, dict[str, Any]]:
-        """Ids (N, length). Where `drop` of them are taken for unknown, to learn from, each text is also moved by a few
-        places: the pools look at every third, and a word should be known wherever it stands."""
+        """Ids (N, length). With `drop`, for training, that share of them is made unknown, and each text is shifted by 0
+        to 8 places: pools see only every third place, and a word should be recognised at any of them."""
         ids = numpy.stack(rows)
         if drop:
             ids = with_gaps(ids, drop)

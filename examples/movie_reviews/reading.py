@@ -1,13 +1,13 @@
-"""How a network of `movie_reviews.py` reads phrases, what it says of them, and how it comes out of a file."""
+"""From texts to the probabilities of the labels: the reader that makes ids of texts, and the network it feeds."""
 
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy
-from char_cnns.network import fits, summary
-from reviews.networks import CHARACTERS, KINDS, build
-from reviews.phrases import LABELS, SPLITS, Characters, Phrase, Words
+from char_cnn.network import fits, summary
+from movie_reviews.network import CHARACTERS, KINDS, build
+from movie_reviews.phrases import LABELS, SPLITS, Characters, Phrase, Words
 
 from scratch.backend import to_host
 from scratch.checks import ScratchError
@@ -15,12 +15,15 @@ from scratch.functions import log_softmax
 from scratch.layer import Layer, Sequential, evaluating
 from scratch.tools.files import read_shapes
 from scratch.tools.history import progress
+from scratch.tools.program import Parser
 from scratch.tools.scores import count_confusions
 from scratch.tools.weights import load_weights, metadata_of, vocabulary_of
 
+WEIGHTS = Path(__file__).resolve().parents[2] / "weights"
+
 
 def reader_and_network(known: dict[str, Any], dropout: float = 0.0) -> tuple[Words | Characters, Layer]:
-    """What `known`, the metadata of weights, says: how texts are read, and the network."""
+    """The reader and the network that `known`, the metadata of weights, describes."""
     sizes: dict[str, Any]
     reader: Words | Characters
     if known["model"] == "characters":
@@ -36,7 +39,7 @@ def log_probabilities(
     model: Layer, reader: Words | Characters, rows: Sequence[Sequence[int]], batch_size: int = 256
 ) -> numpy.ndarray:
     """The logarithm of each label's probability for each text, encoded by `reader`: (N, 5), on the host."""
-    order = sorted(range(len(rows)), key=lambda place: len(rows[place]))  # like lengths together
+    order = sorted(range(len(rows)), key=lambda place: len(rows[place]))  # similar lengths together: less padding
     found = numpy.empty((len(rows), len(LABELS)), dtype=numpy.float32)
     with evaluating(model):
         for start in progress(range(0, len(rows), batch_size), "reading"):
@@ -52,16 +55,16 @@ def confusions(model: Layer, reader: Words | Characters, phrases: Sequence[Phras
 
 
 def print_summary(model: Layer, length: int | None) -> None:
-    """The shapes inside a network of convolutions on texts of `length`; the weights of another."""
+    """Print the shapes in a network of convolutions for texts of `length`, or the parameters of another network."""
     if isinstance(model, Sequential) and length is not None:
         print("\n".join(summary(model, length)))
         return
-    for p in model.parameters():
-        print(f"{p.name:46} {' x '.join(map(str, p.data.shape)):>14} {p.data.size:>12,}")
+    for name, p in model.named_parameters().items():
+        print(f"{name:46} {' x '.join(map(str, p.data.shape)):>14} {p.data.size:>12,}")
 
 
 def load(path: Path) -> tuple[Words | Characters, Layer, dict[str, Any]]:
-    """How the weights at `path` read texts, their network, and their metadata, which have to fit it."""
+    """The reader and the network of the weights at `path`, and their metadata. Raises: ScratchError unless they fit."""
     kinds = {"model": str, "split": str}
     known = metadata_of(path, "movie_reviews", **kinds)
     if known["model"] not in KINDS or known["split"] not in SPLITS:
@@ -80,9 +83,21 @@ def load(path: Path) -> tuple[Words | Characters, Layer, dict[str, Any]]:
         else:
             wanted["classifier.layers.0.w"] = (hidden, dim)
         right = wanted.items() <= shapes.items()
-    # A network of a size that the file only claims is not even made.
+    # The sizes that the metadata claim are compared with the arrays before a network is built.
     if not right:
         raise ScratchError(f"{path}: its metadata do not fit its network")
     reader, model = reader_and_network(known)
     load_weights(model, path)
     return reader, model, known
+
+
+def committed(model: str, split: str) -> Path:
+    """The weights that come with the project."""
+    return WEIGHTS / f"reviews_{model}_{split}.npz"
+
+
+def add_model(parser: Parser) -> None:
+    """Add the flags that choose a network."""
+    parser.add_argument("--model", choices=KINDS, default="glove", help="glove (default), characters or lstm")
+    parser.add_argument("--split", choices=SPLITS, default="phrase", help="what is held out (default: phrase)")
+    parser.add_argument("--summary", action="store_true", help="only print the layers or parameters and their shapes")

@@ -32,7 +32,8 @@ def command(arguments: list[str]) -> None:
     model = model if flags.plain else fast(model)
     data = read_labelled_lines(folder)
     if tuple(data) != model.labels:
-        raise ScratchError(f"{flags.weights}: has the languages {', '.join(model.labels)}; the data has {', '.join(data)}")
+        known, found = ", ".join(model.labels), ", ".join(data)
+        raise ScratchError(f"{flags.weights}: has the languages {known}; the data has {found}")
     *_, held_out = split(data)
     confusion = confusions(model, held_out)
     _, recall, _ = per_class(confusion)

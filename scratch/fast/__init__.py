@@ -7,7 +7,7 @@ README.md in this folder is the map of the engine.
 """
 
 import copy
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from scratch.averages import Averager
 from scratch.backend import xp
@@ -51,7 +51,8 @@ def fast(thing: Thing, threads: int | None = None) -> Thing:
     in_one_vector([p for p in model.parameters() if not p.fixed])
     if job().num_ranks == 1 and (xp.device != "cpu" or (threads or job().num_cores) == 1):
         return model
-    return InParts(model, threads)
+    parts: Any = InParts(model, threads)
+    return parts
 
 
 def _twin(thing: Thing) -> Thing:

@@ -1,4 +1,4 @@
-"""The fast twin of Gelu: piece by piece, so that its temporaries stay in a cache, and with the slope made on the way."""
+"""The fast twin of Gelu: piece by piece, so that its temporaries stay in a cache, and with the slope made at once."""
 
 from typing import Any
 

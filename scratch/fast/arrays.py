@@ -36,7 +36,7 @@ def expect_ids(who: object, ids: Array, num_ids: int, lowest: int = 0) -> None:
         )
 
 
-def pieces(array: Array, numbers: int = 1 << 16) -> Iterator[slice]:
+def pieces(array: Array, numbers: int = 1 << 16) -> Iterator[Any]:
     """Slices of the first axis, of about so many numbers each (or one row where a row has more).
 
     Work that passes over large arrays several times is done piece by piece: 65,536 numbers are 256 KiB in float32, so a
@@ -44,6 +44,9 @@ def pieces(array: Array, numbers: int = 1 << 16) -> Iterator[slice]:
     """
     if xp.device != "cpu":
         numbers = 1 << 30
+    if not array.ndim:
+        yield ...
+        return
     step = max(numbers * len(array) // max(array.size, 1), 1)
     for start in range(0, len(array), step):
         yield slice(start, start + step)

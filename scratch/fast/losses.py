@@ -72,8 +72,8 @@ class NegativeLogLikelihood(losses.NegativeLogLikelihood):
     def _truth(self, predicted: Array, actual: Any, mask: Array | None) -> Any:
         """`actual` as one Python id, an array of ids, or rows of the same shape as `predicted`."""
         num_classes = predicted.shape[-1]
-        if isinstance(actual, int) and predicted.ndim == 1 and mask is None:
-            expect(0 <= actual < num_classes, self, f"ids from 0 to {num_classes - 1}", actual)
+        alone = isinstance(actual, int) and predicted.ndim == 1 and mask is None and self.class_weights is None
+        if alone and 0 <= actual < num_classes:
             return actual
         if not isinstance(actual, xp.ndarray):
             actual = to_device(actual)

@@ -47,7 +47,7 @@ class OneVector(optimizers.Optimizer):
         return None
 
     def _moved(self) -> bool:
-        """Whether an array was replaced, or moved with another part of the model, or frozen, or the state was loaded."""
+        """Whether an array was replaced or moved, a Parameter frozen, or the state loaded."""
         for (p, data, grad), state in zip(self._seen, self._states, strict=True):
             if p.data is not data or p.grad is not grad or p.fixed or self.state.get(p) is not state:
                 return True

@@ -26,7 +26,7 @@ from threadpoolctl import ThreadpoolController
 
 from scratch import initial
 from scratch.backend import Array, to_device, xp
-from scratch.checks import expect
+from scratch.checks import ScratchError, expect
 from scratch.fast.arrays import keep_memory
 from scratch.fast.processes import Alone, job
 from scratch.layer import Layer, Parameter
@@ -131,6 +131,9 @@ class InParts(Layer):
     def __reduce__(self) -> tuple:  # a copy cuts its own copy of the model
         return InParts, (self.model, self.threads)
 
+    def __repr__(self) -> str:
+        return repr(self.model)
+
     def reset_hidden_state(self) -> None:
         """As the model's, in every part."""
         for part in (self.model, *self.others):
@@ -227,8 +230,10 @@ class InParts(Layer):
                 rows = cuts[k], cuts[k + 1]
                 current.set(OneOfSeveral(k, rows, chances[k], given, barrier, processes))
                 return function(k)
-            except BaseException:
+            except BaseException as error:
                 barrier.abort()  # no part need wait for this one
+                if isinstance(error, ScratchError) and num_parts > 1:
+                    raise ScratchError(f"{error} (in rows {cuts[k]} to {cuts[k + 1] - 1} of the batch)") from error
                 raise
 
         return self._at_once(as_a_part, num_parts)

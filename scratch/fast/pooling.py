@@ -109,7 +109,7 @@ class AveragePool2d(pooling.AveragePool2d):
 def _images(pool: Any, input: Any) -> Array:
     input = as_floats(input)
     right = input.ndim == 4 and min(input.shape[1:3]) >= pool.size
-    expect(right, pool, "images (N, H, W, C) of at least {size} by {size}", input)
+    expect(right, pool, "images (N, H, W, C), H and W >= {size}", input)
     return input
 
 

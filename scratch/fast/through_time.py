@@ -18,10 +18,9 @@ from scratch.checks import expect
 from scratch.fast.arrays import as_mask, expect_ids
 from scratch.fast.sequences import read, read_back
 from scratch.fast.workspaces import Workspaces
-from scratch.initial import zeros
 
+_SHAPES = "a step ({input_dim},), sequences (N, T, {input_dim}) or ids (N, T)"
 _RESET = "call reset_hidden_state() between streams"
-_HINT = "is the vocabulary the one it was trained with?"
 
 
 class Recurrent(recurrent.Recurrent):
@@ -29,7 +28,7 @@ class Recurrent(recurrent.Recurrent):
 
     The arguments of these methods are, for one step of one row or of N (H is hidden_dim):
 
-        blocks            (num_blocks, ..., H)   the first hold w x + b; `gates` overwrites them with what backward reads
+        blocks            (num_blocks, ..., H)   the first hold w x + b; `gates` overwrites all with backward's memory
         recurrent         (num_gates, ..., H)    u h
         previous, state   (num_states, ..., H)   the last state and the new one: hidden, and in an LSTM the cell
         state_grad, grad                         the gradients of `state` and of the blocks that w and u make
@@ -58,19 +57,18 @@ class Recurrent(recurrent.Recurrent):
         raise NotImplementedError
 
     def forward(self, input: Any, mask: Array | None = None) -> Array:
-        if isinstance(input, int):
-            right = 0 <= input < self.input_dim and mask is None
-            expect(right, self, f"ids from 0 to {self.input_dim - 1}, and no mask for a single step", input)
+        if isinstance(input, int) and 0 <= input < self.input_dim and mask is None:
             return self._forward_step(input)
         if not hasattr(input, "dtype") or input.dtype.kind != "f":  # `as_floats` refuses floats of the host
             input = to_device(input)
-        if input.ndim == 0 and input.dtype.kind in "iu":
-            return self.forward(int(input))
-        if input.ndim == 1:
-            input = as_floats(input)
-            expect(input.shape == (self.input_dim,), self, "a step ({input_dim},)", input, _HINT)
+        if input.ndim < 2:
+            if are_ids := input.ndim == 0 and input.dtype.kind in "iu":
+                expect_ids(self, input, self.input_dim)
+            else:
+                input = as_floats(input)
+                expect(input.shape == (self.input_dim,), self, _SHAPES, input)
             expect(mask is None, self, "no mask for a single step", mask)
-            return self._forward_step(input)
+            return self._forward_step(int(input) if are_ids else input)
         input, mask = self.sequences(input, mask)
         self._work, self._memory = self._work or Workspaces(), None  # its arrays are overwritten from here on
         output, memory = read([self], self._work, input, mask)
@@ -84,11 +82,14 @@ class Recurrent(recurrent.Recurrent):
         else:
             input = as_floats(input)
             right = input.ndim == 3 and input.shape[2] == self.input_dim
-            expect(right, self, "a step ({input_dim},), sequences (N, T, {input_dim}) or ids (N, T)", input, _HINT)
+            expect(right, self, _SHAPES, input)
+        mask = None if mask is None else as_mask(self, mask, input.shape[:2])
         if self.stateful and self.state is not None:
-            carried, N = self.state.shape[1:-1], len(input)
-            expect(carried == (N,), self, f"a batch of {carried} rows, as the carried state's", f"({N},)", _RESET)
-        return input, None if mask is None else as_mask(self, mask, input.shape[:2])
+            self._expect_rows(len(input), self.state.shape[1:-1] == (len(input),))
+        return input, mask
+
+    def _expect_rows(self, num_rows: int, right: bool) -> None:
+        expect(right, self, f"a carried state of {num_rows} rows", self.hidden, _RESET)
 
     def backward(self, gradient: Array) -> Array | None:
         go_back, *memory = self.recall(gradient)
@@ -102,7 +103,7 @@ class Recurrent(recurrent.Recurrent):
     def _forward_step(self, input: int | Array) -> Array:
         G, H, w = self.num_gates, self.hidden_dim, self.w.data
         previous = xp.zeros((self.num_states, H), dtype=w.dtype) if self.state is None else self.state
-        expect(previous.ndim == 2, self, "the carried state of one row", previous, _RESET)
+        self._expect_rows(1, previous.ndim == 2)
         blocks = xp.empty((self.num_blocks, H), dtype=w.dtype)
         projected = w[:, input] if isinstance(input, int) else w.dot(input)
         xp.add(projected, self.b.data, out=blocks[:G].reshape(G * H))

@@ -59,11 +59,11 @@ def load_checkpoint(
     if not isinstance(made_with, dict):
         raise ScratchError(f"{path}: not a checkpoint")
     if metadata.get("format") != FORMAT:
-        raise ScratchError(f"{path}: the checkpoint of another version of this program; leave off --resume to begin anew")
+        raise ScratchError(f"{path}: the checkpoint of an older version; leave off --resume to begin the run anew")
     for name, value in json.loads(json.dumps(settings)).items():
         if made_with.get(name) != value:
             before, now = reprlib.repr(made_with.get(name)), reprlib.repr(value)
-            raise ScratchError(f"{path}: was made with {name} = {before}, not {now}; give the flags of the run to resume")
+            raise ScratchError(f"{path}: was made with {name} = {before}, not {now}; give the flags of that run")
     named = model.named_parameters()
     shapes = {f"model/{name}": tuple(p.data.shape) for name, p in named.items()}
     arrays, metadata = read_arrays(path, lambda found: _check(path, shapes, found))

@@ -56,7 +56,7 @@ _COMMON: dict[str, dict[str, Any]] = {
     "lr": {"type": rate, "metavar": "RATE", "help": "the learning rate"},
     "seed": {"type": int, "metavar": "N", "help": "the seed of all chance: the same seed, the same run"},
     "device": {"choices": DEVICES, "help": "where to compute (default: $SCRATCH_DEVICE, else cpu)"},
-    "threads": {"type": positive, "metavar": "N", "help": "how many threads share a batch (default: one for each core)"},
+    "threads": {"type": positive, "metavar": "N", "help": "threads that share a batch (default: one for each core)"},
     "plain": {"action": "store_true", "help": "without the engine: the plain layers, slower, with the same results"},
     "resume": {"action": "store_true", "help": "go on from the checkpoint in --out"},
     "report": {"type": Path, "metavar": "FILE", "help": "write the run's figures to FILE as JSON"},

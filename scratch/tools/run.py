@@ -19,7 +19,7 @@ import json
 import sys
 import time
 from argparse import Namespace
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -47,6 +47,7 @@ class Run:
     every: after how many epochs a checkpoint is saved.
     inputs: files that the program reads, which it must not overwrite; files: what else it writes to its folder.
     state: what else changes from epoch to epoch and is saved in the checkpoint, as JSON.
+    write: writes a weights file, given the model, the path and the metadata.
 
     It reads from the flags: out, epochs, resume; and, where they exist, report, plot, patience, log_path, checkpoint
     (False: keep none) and prefix (of the names of its files).
@@ -57,9 +58,9 @@ class Run:
         self, flags: Namespace, model: Layer, optimizer: Optimizer, settings: Mapping[str, Any], name: str,
         known: Mapping[str, Any] | None = None, best: str | None = None, chance: float | None = None,
         unit: str = "nats", every: int = 1, inputs: Sequence[Path | None] = (), files: Sequence[str] = (),
-        state: dict[str, Any] | None = None,
+        state: dict[str, Any] | None = None, write: Callable[[Layer, Path, Mapping[str, Any]], None] = save_weights,
     ) -> None:
-        self.flags, self.model, self.optimizer, self.name = flags, model, optimizer, name
+        self.flags, self.model, self.optimizer, self.name, self.write = flags, model, optimizer, name, write
         self.settings, self.known = dict(settings), {"program": name, **(known or {}), "settings": dict(settings)}
         self.best, self.chance, self.unit, self.every = best, chance, unit, every
         self.out, self.state = Path(flags.out), state if state is not None else {}
@@ -97,9 +98,9 @@ class Run:
         """Raise ScratchError unless the weights of the best epoch are there."""
         saved = metadata_of(self.weights, self.name, settings=dict, best_epoch=int)
         # A kill may have come after the weights of an epoch were saved, and before its checkpoint was.
-        epochs = self.best_epoch, self.epoch + 1
+        epochs = self.best_epoch, *range(self.epoch + 1, self.epoch + self.every + 1)
         if saved["settings"] != json.loads(json.dumps(self.settings)) or saved["best_epoch"] not in epochs:
-            raise ScratchError(f"{self.weights}: not of the run in {self.out}, which needs the weights of its best epoch")
+            raise ScratchError(f"{self.weights}: not of the run in {self.out}; it needs the weights of its best epoch")
 
     @property
     def best_epoch(self) -> int:
@@ -134,7 +135,7 @@ class Run:
         self.history.add(epoch=epoch, **figures)
         print(f"epoch {epoch:3}  {self._line(figures, note)}", flush=True)
         if self.best and self.best_epoch == epoch:
-            save_weights(self.model, self.weights, self.known | {"best_epoch": epoch})
+            self.write(self.model, self.weights, self.known | {"best_epoch": epoch})
         self.epoch = epoch
         if self.keeps_checkpoint and (epoch % self.every == 0 or epoch == self.flags.epochs):
             self.save()
@@ -146,7 +147,7 @@ class Run:
         self.saved_epoch = self.epoch
 
     def _line(self, figures: Mapping[str, Any], note: str) -> str:
-        parts = []
+        parts: list[str] = []
         for name, value in figures.items():
             if isinstance(value, (int, float)):
                 parts.append(f"{name.replace('_', ' ')} {value:.4f}" + (f" {note}" if note and not parts else ""))
@@ -185,7 +186,7 @@ class Run:
             "epochs": self.epoch, "seconds": self.seconds, "seed": getattr(self.flags, "seed", None),
             "command": program.command_line(f"examples/{Path(sys.argv[0]).name}", sys.argv[1:]),
         }
-        save_weights(self.model, self.weights, self.known | figures)
+        self.write(self.model, self.weights, self.known | figures)
         program.write_report(getattr(self.flags, "report", None), figures)
         names = {"training": "loss", "validation": "validation"}
         lines = {label: self.history.column(name) for label, name in names.items() if self.history.column(name)}

@@ -1,7 +1,8 @@
 """The Keras tutorial's first network in PyTorch, on the same windows: python tests/benchmarks/alice_twin.py --epochs 3
 
-Prints the training loss of each epoch, beside that of `examples/alice.py train --recipe small --report FILE` if that
-file is given. Both begin from the same weights and see every window once an epoch; the draws of Dropout differ.
+Prints the training loss of each epoch, beside that of `examples/alice train --recipe small --report FILE` where
+--report names that file. Both start from the same weights and see each window once an epoch; their Dropout masks
+differ.
 """
 
 import json
@@ -14,9 +15,9 @@ import numpy
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / "examples"), str(Path(__file__).resolve().parent)]
 
-import alice  # noqa: E402
-from characters.network import build  # noqa: E402
-from characters.wonderland import lessons, num_lessons, read_book  # noqa: E402
+from alice.book import num_batches, read_book, training_batches  # noqa: E402
+from alice.network import build  # noqa: E402
+from alice.train import flags_of  # noqa: E402
 
 from scratch.text import Vocabulary  # noqa: E402
 from scratch.tools import program  # noqa: E402
@@ -28,13 +29,13 @@ def main() -> None:
     parser.common(epochs=3, seed=0, data=None, report=None)
     flags = parser.parse_args()
     ours = json.loads(flags.report.read_text())["losses"] if flags.report else []
-    small = alice.train_flags(["--recipe", "small"])
+    small = flags_of(["--recipe", "small"])
     small.data, small.smoke, small.text = flags.data, False, None
     random.seed(flags.seed)
     text = read_book(small)
     vocab = Vocabulary(sorted(set(text)))
     ids = numpy.array(vocab.encode(text))
-    model = build(vocab.size, small.hidden, 1, small.dropout, "id", 0.0, False, False)
+    model = build(vocab.size, small)
     for epoch, loss in enumerate(train(model, ids, text, vocab.size, small, flags.epochs), 1):
         beside = f"  ours {ours[epoch - 1]:.4f}, ratio {ours[epoch - 1] / loss:.4f}" if epoch <= len(ours) else ""
         print(f"epoch {epoch}  PyTorch {loss:.4f}{beside}", flush=True)
@@ -56,7 +57,8 @@ def train(model, ids, text, vocab_size, flags, epochs):
     optimizer, dropout = torch.optim.Adam(theirs, lr=flags.lr), torch.nn.Dropout(flags.dropout)
     for _ in range(epochs):
         total = count = 0
-        for windows, following, _ in progress(lessons(ids, text, flags), "epoch", num_lessons(ids, text, flags)):
+        steps = progress(training_batches(ids, text, flags), "epoch", num_batches(ids, text, flags))
+        for windows, following, _ in steps:
             x = torch.from_numpy((windows[..., None] / vocab_size).astype("float32"))
             error = torch.nn.functional.cross_entropy(
                 linear(dropout(lstm(x)[0][:, -1])), torch.from_numpy(numpy.array(following))

@@ -1,0 +1,31 @@
+"""The sentiment of movie-review phrases, in five degrees: by characters, by a bag of words, or by an LSTM.
+
+  python examples/movie_reviews train --model glove               or characters, or lstm
+  python examples/movie_reviews train --split sentence            hold out whole sentences, not phrases
+  python examples/movie_reviews predict "A quiet , moving film"   by trained weights
+  python examples/movie_reviews evaluate --model characters       accuracy, errors by length, confusion matrix
+
+The phrases are those of Kaggle's "Sentiment analysis on movie reviews": the parse trees of 8,529 sentences, with a
+label for every subtree. `characters` is a network of two convolutions; `glove` averages word vectors, which start as
+GloVe's and are fine-tuned, and classifies the mean with a small network; `lstm` reads the same vectors in order, from
+both ends. Losses are in nats: chance is log(5) = 1.609.
+"""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # so that `movie_reviews` can be imported by its name
+
+from movie_reviews import evaluate, predict, train
+
+from scratch.tools import program
+
+
+def main() -> None:
+    program.choose(__doc__, "movie_reviews", {
+        "train": train.command, "predict": predict.command, "evaluate": evaluate.command,
+    })
+
+
+if __name__ == "__main__":
+    program.run(main)

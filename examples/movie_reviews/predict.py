@@ -1,0 +1,26 @@
+"""`python examples/movie_reviews predict`: the label of each phrase."""
+
+import numpy
+from movie_reviews.phrases import LABELS
+from movie_reviews.reading import add_model, committed, load, log_probabilities, print_summary
+
+from scratch.fast import fast
+from scratch.tools import program
+
+
+def command(arguments: list[str]) -> None:
+    parser = program.Parser("Predict the sentiment of phrases.", prog="movie_reviews predict")
+    parser.add_argument("texts", nargs="*", metavar="TEXT", help="phrases; without any, one a line on standard input")
+    add_model(parser)
+    parser.common(weights=None, device=None, plain=False)
+    flags = parser.parse_args(arguments)
+    program.begin(flags)
+    reader, model, known = load(flags.weights or committed(flags.model, flags.split))
+    if flags.summary:
+        print_summary(model, known.get("length"))
+        return
+    model = model if flags.plain else fast(model)
+    texts = flags.texts or program.lines_of_stdin("texts; give some, or one a line on standard input")
+    for text, log_p in zip(texts, log_probabilities(model, reader, reader.encode(texts)), strict=True):
+        shown = ", ".join(f"{label} {value:.3f}" for label, value in zip(LABELS, numpy.exp(log_p), strict=True))
+        print(f"{program.one_line(text)[:100]}\n  {LABELS[log_p.argmax()]} ({shown})")

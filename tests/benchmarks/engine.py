@@ -1,0 +1,128 @@
+"""What each file of the engine gains: plain layers beside their fast twins, on one thread, and then on more.
+
+    python tests/benchmarks/engine.py
+
+Every row is a forward and a backward (or a step of an optimizer), the median of alternating runs in one process, with
+nothing else running. The sizes are those of the models.
+"""
+
+import random
+import statistics
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy
+from threadpoolctl import threadpool_limits
+
+from scratch import (
+    GRU,
+    LSTM,
+    Adam,
+    BatchNorm,
+    Bidirectional,
+    Conv1d,
+    Conv2d,
+    Dropout,
+    Embedding,
+    Gelu,
+    Linear,
+    MaxPool1d,
+    MaxPool2d,
+    Sequential,
+    SoftmaxCrossEntropy,
+    to_device,
+)
+from scratch.fast import fast
+from scratch.fast.arrays import add_at
+from scratch.tools.program import Parser, positive, run
+
+draw = numpy.random.default_rng(0)
+
+
+def floats(*shape: int) -> Any:
+    return to_device(draw.standard_normal(shape, dtype=numpy.float32))
+
+
+def ids(high: int, *shape: int) -> Any:
+    return to_device(draw.integers(0, high, shape))
+
+
+LAYERS: dict[str, tuple[str, Callable[[], Any], Callable[[], Any]]] = {
+    "LSTM 256, batch 64, 50 steps, ids": ("sequences.py", lambda: LSTM(65, 256), lambda: ids(65, 64, 50)),
+    "LSTM 256, batch 64, 50 steps": ("sequences.py", lambda: LSTM(256, 256), lambda: floats(64, 50, 256)),
+    "LSTM 32, one step of an id": ("through_time.py", lambda: LSTM(52, 32), lambda: 7),
+    "GRU 128, batch 64, 10 steps": ("sequences.py", lambda: GRU(57, 128), lambda: floats(64, 10, 57)),
+    "both ends, LSTM 100, batch 32, 200 steps": (
+        "bidirectional.py", lambda: Bidirectional(LSTM(200, 100), LSTM(200, 100)), lambda: floats(32, 200, 200),
+    ),
+    "Conv1d 256 to 256, 7 wide, batch 128, 48 steps": (
+        "windows.py", lambda: Conv1d(256, 256, 7), lambda: floats(128, 48, 256),
+    ),
+    "Conv1d 70 to 256, 7 wide, batch 128, 150 ids": (
+        "convolution.py", lambda: Conv1d(70, 256, 7), lambda: ids(70, 128, 150),
+    ),
+    "Conv2d 64 to 128, 3x3, batch 64, 16 by 16": (
+        "winograd.py", lambda: Conv2d(64, 128, 3, "same"), lambda: floats(64, 16, 16, 64),
+    ),
+    "Conv2d 3 to 64, 3x3, batch 64, 32 by 32": (
+        "windows.py", lambda: Conv2d(3, 64, 3, "same"), lambda: floats(64, 32, 32, 3),
+    ),
+    "MaxPool1d 3, batch 128, 144 steps of 256": ("pooling.py", lambda: MaxPool1d(3), lambda: floats(128, 144, 256)),
+    "MaxPool2d 2, batch 64, 32 by 32 of 64": ("pooling.py", lambda: MaxPool2d(2), lambda: floats(64, 32, 32, 64)),
+    "BatchNorm of 64, batch 64, 32 by 32": ("regular.py", lambda: BatchNorm(64), lambda: floats(64, 32, 32, 64)),
+    "Dropout, 64 by 50 by 256": ("regular.py", lambda: Dropout(0.3), lambda: floats(64, 50, 256)),
+    "Gelu, 64 by 16 by 16 by 256": ("activations.py", Gelu, lambda: floats(64, 16, 16, 256)),
+    "Linear 256 to 65, 64 by 50 rows": ("dense.py", lambda: Linear(256, 65), lambda: floats(64, 50, 256)),
+    "Embedding of 20,000, 64 by 20 ids": ("dense.py", lambda: Embedding(20_000, 100), lambda: ids(20_000, 64, 20)),
+}
+
+
+def main() -> None:
+    parser = Parser(__doc__)
+    parser.add_argument("--rounds", type=positive, default=15, help="runs of each side (default: 15)")
+    flags = parser.parse_args()
+    print("| what | file | plain, ms | fast, ms | ratio |\n|---|---|---|---|---|")
+    with threadpool_limits(1, user_api="blas"):
+        for what, (file, make, input) in LAYERS.items():
+            random.seed(0)
+            plain, x = make(), input()
+            show(what, file, both_ways(plain, x), both_ways(fast(plain, threads=1), x), flags.rounds)
+        plain, scores, truth = SoftmaxCrossEntropy(), floats(64, 50, 65), ids(65, 64, 50)
+        show("SoftmaxCrossEntropy, 64 by 50 rows of 65", "losses.py", *(
+            lambda loss=loss: loss.gradient(scores, truth) is loss.loss(scores, truth) for loss in (plain, fast(plain))
+        ), flags.rounds)
+        small = Sequential([Linear(52, 32), Linear(32, 32), Linear(32, 52)])
+        large = Sequential([LSTM(65, 512), LSTM(512, 512), Linear(512, 65)])
+        for what, model in (("6 small Parameters", small), ("2 LSTM of 512", large)):
+            quick, optimizers = fast(model, threads=1), (Adam(1e-3), fast(Adam(1e-3)))
+            show(f"a step of Adam, {what}", "vector.py", *(
+                lambda o=o, m=m: o.step(m) for o, m in zip(optimizers, (model, quick), strict=True)
+            ), flags.rounds)
+        table, places, rows = floats(20_000, 100), ids(20_000, 20_000), floats(20_000, 100)
+        show("20,000 rows added by id to 20,000", "arrays.py", lambda: numpy.add.at(table, places, rows),
+             lambda: add_at(table, places, rows), flags.rounds)
+    deep, x = Sequential([LSTM(65, 256), LSTM(256, 256), Linear(256, 65)]), ids(65, 64, 50)
+    one, two = fast(deep, threads=1), fast(deep, threads=2)
+    show("2 LSTM of 256: two threads in BLAS, or two parts", "parts.py", both_ways(one, x), both_ways(two, x),
+         flags.rounds)
+
+
+def both_ways(layer: Any, x: Any) -> Callable[[], Any]:
+    gradient = layer.forward(x)
+    return lambda: (layer.forward(x), layer.backward(gradient))
+
+
+def show(what: str, file: str, plain: Callable[[], Any], quick: Callable[[], Any], rounds: int) -> None:
+    times: tuple[list[float], list[float]] = [], []
+    for _ in range(rounds + 1):
+        for some, function in zip(times, (plain, quick), strict=True):
+            started = time.perf_counter()
+            function()
+            some.append(1000 * (time.perf_counter() - started))
+    a, b = (statistics.median(some[1:]) for some in times)
+    print(f"| {what} | `{file}` | {a:.4g} | {b:.4g} | {a / b:.2f} |", flush=True)
+
+
+if __name__ == "__main__":
+    run(main)

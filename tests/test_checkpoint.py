@@ -1,0 +1,125 @@
+"""Checkpoints: training continues from one to the bit, and one that does not fit is refused."""
+
+import random
+
+import numpy as np
+import pytest
+
+from scratch.backend import to_device, to_host
+from scratch.checks import ScratchError
+from scratch.dense import Linear
+from scratch.fast import fast
+from scratch.layer import Sequential
+from scratch.optimizers import Adam, Momentum
+from scratch.recurrent import LSTM
+from scratch.regular import Dropout
+from scratch.tools.checkpoint import FORMAT, load_checkpoint, save_checkpoint
+from scratch.tools.files import read_arrays, read_metadata, write_arrays
+from scratch.tools.weights import save_weights
+
+SETTINGS = {"hidden": 4, "cuts": (1, 2)}
+ENGINE = pytest.mark.parametrize("engine", [False, True], ids=["plain", "fast"])
+
+
+def model(hidden_dim=4):
+    return Sequential([LSTM(5, hidden_dim), Dropout(0.5), Linear(hidden_dim, 3)])
+
+
+def train(layer, optimizer, num_steps):
+    for _ in range(num_steps):
+        x = to_device(np.array([[[random.random()] * 5] * 2] * 16))
+        layer.backward(layer.forward(x))
+        optimizer.step(layer)
+
+
+def parts(engine, lr=0.01):
+    layer, optimizer = model(), Adam(lr)
+    return (fast(layer, 2), fast(optimizer)) if engine else (layer, optimizer)
+
+
+def values(layer):
+    return [to_host(p).copy() for p in layer.params()]
+
+
+def same(first, second):
+    return all(np.array_equal(a, b) for a, b in zip(first, second, strict=True))
+
+
+@ENGINE
+def test_training_continues_from_a_checkpoint_to_the_bit(engine, tmp_path, device):
+    path = tmp_path / "checkpoint.npz"
+    first, optimizer = parts(engine)
+    train(first, optimizer, 3)
+    save_checkpoint(path, first, optimizer, SETTINGS, {"epoch": 3})
+    train(first, optimizer, 4)
+    random.seed(99)
+    second, other = parts(engine, 0.5)
+    assert load_checkpoint(path, second, other, SETTINGS) == {"epoch": 3}
+    train(second, other, 4)
+    assert same(values(first), values(second))
+
+
+def test_a_checkpoint_has_the_steps_of_each_parameter_by_name(tmp_path):
+    path, layer, optimizer = tmp_path / "checkpoint.npz", model(), Adam()
+    train(layer, optimizer, 2)
+    layer.layers[2].b.fixed = True
+    train(layer, optimizer, 1)
+    save_checkpoint(path, layer, optimizer, {}, {})
+    saved = read_metadata(path)
+    steps = {name: 3 for name in layer.named_parameters()} | {"layers.2.b": 2}
+    assert saved["format"] == FORMAT and saved["optimizer"]["steps"] == steps
+    other = Adam()
+    load_checkpoint(path, layer, other, {})
+    assert other.steps == optimizer.steps
+
+
+@pytest.mark.parametrize("number", [None, 1, FORMAT + 1])
+def test_a_checkpoint_of_another_format_is_refused(number, tmp_path):
+    path, (layer, optimizer) = tmp_path / "checkpoint.npz", parts(False)
+    save_checkpoint(path, layer, optimizer, {}, {})
+    arrays, metadata = read_arrays(path)
+    del metadata["format"]
+    write_arrays(path, arrays, metadata if number is None else metadata | {"format": number})
+    with pytest.raises(ScratchError, match=r"checkpoint of another version.*leave off --resume to begin anew"):
+        load_checkpoint(path, layer, optimizer, {})
+
+
+def test_checkpoints_that_do_not_fit_change_nothing(tmp_path):
+    path = tmp_path / "checkpoint.npz"
+    first, optimizer = model(), Adam()
+    train(first, optimizer, 1)
+    save_checkpoint(path, first, optimizer, {"hidden": 4, "lr": 0.1}, {"epoch": 1})
+    other, smaller, its_optimizer = model(), model(3), Adam(0.5)
+    state, before = random.getstate(), values(other)
+    with pytest.raises(ScratchError, match=r"made with lr = 0\.1, not 0\.2"):
+        load_checkpoint(path, other, its_optimizer, {"hidden": 4, "lr": 0.2})
+    save_weights(first, path)
+    with pytest.raises(ScratchError, match=r"checkpoint\.npz"):
+        load_checkpoint(path, other, its_optimizer, {})
+
+    save_checkpoint(path, first, optimizer, {}, {})
+    arrays, metadata = read_arrays(path)
+    version, numbers, gauss = metadata["random"]
+    saved = metadata["optimizer"]
+    for change in (
+        {"random": [version, [1, 2], gauss]}, {"random": [version, "x", gauss]}, {"random": 7},
+        {"random": [version, [-1] * 625, gauss]}, {"random": [version, [2**70] * 625, gauss]},
+        {"random": [version, numbers, "x"]}, {"optimizer": saved | {"kind": "Momentum"}}, {"optimizer": {}},
+        {"optimizer": 3}, {"optimizer": saved | {"steps": {}}}, {"optimizer": saved | {"steps": 1}},
+        {"optimizer": saved | {"steps": saved["steps"] | {"layers.9.w": 1}}},
+        {"optimizer": saved | {"steps": saved["steps"] | {"layers.2.b": "x"}}}, {"optimizer": saved | {"lr": None}},
+    ):
+        write_arrays(path, arrays, metadata | change)
+        with pytest.raises(ScratchError, match=r"saved state|not a checkpoint"):
+            load_checkpoint(path, other, its_optimizer, {})
+    write_arrays(path, {name: value for name, value in arrays.items() if name != "optimizer/m/layers.2.b"}, metadata)
+    with pytest.raises(ScratchError, match="saved state is of another model"):
+        load_checkpoint(path, other, its_optimizer, {})
+    write_arrays(path, arrays, metadata)
+    with pytest.raises(ScratchError, match="another size"):
+        load_checkpoint(path, smaller, its_optimizer, {})
+    with pytest.raises(ScratchError, match="saved state is of Adam"):
+        load_checkpoint(path, other, Momentum(0.1), {})
+    assert random.getstate() == state and same(values(other), before)
+    assert its_optimizer.lr == 0.5 and not its_optimizer.steps and not its_optimizer.state
+    assert load_checkpoint(path, other, its_optimizer, {}) == {} and its_optimizer.steps
