@@ -1,18 +1,25 @@
-"""From a pile of examples to the batches that a network learns from.
+"""Batches: the arrays that a network trains on, made from a list of sequences or from one long text.
 
-    for batch in batches(names, 64, length=len):     # 64 names of about the same length
+The rows of an array have one length. Sequences of 3 and 5 ids are both padded to 5, and a mask marks the real ids:
+
+    ids, mask = padded([[0, 1, 1], [2, 3, 4, 5, 6]])
+    ids                                                          # [[0, 1, 1, -1, -1], [2, 3, 4, 5, 6]]
+    mask[0]                                                      # [True, True, True, False, False]
+
+Padding costs as much time as real ids, so `batches` puts sequences of similar length together:
+
+    for batch in batches(names, 64, length=len):                         # 64 names of about the same length
         ids, mask = padded([vocab.encode(name) for name in batch])       # (64, T), (64, T)
+
+`streams` splits a long text into parallel streams, one for each row of a batch. Row n of each batch continues row n of
+the batch before, so a stateful layer can carry its state over:
+
     for letters, next_letters in streams(text_ids, 64, 30):              # (64, 30), (64, 30)
 
-The rows of an array are of one length, so shorter sequences are filled up, and a mask says where they are real.
-Padding costs as much as what is real; so sequences of about one length are put into the same batch.
+`windows` returns every window of a long text and the id that follows it. Windows overlap, but they are views of the
+text, so they take no extra memory.
 
-A long text is cut otherwise: into as many streams as a batch has rows, which are read side by side, a piece at a time.
-Row n of each batch goes on where row n of the last one stopped, so that a stateful layer can carry its state over.
-
-Or as windows: every run of so many ids, with the id that comes after it. They overlap, so they are views too.
-
-Where a batch takes time to make (pictures are flipped and moved), the next one is made while the last is learned from:
+Some batches take time to make, because images are flipped and shifted. A background thread prepares the next one:
 
     for images, labels in ahead(made_batches):
 
@@ -29,16 +36,16 @@ import numpy
 from scratch.checks import ScratchError
 
 Item = TypeVar("Item")
-_BATCHES_IN_A_POOL = 32  # enough for like lengths to find each other, and few enough to keep batches mixed
+_BATCHES_IN_A_POOL = 32  # large enough to match lengths, small enough to keep batches random
 
 
 def batches(
     items: Sequence[Item], batch_size: int, length: Callable[[Item], int] | None = None
 ) -> Iterator[list[Item]]:
-    """Every item once, in random order, `batch_size` at a time; one batch may be smaller.
+    """Yield every item once, in random order, in batches of `batch_size`; one batch may be smaller.
 
-    With `length`, items of like length come together: pools of some batches are drawn at random, and each is sorted
-    and cut. Chance is Python's `random`.
+    With `length`, each batch holds items of similar length: items are shuffled and divided into pools of 32 batches,
+    and each pool is sorted by length and cut into batches. Shuffling uses Python's `random`.
     """
     order = random.sample(range(len(items)), len(items))
     if length is not None:
@@ -52,10 +59,10 @@ def batches(
 
 
 def padded(rows: Sequence[Sequence[int]], fill: int = -1) -> tuple[numpy.ndarray, numpy.ndarray]:
-    """Rows of ids as one array (N, T), filled up with `fill`; and the mask (N, T), True where an id is real.
+    """Pad rows of ids with `fill` to one array (N, T); also return the mask (N, T), False at padding.
 
-    Both are on the host. T is the length of the longest row. The -1 is for `one_hot`, to which it is a row of zeros;
-    a layer that takes ids wants one that there is, such as 0.
+    Both are host arrays. T is the length of the longest row. The default -1 suits `one_hot`, which turns it into a row
+    of zeros; a layer that takes ids needs a valid one, such as 0.
     """
     lengths = numpy.array([len(row) for row in rows], dtype=numpy.int64)
     mask = numpy.arange(lengths.max(initial=0)) < lengths[:, None]
@@ -65,11 +72,11 @@ def padded(rows: Sequence[Sequence[int]], fill: int = -1) -> tuple[numpy.ndarray
 
 
 def streams(ids: Any, batch_size: int, num_steps: int) -> Iterator[tuple[Any, Any]]:
-    """A text, `batch_size` streams of it side by side, `num_steps` at a time: (ids, next ids), each (N, T).
+    """Split a text into `batch_size` parallel streams; yield (ids, next ids), each (N, T), `num_steps` at a time.
 
-    Of each stream the last piece may be shorter; fewer than `batch_size` ids at the end of the text are left over.
-    Both arrays are views of `ids`, an array on the host or the device, or a memory map: nothing is copied.
-    Raises: ScratchError when there are not more ids than streams.
+    The last piece may be shorter. Fewer than `batch_size` ids at the end of the text are dropped.
+    `ids` is a host array, a device array or a memory map. Both arrays are views of it: nothing is copied.
+    Raises: ScratchError unless there are more ids than streams.
     """
     length = (len(ids) - 1) // batch_size
     if length < 1:
@@ -80,18 +87,18 @@ def streams(ids: Any, batch_size: int, num_steps: int) -> Iterator[tuple[Any, An
 
 
 def num_pieces(num_ids: int, batch_size: int, num_steps: int) -> int:
-    """How many pieces `streams` cuts a text of so many ids into."""
+    """The number of pieces that `streams` yields for a text of `num_ids` ids."""
     return -(-((num_ids - 1) // batch_size) // num_steps)
 
 
 def windows(ids: Any, length: int) -> tuple[numpy.ndarray, numpy.ndarray]:
     """Every window of a text, and the id that follows each: (len(ids) - length, length) and (len(ids) - length,).
 
-    Both are views of `ids`, a host array: a batch of windows is copied when it is taken out, and no more.
-    Raises: ScratchError when there are not more ids than a window has.
+    Both are views of `ids`, a host array: only the windows that are selected for a batch are copied.
+    Raises: ScratchError unless there are more ids than a window holds.
     """
     if len(ids) <= length:
-        raise ScratchError(f"windows: {len(ids)} ids are too few for a window of {length} and what follows it")
+        raise ScratchError(f"windows: {len(ids)} ids are too few for a window of {length} and the next id")
     return numpy.lib.stride_tricks.sliding_window_view(ids, length)[:-1], ids[length:]
 
 

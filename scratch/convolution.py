@@ -140,7 +140,7 @@ class Conv2d(Layer):
 
     def backward(self, gradient: Array) -> Array | None:
         (x,) = self.recall(gradient)
-        (N, H, W, D), K = gradient.shape, self.kernel_size
+        (_, H, W, D), K = gradient.shape, self.kernel_size
         if self.b is not None:
             self.b.grad += gradient.sum(axis=(0, 1, 2))
         x_grad, grad_rows = zeros(*x.shape), gradient.reshape(-1, D)

@@ -19,7 +19,6 @@ from typing import Any
 from scratch.backend import Array, as_floats, to_device, xp
 from scratch.checks import expect, expect_ids, expect_mask
 from scratch.functions import log_softmax, one_hot
-from scratch.layer import Layer
 
 
 class Loss:

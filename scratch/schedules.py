@@ -1,7 +1,14 @@
-"""How the learning rate changes on the way: what to multiply it with in an epoch, or at a step.
+"""Learning-rate schedules: the factor that multiplies the learning rate at an epoch or a step.
 
-Large steps at first, to get far; small ones at the end, to settle. Often none too large at the very beginning, where
-the gradient of weights drawn at random says little. A schedule is a function, and the loop sets the rate:
+Large steps make progress early in training; small steps at the end settle into a minimum. So `cosine_decay` falls from
+1 to 0, and a learning rate of 0.001 is 0.0005 half-way. A warm-up also keeps the first steps small, because the
+gradients of randomly initialised weights carry little information:
+
+    cosine_decay(50, 100)                   # 0.5
+    cosine_decay(0, 100, warmup=3)          # 0.25, then 0.5, 0.75 and 1.0
+    step_decay(12, at=(10, 20))             # 0.1: of the two drops, the first has happened
+
+A schedule is a function, and the training loop sets the rate:
 
     for step in range(num_steps):
         optimizer.lr = 0.001 * cosine_decay(step, num_steps, warmup=100)
@@ -14,12 +21,12 @@ from collections.abc import Sequence
 
 
 def step_decay(epoch: int, at: Sequence[int], factor: float = 0.1) -> float:
-    """The learning rate's multiplier in `epoch`: times `factor` from each epoch in `at` on."""
+    """The multiplier in `epoch`: 1 at first, and multiplied by `factor` at each epoch in `at`."""
     return factor ** sum(epoch >= cut for cut in at)
 
 
 def cosine_decay(step: int, num_steps: int, warmup: int = 0) -> float:
-    """The multiplier at `step` of `num_steps`: up to 1 in a line while warming up, then down half a cosine to 0.
+    """The multiplier at `step` of `num_steps`: a linear warm-up to 1, then half a period of a cosine down to 0.
 
     Source: Loshchilov and Hutter 2016, https://arxiv.org/abs/1608.03983, equation 5.
     """
@@ -29,9 +36,11 @@ def cosine_decay(step: int, num_steps: int, warmup: int = 0) -> float:
 
 
 def triangle(step: int, num_steps: int, start: float, top: float, end: float) -> float:
-    """The multiplier at `step` of `num_steps`: up from `start` to 1, at the share `top` of them, then down to `end`.
+    """The multiplier at `step` of `num_steps`: linear from `start` to 1, then linear to `end`.
 
-    Source: Smith 2015, https://arxiv.org/abs/1506.01186, with one cycle whose two sides differ.
+    The peak is at the fraction `top` of the steps.
+    Source: Smith 2015, https://arxiv.org/abs/1506.01186.
+    Differs: a single cycle, whose two sides may have different slopes.
     """
     share = step / num_steps
     if share < top:

@@ -1,17 +1,19 @@
-"""From words or characters to numbers and back: Vocabulary, words_of, read_glove; and what follows what: NgramModel.
+"""Turning text into ids and vectors: Vocabulary, words_of, read_glove; and counting which id follows which: NgramModel.
 
-A network knows no letters, only ids. A vocabulary gives each distinct word (or character) the next free number:
+A network computes with numbers, not letters. A vocabulary gives each distinct word (or character) the next free id, so
+"abac" becomes [0, 1, 0, 2]:
 
     vocab = Vocabulary("abac")          # any iterable of strings
     vocab.size                          # 3
-    vocab.get_id("c")                   # 2
+    vocab.encode("abac")                # [0, 1, 0, 2]
     vocab.get_word(2)                   # "c"
     vocab.one_hot_encode("b")           # [0.0, 1.0, 0.0]
 
-The simplest model of a text counts what followed each run of ids. It is what a network has to beat:
+The simplest language model counts which id followed each run of ids. It is the baseline that a network has to beat. In
+"abac", a is followed once by b and once by c, so both are likelier after "a" than another a:
 
     model = NgramModel(vocab.encode("abac"), vocab.size, order=2)
-    model.following(vocab.encode("a"))  # [0.21, 0.39, 0.39]: b and c, and perhaps a
+    model.following(vocab.encode("a"))  # [0.214, 0.393, 0.393], worked out in NgramModel
 
 Read next: `batching.py`.
 """
@@ -30,7 +32,7 @@ from scratch.checks import ScratchError
 
 
 class Vocabulary:
-    """Words and their ids, first seen first: the first word has id 0.
+    """Words and their ids, which count up from 0 in order of first appearance.
 
     w2i: word -> id; i2w: id -> word.
     Source: Grus, Data Science from Scratch, chapter 21.
@@ -44,11 +46,11 @@ class Vocabulary:
 
     @property
     def size(self) -> int:
-        """How many distinct words there are."""
+        """The number of distinct words."""
         return len(self.w2i)
 
     def add(self, word: str) -> None:
-        """Give `word` the next id, unless it has one."""
+        """Give `word` the next id, unless it already has one."""
         if word not in self.w2i:
             word_id = len(self.w2i)
             self.w2i[word] = word_id
@@ -59,18 +61,18 @@ class Vocabulary:
         return self.w2i.get(word)
 
     def get_word(self, word_id: int) -> str | None:
-        """The word with this id, or None."""
+        """The word with this id, or None if no word has it."""
         return self.i2w.get(word_id)
 
     def encode(self, words: Iterable[str]) -> list[int]:
-        """The ids of `words`. Raises: ScratchError that names the first unknown one."""
+        """The ids of `words`. Raises: ScratchError, naming the first unknown word."""
         try:
             return [self.w2i[word] for word in words]
         except KeyError as error:
-            raise ScratchError(f"unknown word {error.args[0]!r}: not among the vocabulary's {self.size}") from None
+            raise ScratchError(f"unknown word {error.args[0]!r}: not one of the vocabulary's {self.size}") from None
 
     def one_hot_encode(self, word: str) -> list[float]:
-        """A list that is 1 at the id of `word` and 0 elsewhere. Raises: AssertionError (the book's) if unknown."""
+        """A list with 1 at the id of `word`, 0 elsewhere. Raises: AssertionError, as in Grus, for an unknown word."""
         if word not in self.w2i:
             raise AssertionError(f"unknown word {word}")
         row = [0.0] * self.size
@@ -82,32 +84,34 @@ class Vocabulary:
 
 
 def without_accents(text: str) -> str:
-    """`text` with its letters taken apart and the accents left out: "Ślusàrski" becomes "Slusarski".
+    """`text` without accents: "Ślusàrski" becomes "Slusarski".
 
-    Source: Unicode Standard Annex 15, normalisation form D; what is left out has category Mn. A Latin letter that is
-    not composed of a plain one and a mark (ß, ł) stays as it is. In other scripts a mark can be part of the letter:
-    й becomes и, and a Korean syllable comes apart.
+    Each letter is decomposed into a base letter and its marks, and marks (category Mn) are dropped. Latin letters that
+    do not decompose, such as ß and ł, are kept. In other scripts a mark can be part of the letter: й becomes и, and a
+    Korean syllable is split into its letters.
+    Source: Unicode Standard Annex 15, normalisation form D.
     """
     parts = unicodedata.normalize("NFD", text)
     return "".join(part for part in parts if unicodedata.category(part) != "Mn")
 
 
-# A word as GloVe has them: of "doesn't" does and n't, of "film's" film and 's; a hyphen may stand inside; so may -lrb-.
+# Words are split as in GloVe's vocabulary: "doesn't" into does and n't, "film's" into film and 's. A hyphenated word is
+# one token; so is -lrb-, which stands for a left bracket.
 _WORD = re.compile(r"-[lr][rsc]b-|\w+?(?=n't\b)|n't\b|\w+(?:[-/.]\w+)*|'\w+|\.\.\.|--|``|''|[^\w\s]")
 
 
 def words_of(text: str) -> list[str]:
-    """The words and punctuation marks of `text`, in small letters; given them with spaces between, it is the same."""
+    """The words and punctuation marks of `text`, in lower case; joined by spaces, they split into the same list."""
     return _WORD.findall(text.lower())
 
 
 def read_glove(path: str | Path, wanted: Collection[str] | None = None) -> tuple[list[str], numpy.ndarray]:
-    """The words of a file of GloVe vectors, all or those `wanted`, and their vectors (num_words, dim), float32.
+    """Read GloVe vectors: the words of the file, or those in `wanted`, and their vectors (num_words, dim), float32.
 
-    A line holds a word and its numbers, with spaces between, as many as the first line; what else there is before them
-    belongs to the word. The file may be packed by gzip.
+    Each line holds a word and its vector, separated by spaces. The first line sets `dim`; on later lines, everything
+    before the last `dim` numbers belongs to the word. The file may be gzipped (.gz).
     Source: Pennington et al. 2014, https://nlp.stanford.edu/projects/glove/
-    Raises: ScratchError for a line that is none, and says which.
+    Raises: ScratchError, with the line's number, for a malformed line; also when no wanted word is found.
     """
     words, rows, dim = list[str](), list[numpy.ndarray](), 0
     number = 0
@@ -118,13 +122,13 @@ def read_glove(path: str | Path, wanted: Collection[str] | None = None) -> tuple
                 word, *numbers = line.rstrip().split(" ")
                 dim = dim or len(numbers)
                 if dim == 1:
-                    raise ValueError("one number is no vector; is it the head of a file of word2vec?")
-                if len(numbers) > dim:  # a word with spaces in it, as the largest of the files have some
+                    raise ValueError("expected a vector, got one number; is this the header of a word2vec file?")
+                if len(numbers) > dim:  # in the largest GloVe files, some words contain spaces
                     word, numbers = " ".join([word, *numbers[:-dim]]), numbers[-dim:]
                     if re.search(r" -?\d+\.\d+(e-?\d+)?$", word):
-                        raise ValueError(f"more than {dim} numbers, {dim} before")
+                        raise ValueError(f"expected {dim} numbers, got more")
                 if not numbers or len(numbers) != dim:
-                    raise ValueError(f"{len(numbers)} numbers, {dim} before")
+                    raise ValueError(f"expected {dim or 'a vector of'} numbers, got {len(numbers)}")
                 if wanted is not None and word not in wanted:
                     continue
                 row = numpy.array(numbers, dtype=numpy.float32)
@@ -135,27 +139,29 @@ def read_glove(path: str | Path, wanted: Collection[str] | None = None) -> tuple
     except (EOFError, zlib.error, gzip.BadGzipFile, ValueError) as error:
         raise ScratchError(f"{path}: not a file of GloVe vectors (line {number or 1}: {error})") from None
     if not rows:
-        raise ScratchError(f"{path}: has no vector of a word that is wanted")
+        raise ScratchError(f"{path}: has no vector for any wanted word")
     return words, numpy.array(rows)
 
 
 class Level(NamedTuple):
-    """The runs of n ids that a text has, for one n: see `NgramModel`."""
+    """Counts of the distinct runs of n ids in a text, for one n: see `NgramModel`."""
 
-    keys: numpy.ndarray  # context * num_ids + id, in ascending order; a context is a place in the level before
-    counts: numpy.ndarray  # how often each run was there
-    totals: numpy.ndarray  # how often each context was there
-    kinds: numpy.ndarray  # by how many different ids it was followed
+    keys: numpy.ndarray  # context * num_ids + id, ascending; a context is an index into the keys of the level before
+    counts: numpy.ndarray  # how often each run occurs
+    totals: numpy.ndarray  # how often an id follows each context
+    kinds: numpy.ndarray  # how many distinct ids follow each context
 
 
 class NgramModel:
-    """Which id followed each run of up to `order` - 1 ids, and how often; what was not seen is left to shorter runs.
+    """An interpolated n-gram model: how often each id followed each run of up to `order` - 1 ids.
 
         p_n(id | run) = (count(run id) + kinds(run) * p_{n-1}(id | run without its first)) / (count(run) + kinds(run))
 
-    where kinds(run) is by how many different ids it was followed: the more kinds, the likelier a new one. p_0 is
-    uniform, so no id is impossible. Runs are not stored as such: a run of n ids is the place of its first n - 1 among
-    those of that length, and its last id.
+    count(run) is how often an id followed the run, and kinds(run) is how many distinct ids did: the more there were,
+    the likelier a new one is. p_0 is uniform, so every id has a positive probability. In "abac", an a is 2 of 4 ids and
+    there are 3 kinds, so p_1(a) = (2 + 3 * 1/3) / (4 + 3) = 3/7, and p_2(a | a) = (0 + 2 * 3/7) / (2 + 2) = 0.214.
+
+    A run of n ids is stored as two numbers: the index of its first n - 1 ids in the level before, and its last id.
 
     levels: a `Level` for each n from 1 to `order`.
     Source: Witten and Bell 1991, https://doi.org/10.1109/18.87000, method C; interpolated as in Chen and Goodman
@@ -168,7 +174,7 @@ class NgramModel:
         ids = self._checked(ids)
         contexts, num_contexts = numpy.zeros(len(ids), dtype=numpy.int64), 1
         for n in range(1, min(order, len(ids)) + 1):
-            # Of every run that ends at ids[t], t >= n - 1: its first n - 1 ids are contexts[t - n + 1].
+            # The run of n ids that ends at ids[t], for t >= n - 1, begins with the n - 1 ids of contexts[t - n + 1].
             keys, places, counts = numpy.unique(
                 contexts * num_ids + ids[n - 1 :], return_inverse=True, return_counts=True
             )
@@ -178,7 +184,7 @@ class NgramModel:
             contexts, num_contexts = places[:-1], len(keys)
 
     def log_probabilities(self, ids: Any) -> numpy.ndarray:
-        """The logarithm of each id's probability after those before it, for each level: (len(levels), len(ids))."""
+        """The log-probability (nats) of each id given those before it, for each level: (len(levels), len(ids))."""
         ids = self._checked(ids)
         p = numpy.full(len(ids), 1 / self.num_ids)
         contexts, rows = numpy.zeros(len(ids), dtype=numpy.int64), []
@@ -189,14 +195,14 @@ class NgramModel:
             found = known & (level.keys[places] == wanted)
             count = numpy.where(found, level.counts[places], 0)
             total, kinds = (numpy.where(known, part[contexts], 0) for part in (level.totals, level.kinds))
-            # A context that was not seen, or only at the text's end, says nothing.
+            # No id follows a context that is unseen or occurs only at the end of the text: keep the shorter run's p.
             p = numpy.where(total > 0, (count + kinds * p) / numpy.maximum(total + kinds, 1), p)
             rows.append(numpy.log(p))
             contexts = numpy.concatenate(([-1], numpy.where(found, places, -1)[:-1]))
         return numpy.array(rows)
 
     def following(self, ids: Sequence[int]) -> numpy.ndarray:
-        """The probability of each id to come next, after `ids`."""
+        """The probability that each id comes next after `ids`: (num_ids,)."""
         p, ids = numpy.full(self.num_ids, 1 / self.num_ids), self._checked(ids).tolist()
         for n, level in enumerate(self.levels):
             context = self._place(ids[len(ids) - n :]) if n <= len(ids) else None
@@ -215,7 +221,7 @@ class NgramModel:
         return ids
 
     def _place(self, run: Sequence[int]) -> int | None:
-        """The place of a run among those of its length, or None."""
+        """The index of `run` in the level of its length, or None if it was not seen."""
         place = 0
         for level, id in zip(self.levels, run, strict=False):
             key = place * self.num_ids + id
@@ -225,7 +231,7 @@ class NgramModel:
         return place
 
     def num_bytes(self, order: int) -> int:
-        """What the levels up to `order` take in memory."""
+        """The memory that the levels up to `order` take, in bytes."""
         return sum(part.nbytes for level in self.levels[:order] for part in level)
 
     def __repr__(self) -> str:

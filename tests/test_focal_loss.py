@@ -9,8 +9,10 @@ from conftest import ON_A_DEVICE
 
 from scratch.backend import precision, to_device, to_host
 from scratch.checks import ScratchError
+from scratch.dense import Linear
 from scratch.gradient_check import numerical_gradient, relative_error
 from scratch.losses import SoftmaxCrossEntropy
+from scratch.optimizers import Adam
 
 rng = np.random.default_rng(8)
 N, T, K = 2, 3, 5
@@ -68,10 +70,19 @@ def test_its_values():
     """Worked out by hand: rows with p = 0.9, 0.5 and 0.1 of the truth, class weights 1, 2 and 0.5."""
     p = np.array([[0.9, 0.05, 0.05], [0.25, 0.5, 0.25], [0.6, 0.3, 0.1]])
     rows = [0.1**2 * math.log(0.9), 0.5**2 * math.log(0.5), 0.9**2 * math.log(0.1)]
-    scores, ids = to_device(np.log(p) + [[3.0], [-1.0], [0.0]]), to_device([0, 1, 2])
+    scores, ids = to_device(np.log(p) + np.array([[3.0], [-1.0], [0.0]])), to_device([0, 1, 2])
     assert FocalLoss().loss(scores, ids) == pytest.approx(-sum(rows) / 3, rel=1e-5)
     weighted = FocalLoss(2.0, [1.0, 2.0, 0.5]).loss(scores, ids)
     assert weighted == pytest.approx(-(rows[0] + 2 * rows[1] + 0.5 * rows[2]) / 3.5, rel=1e-5)
+
+
+def test_a_classifier_memorises_with_it():
+    x, ids = to_device(rng.normal(size=(12, 20))), rng.integers(0, 3, 12)
+    model, loss, optimizer = Linear(20, 3), FocalLoss(), Adam(0.05)
+    for _ in range(100):
+        model.backward(loss.gradient(model.forward(x), to_device(ids)))
+        optimizer.step(model)
+    assert np.array_equal(to_host(model.forward(x)).argmax(axis=1), ids)
 
 
 def test_what_does_not_fit_is_refused():

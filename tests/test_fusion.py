@@ -3,11 +3,12 @@
 import numpy as np
 import pytest
 from conftest import STAND_IN
-from scratch.fusion import fused
 
 from scratch.backend import precision, to_device, to_host, xp
 from scratch.bidirectional import Bidirectional
 from scratch.checks import ScratchError
+from scratch.fast import fast
+from scratch.fast.fusion import fused
 from scratch.functions import sigmoid
 from scratch.gradient_check import relative_error
 from scratch.recurrent import GRU, LSTM, SimpleRnn
@@ -90,6 +91,7 @@ def test_on_a_cpu_it_is_the_function():
 
 
 def launches(layer, T, masked):
+    layer = fast(layer)
     x, gradient = to_device(rng.normal(size=(2, T, 3))), None
     mask = {"mask": to_device(np.arange(T) < np.array([[T], [T - 1]]))} if masked else {}
     for _ in range(2):  # the second time there is nothing to be traced

@@ -16,6 +16,7 @@ from name_languages.letters import ALPHABET, as_batch, check, encode, split
 from name_languages.network import WEIGHTS, BothEnds, Committee, LinearRnn, TutorialNetwork, build
 from name_languages.predict import log_probabilities, predict
 from name_languages.train import RECIPES, learn_batch, learn_name, logit_adjustment
+from name_languages.twin import FastLinearRnn
 from programs import DATA
 
 from scratch.backend import precision, to_device, to_host, xp
@@ -125,6 +126,27 @@ def test_a_layer_without_activation_has_the_gradients_of_every_output(device):
         x_grad = layer.backward(weights)
         for grad, data in ((x_grad, x), *((p.grad, p.data) for p in layer.parameters())):
             assert relative_error(grad, numerical_gradient(value, data)) < 1e-7
+
+
+@pytest.mark.parametrize("every_step", [True, False])
+@pytest.mark.parametrize(("N", "T"), [(1, 1), (1, 7), (7, 2), (9, 40)])
+def test_the_fast_twin_is_the_same_function(N, T, every_step, device):
+    with precision("float64"):
+        draw = np.random.default_rng(N + T)
+        plain = LinearRnn(3, 4, return_sequences=every_step)
+        twin = fast(plain, threads=1)
+        assert type(twin) is FastLinearRnn
+        x = to_device(draw.standard_normal((N, T, 3)))
+        ragged = to_device(np.arange(T) < draw.integers(1, T + 1, N)[:, None])
+        for mask in (None, ragged):
+            found = []
+            gradient = to_device(draw.standard_normal((N, T, 4) if every_step else (N, 4)))
+            for layer in (plain, twin):
+                plain.zero_grads()
+                output = layer.forward(x, mask=mask)
+                x_grad = layer.backward(gradient)
+                found.append([output, x_grad, *(p.grad.copy() for p in plain.parameters())])
+            assert all(relative_error(mine, truth) < 1e-10 for truth, mine in zip(*found, strict=True))
 
 
 def test_a_committee_predicts_the_mean_of_its_members_without_their_adjustment():

@@ -165,13 +165,14 @@ def test_names_and_parameters_are_the_models_own():
             shared.backward(np.zeros((N, T, V), dtype="float32"))
 
 
-@pytest.mark.parametrize("take", [copy.deepcopy, lambda layer: layer.sibling(), lambda layer: pickle.loads(pickle.dumps(layer))],
-                         ids=["deepcopy", "sibling", "pickle"])
-def test_a_copy_learns_as_the_model_does(take):
+@pytest.mark.parametrize(("take", "shares"), [
+    (copy.deepcopy, False), (lambda layer: pickle.loads(pickle.dumps(layer)), False), (InParts.sibling, True),
+], ids=["deepcopy", "pickle", "sibling"])
+def test_a_copy_learns_as_the_model_does(take, shares):
     expected = steps(fast(model(), 3))
     shared = fast(model(), 3)
     other = take(shared)
-    assert (other.parameters()[0] is shared.parameters()[0]) == (take(shared).parameters()[0] is shared.parameters()[0])
+    assert all((a is b) == shares for a, b in zip(other.parameters(), shared.parameters(), strict=True))
     for a, b in zip(steps(other), expected, strict=True):
         assert np.array_equal(a, b)
 

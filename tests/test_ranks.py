@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 from conftest import ON_A_DEVICE, ON_THREADS
 from programs import ROOT, environment, run, weights
-from scratch.parallel import mine, size_of_job
 
 from scratch.backend import xp
+from scratch.fast.processes import job, size_of_job
 from scratch.gradient_check import relative_error
 
 pytest.importorskip("mpi4py")
@@ -154,7 +154,7 @@ def test_what_is_not_shared_is_refused(tmp_path):
     assert code == 2 and "start it without mpiexec" in err and not list(tmp_path.iterdir())
 
 
-def test_alone_all_rows_are_mine(monkeypatch):
-    assert mine([1, 2, 3]) == [1, 2, 3] and size_of_job() == 1
+def test_alone_it_is_a_job_of_one_process(monkeypatch):
+    assert size_of_job() == 1 and job().num_ranks == 1 and job().sum(3) == 3
     monkeypatch.setenv("PMI_SIZE", "4")
     assert size_of_job() == 4

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 from conftest import ON_A_DEVICE
 
-from scratch import winograd
 from scratch.backend import precision, to_device, to_host
-from scratch.convolution import Conv2d, slide
+from scratch.convolution import Conv2d
+from scratch.fast import fast, winograd
+from scratch.fast.convolution import slide
 from scratch.gradient_check import gradient_errors, relative_error
 
 rng = np.random.default_rng(3)
@@ -14,7 +15,7 @@ rng = np.random.default_rng(3)
 
 @pytest.fixture
 def always(monkeypatch):
-    monkeypatch.setattr("scratch.convolution.is_worth_it", lambda size, *others: True)
+    monkeypatch.setattr("scratch.fast.convolution.is_worth_it", lambda size, *others: True)
     monkeypatch.setattr(winograd, "_TILES", 1)
 
 
@@ -37,14 +38,14 @@ def test_tiles_give_what_windows_give(height, width, before, device):
 @pytest.mark.parametrize(("height", "width"), [(4, 4), (5, 6), (7, 5)])
 def test_gradients(padding, height, width, always, device):
     with precision("float64"):
-        layer = Conv2d(2, 3, 3, padding=padding)
+        layer = fast(Conv2d(2, 3, 3, padding=padding), 1)
         images = to_device(rng.normal(size=(3, height, width, 2)))
         errors = gradient_errors(layer, images)
         assert set(errors) == {"w", "b", "input 0"} and all(error < 1e-7 for error in errors.values())
 
 
 def test_many_pieces_are_the_whole(always, monkeypatch):
-    layer, images = Conv2d(4, 5, 3, padding="same"), rng.normal(size=(7, 6, 6, 4)).astype(np.float32)
+    layer, images = fast(Conv2d(4, 5, 3, padding="same"), 1), rng.normal(size=(7, 6, 6, 4)).astype(np.float32)
     gradient = rng.normal(size=(7, 6, 6, 5)).astype(np.float32)
     results = []
     for tiles in (1, 1000):
@@ -72,11 +73,12 @@ def test_in_float32_it_is_as_exact_as_windows_are():
 @pytest.mark.skipif(ON_A_DEVICE, reason="it is not on a GPU")
 def test_it_is_used_where_it_is_worth_it(monkeypatch):
     used = []
+
     def in_tiles(images, weights, before, output):
         used.append(images.shape)
         output[...] = 0
 
-    monkeypatch.setattr("scratch.convolution.slide_in_tiles", in_tiles)
+    monkeypatch.setattr("scratch.fast.convolution.slide_in_tiles", in_tiles)
     for N, C, size, side in ((16, 64, 3, 8), (1, 64, 3, 8), (16, 3, 3, 8), (16, 64, 5, 8), (1, 64, 3, 100)):
-        Conv2d(C, 64, size, padding="same").forward(to_device(np.zeros((N, side, side, C))))
+        fast(Conv2d(C, 64, size, padding="same"), 1).forward(to_device(np.zeros((N, side, side, C))))
     assert used == [(16, 8, 8, 64)]

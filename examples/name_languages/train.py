@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from name_languages import twin  # noqa: F401  (gives LinearRnn its fast twin)
 from name_languages.evaluate import confusions
 from name_languages.letters import ALPHABET, Example, as_batch, by_language, encode, split
 from name_languages.network import LAYERS, Committee, NameReader, TutorialNetwork, build

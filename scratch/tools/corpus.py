@@ -1,13 +1,13 @@
-"""A long text as ids on disk: any file in UTF-8, of any size.
+"""A UTF-8 text of any size as an array of ids on disk.
 
-A text is read a piece at a time, and its ids go into a file that is mapped into memory: the network sees an array, and
-the system reads the pages that are looked at. So a text larger than the memory can be learned from.
+The text is read in pieces of one megabyte, and its ids are written to a memory-mapped file. The network sees an array,
+and the operating system loads only the pages that are accessed. So the text may be larger than memory.
 
-    corpus = read_corpus("novel.txt")        # the vocabulary is that of the text
+    corpus = read_corpus("novel.txt")        # builds a vocabulary of the text's characters
     corpus.ids, corpus.vocab.size
-    read_corpus("another.txt", corpus.vocab) # raises when it has other characters
+    read_corpus("another.txt", corpus.vocab) # raises ScratchError if it has other characters
 
-Line ends become "\\n", and of a book of Project Gutenberg only the book is read, not its header and footer.
+Line ends become "\\n". The header and footer of a Project Gutenberg file are skipped.
 
 Read next: `backend.py`.
 """
@@ -27,13 +27,13 @@ from scratch.checks import ScratchError
 from scratch.text import Vocabulary
 
 _PIECE = 2**20  # bytes
-_EDGE = 2**16  # the licence of Project Gutenberg is shorter than that
+_EDGE = 2**16  # bytes; Project Gutenberg's header and its licence are shorter
 _START = re.compile(rb"\*\*\* ?START OF TH[^\r\n]*PROJECT GUTENBERG[^*]*\*\*\*")
 _END = re.compile(rb"\*\*\* ?END OF TH[^\r\n]*PROJECT GUTENBERG|End of (the )?Project Gutenberg")
 
 
 class Corpus(NamedTuple):
-    """A text as ids (in a file, mapped into memory), its vocabulary, and the SHA-256 of its characters."""
+    """A text as memory-mapped ids, its vocabulary, and the SHA-256 of its characters in UTF-8."""
 
     ids: numpy.ndarray
     vocab: Vocabulary
@@ -41,11 +41,11 @@ class Corpus(NamedTuple):
 
 
 def read_corpus(path: str | Path, vocab: Vocabulary | None = None, folder: str | Path | None = None) -> Corpus:
-    """The text at `path` as ids of `vocab`, or of its own characters in the order of their code points.
+    """Read the text at `path` as ids of `vocab`, by default the text's own characters in code-point order.
 
-    The ids lie in a file without a name in `folder` (the system's, for such files, if None), which goes with the array.
+    The ids are in an unnamed temporary file in `folder` (by default the system's), which is deleted with the array.
     Raises: ScratchError when the text is not UTF-8 (with the byte's position), is binary, or has characters that
-    `vocab` lacks (all of them are named).
+    `vocab` lacks (naming up to 40).
     """
     characters: set[str] = set()
     digest, length = hashlib.sha256(), 0
@@ -79,7 +79,7 @@ def read_corpus(path: str | Path, vocab: Vocabulary | None = None, folder: str |
 
 
 def pieces(path: str | Path) -> Iterator[str]:
-    """The text at `path`, a piece of about a megabyte at a time. Raises: as `read_corpus`."""
+    """Yield the text at `path` in pieces of about a megabyte. Raises: as `read_corpus`."""
     with open(path, "rb") as file:
         start, end = _of_the_book(file)
         file.seek(start)
@@ -87,9 +87,9 @@ def pieces(path: str | Path) -> Iterator[str]:
         line_ends = io.IncrementalNewlineDecoder(None, translate=True)
         while start < end:
             piece = file.read(min(_PIECE, end - start))
-            pending = len(decoder.getstate()[0])  # bytes of a character that began in the last piece
+            pending = len(decoder.getstate()[0])  # bytes of a character that began in the piece before
             if not piece:
-                raise ScratchError(f"{path}: became shorter while it was read")
+                raise ScratchError(f"{path}: was truncated while it was read")
             if b"\0" in piece:
                 raise ScratchError(f"{path}: has a zero at byte {start + piece.index(0)}; expected a text")
             try:
@@ -102,7 +102,7 @@ def pieces(path: str | Path) -> Iterator[str]:
 
 
 def _of_the_book(file: Any) -> tuple[int, int]:
-    """Where the text begins and ends: after a byte order mark, or between the markers of Project Gutenberg."""
+    """The byte offsets of the text: after a byte order mark, or between Project Gutenberg's markers."""
     size = file.seek(0, io.SEEK_END)
     file.seek(0)
     head = file.read(_EDGE)

@@ -1,13 +1,13 @@
-"""Where each data set comes from, how it is fetched and checked, and how it is read.
+"""The data sets: where each comes from, and how it is downloaded, checked and read.
 
-A program looks for its data in this order: the path given with `--data`; the folder in the environment variable
-SCRATCH_DATA, which has a folder for each set; the user's cache; and at last the set's own address, from where it is
-fetched into the cache. The last two are pooch's work (`pip install -e '.[data]'`).
+A program looks for its data in four places: the path given with `--data`; the folder in the environment variable
+SCRATCH_DATA, which has a subfolder for each set; the user's cache; and finally the set's own address, from which it is
+downloaded into the cache. pooch handles the last two (`pip install -e '.[data]'`).
 
     folder = find("names", flags.data)
     lines = read_labelled_lines(folder)      # {"Arabic": ["Khoury", ...], ...}
 
-Each file that is fetched is compared with the SHA-256 that stands here, and is in its place whole or not at all.
+Each downloaded file must match the checksum recorded here, and appears in the cache only when it is complete.
 
 Read next: `weights.py`.
 """
@@ -22,9 +22,9 @@ from scratch.checks import ScratchError
 
 
 class Source(NamedTuple):
-    """A data set's address, its files with their SHA-256 (or "md5:" and that), and how to get it by hand.
+    """A data set's address, the checksums of its files (SHA-256, or MD5 after "md5:"), and manual instructions.
 
-    A set without an address can only be had by hand.
+    A set without an address must be downloaded manually.
     """
 
     address: str
@@ -33,27 +33,27 @@ class Source(NamedTuple):
 
 
 SOURCES = {
-    # "Tiny Shakespeare", as Karpathy's char-rnn has it.
+    # "Tiny Shakespeare", from Karpathy's char-rnn.
     "shakespeare": Source(
         "https://raw.githubusercontent.com/karpathy/char-rnn/6f9487a6fe5b420b7ca9afb0d7c078e37c1d1b4e/data/"
         "tinyshakespeare/",
         {"input.txt": "86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed"},
-        "download input.txt from https://github.com/karpathy/char-rnn/tree/master/data/tinyshakespeare and give it to "
-        "--data",
+        "download input.txt from https://github.com/karpathy/char-rnn/tree/master/data/tinyshakespeare and pass it "
+        "with --data",
     ),
-    # Alice in Wonderland as the Keras tutorial cuts it, by way of the book it was cut from.
+    # Alice in Wonderland, Project Gutenberg's book 11, from which the text of Brownlee's tutorial was cut.
     "alice": Source(
         "https://raw.githubusercontent.com/frozenpandaman/Tweext/4176cb8ae1f47109c0b3524cbd7500c251e373be/",
         {"alice.txt": "fbcaee1f2df4c5ec08aa77ff87eebf808851842aca5bccb40bf6673461ec2e97"},
-        "download https://www.gutenberg.org/cache/epub/11/pg11.txt and give it to --data",
+        "download https://www.gutenberg.org/cache/epub/11/pg11.txt and pass it with --data",
     ),
-    # Aesop's fables, Project Gutenberg's book 21.
+    # Aesop's Fables, Project Gutenberg's book 21.
     "aesop": Source(
         "https://raw.githubusercontent.com/frozenpandaman/Tweext/4176cb8ae1f47109c0b3524cbd7500c251e373be/",
         {"aesop.txt": "ea5483f04c1ec0025cda5ae406368daa80740e76ae4bd956237dabdc67d3a1f5"},
-        "download https://www.gutenberg.org/cache/epub/21/pg21.txt and give it to --data",
+        "download https://www.gutenberg.org/cache/epub/21/pg21.txt and pass it with --data",
     ),
-    # AG's news, as Zhang et al. 2015 cut it.
+    # AG's News, as split by Zhang et al. 2015.
     "ag_news_csv": Source(
         "https://raw.githubusercontent.com/mhjabreel/CharCnn_Keras/555590db4219b1243abb1918effd6a7425a2d75f/data/"
         "ag_news_csv/",
@@ -66,17 +66,17 @@ SOURCES = {
         "https://github.com/mhjabreel/CharCnn_Keras/tree/master/data/ag_news_csv into a folder ag_news_csv in "
         "SCRATCH_DATA",
     ),
-    # Reviews of television series from Allocine.fr (Dong and de Melo 2018).
+    # Reviews of television series on Allocine.fr (Dong and de Melo 2018).
     "french_reviews": Source(
-        "", {}, "take the French reviews of http://sentiment.nlproc.org/ and put train.csv, val.csv and test.csv, with "
-        "columns review and polarity, into a folder french_reviews in SCRATCH_DATA",
+        "", {}, "download the French reviews from http://sentiment.nlproc.org/ and put train.csv, val.csv and test.csv, "
+        "with columns review and polarity, into a folder french_reviews in SCRATCH_DATA",
     ),
-    # Phrases of reviews from Rotten Tomatoes, of a Kaggle competition.
+    # Phrases from Rotten Tomatoes reviews, used in a Kaggle competition.
     "movie_reviews": Source(
-        "", {}, "download train.tsv.zip from https://www.kaggle.com/c/sentiment-analysis-on-movie-reviews/data (which "
-        "takes an account), unpack it, and put train.tsv into a folder movie_reviews/kaggle in SCRATCH_DATA",
+        "", {}, "download train.tsv.zip from https://www.kaggle.com/c/sentiment-analysis-on-movie-reviews/data (an "
+        "account is needed), unpack it, and put train.tsv into a folder movie_reviews/kaggle in SCRATCH_DATA",
     ),
-    # Rajpurkar et al. 2016, version 1.1.
+    # SQuAD 1.1 (Rajpurkar et al. 2016).
     "squad": Source(
         "https://rajpurkar.github.io/SQuAD-explorer/dataset/",
         {
@@ -86,19 +86,19 @@ SOURCES = {
         "download train-v1.1.json and dev-v1.1.json from https://rajpurkar.github.io/SQuAD-explorer/ into a folder "
         "squad in SCRATCH_DATA",
     ),
-    # Krizhevsky 2009.
+    # CIFAR-10 (Krizhevsky 2009).
     "cifar10": Source(
         "https://www.cs.toronto.edu/~kriz/",
         {"cifar-10-python.tar.gz": "md5:c58f30108f718f92721af3b95e74349a"},
-        "download https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz and give it to --data",
+        "download https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz and pass it with --data",
     ),
-    # Vectors for words.
+    # GloVe word vectors (Pennington et al. 2014).
     "glove": Source(
         "", {}, "download https://nlp.stanford.edu/data/glove.6B.zip, unpack it, and put glove.6B.100d.txt into a "
         "folder glove in SCRATCH_DATA",
     ),
-    # The PyTorch tutorial's names, as its first author published them. (The tutorial's own data.zip has no published
-    # checksum; a later state of the same files has 24 names less.)
+    # The names of the PyTorch tutorial, from its first author's repository. (The tutorial's own data.zip has no
+    # published checksum; a later version of the same files has 24 fewer names.)
     "names": Source(
         "https://raw.githubusercontent.com/spro/practical-pytorch/5e79b652c199421f54e11534b6bdf6257637a49b/data/names/",
         {
@@ -121,16 +121,16 @@ SOURCES = {
             "Spanish.txt": "1bcb462ed3316756a85781d68232bddae04498fdddd5d9219c53fd1fbdeba7a7",
             "Vietnamese.txt": "f3f9e4164ab47601178a6e45b216464a64122f49d05541f24bf18a757253281d",
         },
-        "download https://download.pytorch.org/tutorial/data.zip, unpack it, and give its folder data/names to --data "
-        "(it may have some names less)",
+        "download https://download.pytorch.org/tutorial/data.zip, unpack it, and pass its folder data/names with "
+        "--data (it may have slightly fewer names)",
     ),
 }
 
 
 def find(name: str, given: str | Path | None = None) -> Path:
-    """The folder of the data set `name`: `given` if there is one, else in SCRATCH_DATA, the cache, or fetched.
+    """The folder of the data set `name`: `given` if not None, else in SCRATCH_DATA, the cache, or downloaded.
 
-    Raises: ScratchError, with the way to get it by hand, when it is nowhere and cannot be fetched.
+    Raises: ScratchError, with manual instructions, when the data set is not found and cannot be downloaded.
     """
     source = SOURCES[name]
     if given is not None:
@@ -147,15 +147,15 @@ def find(name: str, given: str | Path | None = None) -> Path:
         pooch: Any = importlib.import_module("pooch")
     except ImportError:
         raise ScratchError(
-            f"the data set {name} is {elsewhere}; to fetch it takes pip install -e '.[data]'; or {source.by_hand}"
+            f"the data set {name} is {elsewhere}; to download it, run pip install -e '.[data]'; or {source.by_hand}"
         ) from None
     folder = Path(pooch.os_cache("scratch")) / name
     registry = {file: digest if ":" in digest else f"sha256:{digest}" for file, digest in source.files.items()}
     try:
         fetcher = pooch.create(folder, source.address, registry=registry, retry_if_failed=1)
-        for file in registry:  # those that are in the cache, and right, are not fetched again
+        for file in registry:  # cached files whose checksums match are not downloaded again
             fetcher.fetch(file, progressbar=True)
-    except (OSError, ValueError) as error:  # no network, a full disk; or what came has another checksum
+    except (OSError, ValueError) as error:  # no network, a full disk or a wrong checksum
         raise ScratchError(
             f"the data set {name} is {elsewhere}, and could not be fetched from {source.address} ({error}); "
             f"{source.by_hand}"
@@ -164,7 +164,7 @@ def find(name: str, given: str | Path | None = None) -> Path:
 
 
 def find_glove(given: Path | None) -> Path:
-    """The file of GloVe's vectors of 100 numbers: `given`, or in the folder of the data set. Raises: as `find`."""
+    """The file of 100-dimensional GloVe vectors: `given`, or the one in the data set's folder. Raises: as `find`."""
     folder = find("glove", given)
     if folder.is_file():
         return folder
@@ -175,18 +175,18 @@ def find_glove(given: Path | None) -> Path:
 
 
 def read_labelled_lines(folder: Path) -> dict[str, list[str]]:
-    """The distinct lines of each LABEL.txt in `folder`, by label, the labels sorted (capitals first).
+    """The distinct lines of each LABEL.txt in `folder`, by label.
 
-    So the order of the labels is not the file system's, and is the same on every machine. Lines are kept as they
-    stand, but those that are blank are left out; so are hidden files.
-    Raises: ScratchError for a folder without two such files, or a file that is empty or not UTF-8.
+    The labels are sorted (capitals first), so their order is the same on every machine. Lines are not stripped. Blank
+    lines and hidden files are skipped.
+    Raises: ScratchError for a folder with fewer than two such files, or a file that is empty or not UTF-8.
     """
     if not folder.is_dir():
-        raise ScratchError(f"{folder}: expected a folder of files LABEL.txt, one example a line")
+        raise ScratchError(f"{folder}: expected a folder of LABEL.txt files with one example per line")
     files = [path for path in folder.glob("*.txt") if path.is_file() and not path.name.startswith(".")]
     files.sort(key=lambda path: path.stem)
     if len(files) < 2:
-        raise ScratchError(f"{folder}: has {len(files)} files LABEL.txt; to tell labels apart takes two or more")
+        raise ScratchError(f"{folder}: has {len(files)} LABEL.txt files; a classifier needs at least two")
     lines = {}
     for path in files:
         try:

@@ -1,9 +1,9 @@
-"""Files that are whole or not there: atomic writing, and arrays on disk without pickle.
+"""Atomic writes, and arrays on disk without pickle.
 
-A program may be killed while it writes, and a disk may be full. So a file is written under another name and takes
-its own only when it is complete: until then the old one stays. Arrays are kept in NumPy's npz form (a zip of plain
-arrays) beside one JSON text, and what a file claims of itself is checked before it is believed: nothing is
-unpickled, nothing is unpacked, and an array is read only after its name and shape have been agreed to.
+A program may be killed while it writes, and a disk may fill up. So a file is written under a temporary name, and
+renamed only when it is complete; until then the old file stays in place. Arrays are stored in NumPy's npz format (a zip
+of plain arrays) together with one JSON text. A file's claims are checked before they are trusted: nothing is unpickled
+or decompressed, and the caller can check all names and shapes before any array is read.
 
     write_arrays("w.npz", {"w": w}, {"seed": 0})
     arrays, metadata = read_arrays("w.npz")
@@ -39,25 +39,25 @@ _writes = True
 
 
 def may_write() -> bool:
-    """Whether this process writes files: of several that share a batch, one does."""
+    """Whether this process writes files. Of several processes that share a batch, only one does."""
     return _writes
 
 
 def leave_writing_to_another() -> None:
-    """From now on this process writes nothing: what it would write goes nowhere."""
+    """From now on, discard everything that this process would write to files."""
     global _writes
     _writes = False
 
 
 @contextmanager
 def replacing(path: str | Path) -> Iterator[BinaryIO]:
-    """A file to write to, which takes the place of `path` when the block ends well and is removed when it raises."""
+    """Open a temporary file. It replaces `path` if the block succeeds, and is removed if the block raises."""
     if not may_write():
         yield io.BytesIO()
         return
-    path = Path(os.path.realpath(path))  # what a link points to is replaced, not the link
+    path = Path(os.path.realpath(path))  # replace a link's target, not the link
     if path.exists() and not path.is_file():
-        raise ScratchError(f"{path}: not a plain file, so it cannot be written anew")
+        raise ScratchError(f"{path}: not a plain file, so it cannot be replaced")
     unfinished = path.with_name(f".{path.name}.{os.getpid()}.unfinished")
     try:
         with open(unfinished, "wb") as file:
@@ -74,25 +74,25 @@ def replacing(path: str | Path) -> Iterator[BinaryIO]:
 
 
 def write_text(path: str | Path, text: str) -> None:
-    """Write `text` to `path` in UTF-8, whole or not at all."""
+    """Write `text` to `path` in UTF-8, completely or not at all."""
     with replacing(path) as file:
         file.write(text.encode("utf-8"))
 
 
 def read_lines(path: str | Path) -> list[str]:
-    """The distinct lines of a text in UTF-8, stripped, without blank ones. Raises: ScratchError when there are none."""
+    """The distinct non-blank lines of a UTF-8 file, stripped. Raises: ScratchError when there are none."""
     try:
         text = Path(path).read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
         raise ScratchError(f"{path}: not UTF-8 (byte {error.start}); save it as UTF-8") from None
     lines = list(dict.fromkeys(line.strip() for line in text.split("\n") if line.strip()))
     if not lines:
-        raise ScratchError(f"{path}: is empty; expected one item a line")
+        raise ScratchError(f"{path}: is empty; expected one item per line")
     return lines
 
 
 def read_json(path: str | Path, most: int = _MAX_TEXT) -> Any:
-    """The JSON in `path`, of `most` bytes. Raises: ScratchError when it is missing, larger, not UTF-8 or not JSON."""
+    """Read JSON of at most `most` bytes. Raises: ScratchError when the file is missing, too large, or not UTF-8 JSON."""
     try:
         size = os.path.getsize(path)
         if size <= most:
@@ -105,9 +105,9 @@ def read_json(path: str | Path, most: int = _MAX_TEXT) -> Any:
 
 
 def write_arrays(path: str | Path, arrays: Mapping[str, numpy.ndarray], metadata: Mapping[str, Any]) -> None:
-    """Write host arrays by name, and `metadata` as one JSON text, to an npz file: whole or not at all.
+    """Write named host arrays, and `metadata` as one JSON text, to an npz file, completely or not at all.
 
-    Raises: ScratchError, and leaves what was at `path`, when there is anything that `read_arrays` would refuse.
+    Raises: ScratchError for anything that `read_arrays` would reject; the old file is then kept.
     """
     try:
         text = json.dumps(metadata, ensure_ascii=False, allow_nan=False).encode("utf-8")
@@ -125,17 +125,17 @@ def write_arrays(path: str | Path, arrays: Mapping[str, numpy.ndarray], metadata
 
 def _expect_finite(path: str | Path, name: str, array: numpy.ndarray) -> None:
     if array.dtype.kind not in "fiub" or not numpy.isfinite(array).all():
-        raise ScratchError(f"{path}: {name} holds something else than finite numbers")
+        raise ScratchError(f"{path}: {name} holds values that are not finite numbers")
 
 
 def read_metadata(path: str | Path) -> dict[str, Any]:
-    """The metadata of a file of `write_arrays`, without reading its arrays. Raises: as `read_arrays`."""
+    """The metadata of a file written by `write_arrays`; its arrays are not read. Raises: as `read_arrays`."""
     with _opened(path) as archive:
         return _metadata(archive)
 
 
 def read_shapes(path: str | Path) -> Shapes:
-    """Names and shapes of the arrays in a file of `write_arrays`, which are not read. Raises: as `read_arrays`."""
+    """The names and shapes of the arrays in such a file; the arrays are not read. Raises: as `read_arrays`."""
     with _opened(path) as archive:
         return {name: _header(archive, name)[0] for name in _names(archive) if name != _METADATA}
 
@@ -143,11 +143,11 @@ def read_shapes(path: str | Path) -> Shapes:
 def read_arrays(
     path: str | Path, check: Callable[[Shapes], None] | None = None
 ) -> tuple[dict[str, numpy.ndarray], dict[str, Any]]:
-    """The arrays by name, and the metadata, of a file of `write_arrays`.
+    """Read a file written by `write_arrays`: its arrays by name, and its metadata.
 
-    `check` is given all names and shapes before any array is read, and may raise.
+    `check` receives all names and shapes before any array is read, and may raise to reject them.
 
-    Raises: ScratchError when the file is missing, damaged, or holds anything but numbers that are finite.
+    Raises: ScratchError when the file is missing, damaged, or holds anything but finite numbers.
     """
     with _opened(path) as archive:
         headers = {name: _header(archive, name) for name in _names(archive) if name != _METADATA}
@@ -163,20 +163,20 @@ def read_arrays(
 def _opened(path: str | Path) -> Iterator[zipfile.ZipFile]:
     try:
         with zipfile.ZipFile(path) as archive:
-            for info in archive.infolist():  # a compressed one could be far larger than the file
+            for info in archive.infolist():  # a compressed array could be far larger than the file
                 if info.compress_type != zipfile.ZIP_STORED or not info.filename.endswith(".npy"):
-                    raise ValueError(f"{info.filename} is not an array as this framework writes them")
+                    raise ValueError(f"{info.filename} is not an array written by this framework")
             yield archive
     except ScratchError:
         raise
     except FileNotFoundError:
         raise ScratchError(f"{path}: no such file") from None
     except OSError as error:
-        if error.errno != errno.EINVAL:  # which is how a place before the file's start is refused
+        if error.errno != errno.EINVAL:  # EINVAL: a damaged archive led to a position before the start of the file
             raise
         raise ScratchError(f"{path}: damaged ({error})") from error
     except _DAMAGE as error:
-        raise ScratchError(f"{path}: damaged, or not an .npz file of this framework ({error})") from error
+        raise ScratchError(f"{path}: damaged, or not an .npz file written by this framework ({error})") from error
 
 
 def _names(archive: zipfile.ZipFile) -> list[str]:
@@ -184,12 +184,12 @@ def _names(archive: zipfile.ZipFile) -> list[str]:
 
 
 def _header(archive: zipfile.ZipFile, name: str) -> tuple[tuple[int, ...], numpy.dtype]:
-    """Shape and dtype of an array, after checking that the file has as many bytes as they need."""
+    """The shape and dtype of an array, after checking that the file holds exactly as many bytes as they need."""
     info = archive.getinfo(f"{name}.npy")
     with archive.open(info) as file:
         version = numpy.lib.format.read_magic(file)
         if version not in ((1, 0), (2, 0)):
-            raise ValueError(f"{name} has array format {version}")
+            raise ValueError(f"{name} has the unknown array format {version}")
         read = numpy.lib.format.read_array_header_1_0 if version[0] == 1 else numpy.lib.format.read_array_header_2_0
         shape, _, dtype = read(file)
         if dtype.hasobject or file.tell() + math.prod(shape) * dtype.itemsize != info.file_size:
@@ -207,7 +207,7 @@ def _metadata(archive: zipfile.ZipFile) -> dict[str, Any]:
         return {}
     shape, dtype = _header(archive, _METADATA)
     if len(shape) != 1 or dtype != numpy.uint8 or shape[0] > _MAX_TEXT:
-        raise ValueError("the metadata is not one text")
+        raise ValueError("the metadata is not a text of allowed size")
     metadata = json.loads(_read(archive, _METADATA).tobytes().decode("utf-8"))
     if not isinstance(metadata, dict):
         raise ValueError("the metadata is not a JSON object")

@@ -1,4 +1,4 @@
-"""What a run did: its figures, a progress bar, and a stop when the loss is not finite.
+"""Following a run: a history of its figures, a progress bar, and a check that the loss is finite.
 
     history = History(folder / "history.jsonl")
     for epoch in range(num_epochs):
@@ -6,7 +6,7 @@
             ...
         history.add(epoch=epoch, loss=stop_unless_finite(loss, model, f"epoch {epoch}"))
 
-The file has one line of JSON for each `add`, written at once, so that a run can be watched while it is going on.
+Each `add` immediately appends one line of JSON to the file, so a run can be followed while it trains.
 
 Read next: `plots.py`.
 """
@@ -30,10 +30,10 @@ Item = TypeVar("Item")
 
 
 class History:
-    """The figures of a run, a dict for each `add`, in `rows`; and in a file of JSON lines if `path` is given.
+    """The figures of a run: one dict in `rows` for each `add`, and one JSON line in the file `path`, if given.
 
-    A resumed run gives the rows of its checkpoint, and the file begins with them. With a `log`, which
-    `tensorboard_log` makes, the numbers are written there too.
+    A resumed run passes the rows of its checkpoint, and the file begins with them. If `log` is given (see
+    `tensorboard_log`), numbers are written there too.
     """
 
     def __init__(self, path: str | Path | None = None, rows: Sequence[dict[str, Any]] = (), log: Any = None) -> None:
@@ -43,7 +43,7 @@ class History:
 
     def add(self, **figures: Any) -> None:
         """Add one row."""
-        line = json.dumps(figures, default=float)  # NumPy's scalars as plain numbers
+        line = json.dumps(figures, default=float)  # float converts NumPy scalars
         self.rows.append(json.loads(line))
         if self.path is not None and may_write():
             with open(self.path, "a", encoding="utf-8") as file:
@@ -55,34 +55,34 @@ class History:
             self.log.flush()
 
     def column(self, name: str) -> list[Any]:
-        """One figure of every row that has it."""
+        """The figure `name` of every row that has it."""
         return [row[name] for row in self.rows if name in row]
 
     def best(self, name: str, largest: bool = False) -> int:
-        """The number of the row, from 1 on, where that figure is smallest (or largest) first; 0 when there is none."""
+        """The number, counted from 1, of the first row with the smallest (or largest) `name`; 0 if no row has it."""
         values = self.column(name)
         return values.index((max if largest else min)(values)) + 1 if values else 0
 
 
 def tensorboard_log(path: str | Path | None) -> Any:
-    """A log for TensorBoard in the folder `path`, if there is one. Raises: ScratchError without tensorboardX."""
+    """A TensorBoard log in the folder `path`, or None without a path. Raises: ScratchError without tensorboardX."""
     if path is None or not may_write():
         return None
     try:
         return importlib.import_module("tensorboardX").SummaryWriter(str(path))
     except ImportError:
-        raise ScratchError("a log for TensorBoard takes pip install -e '.[data]'") from None
+        raise ScratchError("a TensorBoard log needs tensorboardX; run pip install -e '.[data]'") from None
 
 
 def progress(items: Iterable[Item], label: str = "", total: int | None = None) -> Iterable[Item]:
-    """`items` (`total` of them, if it is not len(items)), with a progress bar on stderr, where that is a terminal."""
+    """`items`, with a progress bar on stderr if it is a terminal. `total` is the number of items, if they have no len."""
     if sys.stderr is None or not may_write():  # stderr is closed, or another process draws the bar
         return items
     return tqdm(items, desc=label, total=total, disable=None, leave=False, dynamic_ncols=True)
 
 
 def stop_unless_finite(loss: float, model: Layer, where: str) -> float:
-    """`loss` itself. Raises: ScratchError when it or a weight is not finite: the run has diverged."""
+    """Return `loss`. Raises: ScratchError when the run has diverged: the loss or a weight is not finite."""
     if not math.isfinite(loss) or not all(bool(xp.isfinite(array).all()) for array in model.params()):
-        raise ScratchError(f"the loss is {loss:g}, or a weight not finite, in {where}: a smaller --lr may help")
+        raise ScratchError(f"the loss is {loss:g}, or a weight is not finite, in {where}: a smaller --lr may help")
     return loss

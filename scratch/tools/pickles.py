@@ -1,10 +1,10 @@
-"""Reading what others have pickled, without running it.
+"""Reading other people's pickles without running their code.
 
-A pickle is a program: a list of instructions to a small machine with a stack, some of which import any function and
-call it. So who opens a stranger's file with `pickle.load` runs the stranger's code. Some data sets are published in no
-other form. What they hold is plain: dicts, lists, texts, numbers, arrays of bytes. So here is that machine, with only
-the instructions that these take. Of the functions by which bytes and NumPy's arrays are rebuilt it knows the names, and
-does itself what they would do; a file that asks for any other is refused, and so is any other instruction.
+A pickle is a program for a small stack machine, and some of its instructions import a function and call it. So opening
+a stranger's file with `pickle.load` runs the stranger's code. Yet some data sets are published only as pickles. Their
+contents are plain: dicts, lists, strings, numbers, arrays of bytes. This module implements the stack machine with only
+the instructions that these need. It recognises by name the functions that rebuild bytes and NumPy arrays, and does
+their work itself. It rejects any other function and any other instruction.
 
     batch = read_pickle(path, path.read_bytes())
     batch[b"data"]                     # (10000, 3072), uint8
@@ -23,34 +23,34 @@ import numpy
 
 from scratch.checks import ScratchError
 
-_MOST = 1_000_000  # instructions; a batch of CIFAR-10 has some 60,000
+_MOST = 1_000_000  # instructions; a batch of CIFAR-10 has about 60,000
 _CONSTANTS: dict[str, Any] = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False, "EMPTY_TUPLE": ()}
 _VALUES = {"BININT", "BININT1", "BININT2", "BINUNICODE", "SHORT_BINUNICODE", "BINBYTES", "SHORT_BINBYTES", "BINFLOAT"}
 _NAMES = {
     "numpy.core.multiarray _reconstruct", "numpy._core.multiarray _reconstruct", "numpy ndarray", "numpy dtype",
-    "_codecs encode",  # by which Python 3 writes bytes for Python 2
+    "_codecs encode",  # how Python 3 pickles bytes for Python 2
 }
 _DAMAGE = (EOFError, LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError)
 
 
 class _Name(str):
-    """A function or class that the file asks for: no more than its name."""
+    """The name of a function or class that the file asks for; nothing is imported."""
 
 
 class _Array:
-    """A NumPy array, whose numbers come after it was asked for."""
+    """A NumPy array, which a later BUILD instruction fills with numbers."""
 
     array = numpy.zeros(0, dtype=numpy.uint8)
 
 
 def read_pickle(path: str | Path, content: bytes) -> dict[Any, Any]:
-    """The dict that is pickled in `content`, which came from `path`; its values are plain, or arrays of bytes.
+    """The dict pickled in `content`, which was read from `path`. Its values are plain, or arrays of bytes.
 
-    Python 2's texts come as bytes.
-    Raises: ScratchError when it is damaged, is no dict, or asks for anything but plain values and arrays of bytes.
+    Strings of Python 2 become bytes.
+    Raises: ScratchError when it is damaged, is not a dict, or asks for anything but plain values and arrays of bytes.
     """
     try:
-        with warnings.catch_warnings():  # a damaged text may hold what Python warns of when it is read as one
+        with warnings.catch_warnings():  # parsing a damaged string may raise a DeprecationWarning
             warnings.simplefilter("ignore", DeprecationWarning)
             found = _carry_out(content)
     except ScratchError as error:
@@ -64,9 +64,9 @@ def read_pickle(path: str | Path, content: bytes) -> dict[Any, Any]:
 
 def _carry_out(content: bytes) -> Any:
     stack: list[Any] = []
-    marks: list[int] = []  # heights of the stack, from which a list or a dict takes what lies above
-    places: dict[int, Any] = {}  # what was put away to be used again
-    encoded = 0  # bytes that were made of texts: no more than the file has, or one text is used again and again
+    marks: list[int] = []  # stack heights; a list, dict or tuple takes everything above the last one
+    places: dict[int, Any] = {}  # the memo: values stored for reuse
+    encoded = 0  # bytes converted from strings; more than the file has means that strings are reused
 
     def cut(start: int) -> list[Any]:
         items = stack[start:]
@@ -96,7 +96,7 @@ def _carry_out(content: bytes) -> Any:
         elif name in ("SETITEM", "SETITEMS"):
             items = cut(marks.pop() if name == "SETITEMS" else len(stack) - 2)
             if not all(type(key) in (bytes, str) for key in items[::2]):
-                raise ValueError("a key that is no text")  # of a tuple in tuples, the hash alone may take for ever
+                raise ValueError("a key that is not a string")  # hashing nested tuples may take for ever
             dict.update(stack[-1], zip(items[::2], items[1::2], strict=True))
         elif name in ("GLOBAL", "STACK_GLOBAL"):
             wanted = given if name == "GLOBAL" else " ".join(cut(len(stack) - 2))
@@ -109,14 +109,14 @@ def _carry_out(content: bytes) -> Any:
             if function == "_codecs encode":
                 encoded += len(arguments[0])
                 if encoded > len(content):
-                    raise ValueError("a text that is used again and again")
+                    raise ValueError("a string reused too often")
             stack.append(_called(function, arguments))
         elif name == "BUILD":
             (state,) = cut(len(stack) - 1)
             if isinstance(stack[-1], _Array):
                 _, shape, kind, by_columns, numbers = state
                 if kind is not numpy.uint8 or by_columns or type(numbers) is not bytes:
-                    raise ValueError("an array of something else than bytes in rows")
+                    raise ValueError("not an array of bytes in rows")
                 stack[-1].array = numpy.frombuffer(numbers, dtype=numpy.uint8).reshape(shape)
         else:
             raise ValueError(f"an instruction {name}")
@@ -133,7 +133,7 @@ def _instructions(content: bytes) -> Iterator[tuple[str, Any]]:
 
 
 def _called(function: Any, arguments: Any) -> Any:
-    """What the function of that name would return."""
+    """The value that calling the named function would return."""
     if type(function) is _Name and function.endswith("_reconstruct"):
         return _Array()
     if type(function) is _Name and function == "_codecs encode":
@@ -142,4 +142,4 @@ def _called(function: Any, arguments: Any) -> Any:
         if arguments[0] in (b"u1", "u1"):
             return numpy.uint8
         raise ScratchError(f"has an array of {reprlib.repr(arguments[0])}; only bytes are read from a pickle")
-    raise ValueError("a call of something else than a function")
+    raise ValueError("a call to a non-function")

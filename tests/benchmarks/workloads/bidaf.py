@@ -1,22 +1,21 @@
-"""BiDAF from vectors of words to the loss of spans: contexts of 200 words, questions of 30, hidden 100, Adam."""
+"""BiDAF from word vectors to the loss of answer spans: contexts of 200 words, questions of 30, hidden 100, Adam."""
 
 import random
 
 import numpy as np
+from bidaf.losses import SpanLoss
 from bidaf.network import Bidaf
-from scratch.parallel import default_threads, in_threads, mine
-from workloads.training import at_hand, our_forward, pytorch_forward, pytorch_update
+from workloads.training import OURS, SIDES, at_hand, of_side, our_forward, our_step, pytorch_forward, pytorch_update
 
 from scratch.backend import to_device
 from scratch.gradient_check import relative_error
-from scratch.losses import SpanLoss
 from scratch.optimizers import Adam
 
 WORDS, ASKED, DIM, HIDDEN, MODELLING, DROPOUT, LR = 200, 30, 200, 100, 2, 0.2, 0.001
 
 
 class Workload:
-    SIDES = ("ours", "eager", "tuned")
+    SIDES = SIDES
 
     def __init__(self, case, batch=None):
         draw, self.batch = np.random.default_rng(0), batch or int(case)
@@ -28,7 +27,7 @@ class Workload:
         return Bidaf(DIM, HIDDEN, MODELLING, dropout)
 
     def operations(self, forward=False):
-        """Of the products of a step: each forward, and back to its weights and its input."""
+        """The operations of a step's products: forward, and backward to the weights and to the input."""
         T, J, H, B = WORDS, ASKED, HIDDEN, 2 * HIDDEN
         lstm = lambda words, width: 2 * words * 4 * H * (width + H)  # noqa: E731 (both directions)
         total = 2 * 2 * (T + J) * DIM * DIM + lstm(T + J, DIM) + 3 * T * J * B
@@ -37,25 +36,14 @@ class Workload:
 
     def steps(self, side):
         """A function that makes one training step."""
-        if side != "ours":
-            return self.in_pytorch(side)
-        model, loss, optimizer = self.ours(), SpanLoss(), Adam(LR)
-        parallel, spans = in_threads(model, default_threads(self.batch)), to_device(mine(self.spans))
-        texts = [to_device(mine(text)) for text in self.texts]
-
-        def step():
-            scores = parallel.forward(*texts)
-            loss.loss(scores, spans)
-            parallel.backward(loss.gradient(scores, spans))
-            optimizer.step(model)
-            return 1
-
-        return step
+        if side in OURS:
+            return our_step(side, self.ours(), Adam(LR), self.texts, self.spans, SpanLoss())
+        return self.in_pytorch(side)
 
     def forward(self, side):
-        """A function that goes forward once."""
-        if side == "ours":
-            return our_forward(self.ours(), *self.texts)
+        """A function that predicts once."""
+        if side in OURS:
+            return our_forward(side, self.ours(), *self.texts)
         import torch
 
         if side == "tuned" and self.batch == 1:
@@ -110,7 +98,7 @@ class Workload:
 
         network, spans = self.network(), torch.from_numpy(self.spans)
         optimizer = torch.optim.Adam(network.parameters(), lr=LR, fused=side == "tuned")
-        # Both sides find the gradient of their input: below it, the characters' network would learn.
+        # Both sides compute the gradient of their input, which a network of characters below would need.
         *texts, spans = at_hand(network, *map(torch.from_numpy, self.texts), spans)
         texts = [text.requires_grad_() for text in texts]
         cross_entropy = torch.nn.CrossEntropyLoss()
@@ -124,13 +112,14 @@ class Workload:
         return step
 
     def gradient_error(self):
-        """The largest relative difference between the two sides' gradients, of 2 questions."""
+        """The largest relative difference between our gradients and PyTorch's, on 2 questions."""
         import torch
 
-        model, network, loss, H = self.ours(0.0), self.network(0.0), SpanLoss(), HIDDEN
-        order = [k * H + j for k in (0, 1, 3, 2) for j in range(H)]  # ours is i, f, o, g, PyTorch's i, f, g, o
+        network, H = self.network(0.0), HIDDEN
+        model, loss = of_side("ours", self.ours(0.0), SpanLoss())
+        order = [k * H + j for k in (0, 1, 3, 2) for j in range(H)]  # our gates are i, f, o, g, PyTorch's i, f, g, o
         same = lambda array: array  # noqa: E731
-        pairs = []  # (our Parameter, its rows in PyTorch's order, their parameters that are one of ours)
+        pairs = []  # (our Parameter, a function that puts its rows in PyTorch's order, PyTorch's parameters for it)
         for k in range(2):
             transform, gate = network.transforms[k], network.gates[k]
             pairs += [(model.highways[k].w, same, [transform.weight, gate.weight]),

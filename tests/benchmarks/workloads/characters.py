@@ -1,21 +1,22 @@
 """The book's listing: batch of one, one character a step, the gradient through that one step."""
 
-from workloads import lists
+from workloads import lists, training
 from workloads.company import HIDDEN, IDS, LR, VOCAB, ours, program
 
 from scratch.gradient_check import relative_error
 
-SIDES = ("ours", "eager", "tuned", "lists")
-OPERATIONS = 3 * 2 * (3 * HIDDEN * HIDDEN + HIDDEN * VOCAB.size)  # of a step: u, w and u, and the scores; and back
-SHARE = {"ours": 100, "eager": 20, "tuned": 20, "lists": 5}  # how many names make one timing
+SIDES = (*training.SIDES, "lists")
+# Of a step's products: u of the first layer, w and u of the second, the scores; forward, and backward twice.
+OPERATIONS = 3 * 2 * (3 * HIDDEN * HIDDEN + HIDDEN * VOCAB.size)
+SHARE = {"ours": 100, "plain": 20, "eager": 20, "tuned": 20, "lists": 5}  # how many names make one timing
 
 
 def steps(side):
-    """A function that learns the first names once, and returns in how many steps."""
+    """A function that trains on the first names once, and returns the number of steps."""
     ids = IDS[: SHARE[side]]
     num_steps = sum(len(name) - 1 for name in ids)
-    if side == "ours":
-        model, loss, optimizer = ours()
+    if side in training.OURS:
+        model, loss, optimizer = ours(side)
         learn = lambda name: program.letter_by_letter(model, loss, optimizer, name)  # noqa: E731
     elif side == "lists":
         layers = [lists.Rnn(VOCAB.size, HIDDEN), lists.Rnn(HIDDEN, HIDDEN), lists.Linear(HIDDEN, VOCAB.size)]
@@ -61,7 +62,7 @@ def in_pytorch(side):
 
 
 def gradient_error():
-    """The largest relative difference between the two sides' gradients after the first two characters."""
+    """The largest relative difference between our gradients and PyTorch's after the first two characters."""
     import torch
     from workloads.company_torch import ONE_HOT, Network, cells, gradients, set_weights
 

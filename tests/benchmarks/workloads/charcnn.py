@@ -3,8 +3,8 @@
 import random
 
 import numpy as np
-from char_cnns.network import SIZES, build
-from workloads.training import our_forward, our_step, pytorch_forward, pytorch_step
+from char_cnn.network import SIZES, build
+from workloads.training import OURS, SIDES, of_side, our_forward, our_step, pytorch_forward, pytorch_step
 
 from scratch.backend import precision, to_device
 from scratch.gradient_check import relative_error
@@ -15,7 +15,7 @@ BATCH, CHARACTERS, CLASSES, LR, MOMENTUM = 128, 69, 4, 0.01, 0.9
 
 
 class Workload:
-    SIDES = ("ours", "eager", "tuned")
+    SIDES = SIDES
 
     def __init__(self, case, batch=BATCH):
         self.length = int(case)
@@ -30,20 +30,22 @@ class Workload:
 
     def steps(self, side):
         """A function that makes one training step."""
-        if side != "ours":
-            return self.in_pytorch(side)
-        model = self.ours()
-        return our_step(model, Momentum(LR / (1 - MOMENTUM), MOMENTUM), self.ids, self.labels)
+        if side in OURS:
+            return our_step(side, self.ours(), Momentum(LR / (1 - MOMENTUM), MOMENTUM), self.ids, self.labels)
+        return self.in_pytorch(side)
 
     def forward(self, side):
-        """A function that goes forward once."""
-        if side == "ours":
-            return our_forward(self.ours(), self.ids)
+        """A function that predicts once."""
+        if side in OURS:
+            return our_forward(side, self.ours(), self.ids)
         network, input, _ = self.network(0.5, channels_last=side == "tuned")
         return pytorch_forward(network, input)
 
     def operations(self, forward=False):
-        """Of the products of a step: each forward, and back to its weights and its input. The first layer looks up."""
+        """The operations of a step's products: forward, and backward to the weights and to the input.
+
+        The first layer needs none: it looks its weights up by id.
+        """
         length, width, total = self.length, 0, 0
         for features, kernel, pool in self.config["conv"]:
             length = length - kernel + 1
@@ -55,7 +57,7 @@ class Workload:
         return len(self.ids) * total * (1 if forward else 3)
 
     def network(self, dropout, channels_last=False):
-        """As the repository's; with `channels_last` as convolutions of images one pixel high, which PyTorch has so."""
+        """The same network in PyTorch; with `channels_last`, as 2-D convolutions of images one pixel high."""
         import torch
         from torch import nn
 
@@ -91,18 +93,18 @@ class Workload:
         return pytorch_step(network, optimizer, input, labels)
 
     def gradient_error(self):
-        """The largest relative difference between the two sides' gradients.
+        """The largest relative difference between our gradients and PyTorch's.
 
-        In float64: in float32 a pool may take another of two nearly equal numbers for the larger one.
+        In float64: in float32, rounding may change which of two nearly equal numbers a pool takes for the larger.
         """
         import torch
 
         with precision("float64"):
-            model, loss = self.ours(dropout=0.0), SoftmaxCrossEntropy()
+            model, loss = of_side("ours", self.ours(dropout=0.0), SoftmaxCrossEntropy(), num_rows=len(self.ids))
             network, input, labels = self.network(0.0)
             network, input = network.double(), input.double()
             theirs = list(network.parameters())
-            # Of the first Linear: ours has features last, PyTorch's places last.
+            # The first Linear sees a flattened (place, feature) in ours, and (feature, place) in PyTorch.
             first = next(k for k, q in enumerate(theirs) if q.ndim == 2)
 
             def as_theirs(k, array):

@@ -1,8 +1,9 @@
-"""The company names for both of their workloads: the data, and our network."""
+"""Company names, for the two workloads that use them: the data, and our network."""
 
 import random
 
 import company_names as program
+from workloads.training import of_side
 
 from scratch.losses import SoftmaxCrossEntropy
 from scratch.optimizers import Momentum
@@ -15,6 +16,7 @@ VOCAB = Vocabulary(character for name in NAMES for character in name + program.S
 IDS = [VOCAB.encode(program.START + name + program.STOP) for name in NAMES]
 
 
-def ours():
+def ours(side="ours"):
+    """Our model, loss and optimizer."""
     random.seed(0)
-    return program.build("rnn", VOCAB.size, HIDDEN), SoftmaxCrossEntropy(), Momentum(LR)
+    return of_side(side, program.build("rnn", VOCAB.size, HIDDEN), SoftmaxCrossEntropy(), Momentum(LR))

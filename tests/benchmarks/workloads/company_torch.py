@@ -1,4 +1,4 @@
-"""The network of the company names in PyTorch, apart so that our own side need not import it."""
+"""The network for company names in PyTorch, in a module of its own so that our sides do not import PyTorch."""
 
 import torch
 from workloads.company import HIDDEN, LR, VOCAB
@@ -41,7 +41,7 @@ def gradients(network):
 
 
 def sgd(network, **options):
-    # dampening makes PyTorch's momentum the same running average as ours
+    # With dampening, PyTorch's momentum is a running average as ours is.
     return torch.optim.SGD(network.parameters(), lr=LR, momentum=0.9, dampening=0.9, **options)
 
 

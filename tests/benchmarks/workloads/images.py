@@ -1,10 +1,10 @@
-"""CIFAR-10's network of the document: 3x3 convolutions of 64, 128, 256, 256 with BatchNorm, SGD with momentum."""
+"""The CIFAR-10 network of `--recipe document`: 3×3 convolutions of 64, 128, 256, 256, BatchNorm, SGD with momentum."""
 
 import random
 
 import numpy as np
-from images.networks import WIDTHS, build
-from workloads.training import our_forward, our_step, pytorch_forward, pytorch_step
+from cifar10.network import WIDTHS, build
+from workloads.training import OURS, SIDES, of_side, our_forward, our_step, pytorch_forward, pytorch_step
 
 from scratch.backend import precision, to_device
 from scratch.gradient_check import relative_error
@@ -12,10 +12,11 @@ from scratch.losses import SoftmaxCrossEntropy
 from scratch.optimizers import Momentum
 
 SIDE, CLASSES, LR, MOMENTUM = 32, 10, 0.01, 0.9
+NUM_CHECKED = 16  # images whose gradients are compared: two threads, which share the statistics of BatchNorm
 
 
 class Workload:
-    SIDES = ("ours", "eager", "tuned")
+    SIDES = SIDES
 
     def __init__(self, case, batch=None):
         draw, batch = np.random.default_rng(0), batch or int(case)
@@ -27,7 +28,10 @@ class Workload:
         return build("document", WIDTHS["document"])
 
     def operations(self, forward=False):
-        """Of the products of a step: each forward, and back to its weights and its input. The first has no way back."""
+        """The operations of a step's products: forward, and backward to the weights and to the input.
+
+        The first convolution computes no gradient of its input.
+        """
         before, side, total = 3, SIDE, 0
         for k, width in enumerate(WIDTHS["document"]):
             times = 1 if forward else 2 if k == 0 else 3
@@ -37,9 +41,8 @@ class Workload:
 
     def steps(self, side):
         """A function that makes one training step."""
-        if side == "ours":
-            model = self.ours()
-            return our_step(model, Momentum(LR / (1 - MOMENTUM), MOMENTUM), self.images, self.labels)
+        if side in OURS:
+            return our_step(side, self.ours(), Momentum(LR / (1 - MOMENTUM), MOMENTUM), self.images, self.labels)
         import torch
 
         network, input = self.network(channels_last=side == "tuned")
@@ -47,9 +50,9 @@ class Workload:
         return pytorch_step(network, optimizer, input, torch.from_numpy(self.labels))
 
     def forward(self, side):
-        """A function that goes forward once."""
-        if side == "ours":
-            return our_forward(self.ours(), self.images)
+        """A function that predicts once."""
+        if side in OURS:
+            return our_forward(side, self.ours(), self.images)
         return pytorch_forward(*self.network(channels_last=side == "tuned"))
 
     def network(self, channels_last=False, dropout=0.3):
@@ -71,33 +74,36 @@ class Workload:
         return network, input
 
     def gradient_error(self):
-        """The largest relative difference between the two sides' gradients, of 8 images.
+        """The largest relative difference between our gradients and PyTorch's, on 16 images.
 
-        In float64: in float32 a pool may take another of two nearly equal numbers for the larger one.
+        In float64: in float32, rounding may change which of two nearly equal numbers a pool takes for the larger.
         """
         import torch
 
         with precision("float64"):
             model, loss = self.ours(), SoftmaxCrossEntropy()
             model.layers[-2].p = 0.0
+            model, loss = of_side("ours", model, loss, num_rows=NUM_CHECKED)
             network, input = self.network(dropout=0.0)
-            network, input = network.double(), input[:8].double()
+            network, input = network.double(), input[:NUM_CHECKED].double()
             ours = [p for p in model.parameters() if not p.fixed]
             theirs = list(network.parameters())
 
             def as_theirs(array):
                 if array.ndim == 4:
                     return array.transpose(0, 3, 1, 2)
-                if array.shape == (CLASSES, 4 * WIDTHS["document"][-1]):  # features last, PyTorch's places last
+                if array.shape == (CLASSES, 4 * WIDTHS["document"][-1]):
+                    # The last layer sees a flattened (place, feature) in ours, and (feature, place) in PyTorch.
                     return array.reshape(CLASSES, 4, -1).transpose(0, 2, 1).reshape(CLASSES, -1)
                 return array
 
             with torch.no_grad():
                 for p, q in zip(ours, theirs, strict=True):
                     q.copy_(torch.from_numpy(np.ascontiguousarray(as_theirs(p.data))))
-            predicted = model.forward(to_device(self.images[:8].astype(np.float64)))
-            model.backward(loss.gradient(predicted, to_device(self.labels[:8])))
-            torch.nn.functional.cross_entropy(network(input), torch.from_numpy(self.labels[:8])).backward()
+            labels = self.labels[:NUM_CHECKED]
+            predicted = model.forward(to_device(self.images[:NUM_CHECKED].astype(np.float64)))
+            model.backward(loss.gradient(predicted, to_device(labels)))
+            torch.nn.functional.cross_entropy(network(input), torch.from_numpy(labels)).backward()
             return max(
                 relative_error(as_theirs(p.grad), q.grad.numpy()) for p, q in zip(ours, theirs, strict=True)
             )

@@ -1,10 +1,10 @@
-"""LSTMs that read characters: streams with a target at every step, or Alice's windows with one target."""
+"""LSTMs that read characters: streams with a target at every step, or the windows of Alice with one target each."""
 
 import random
 
 import numpy as np
-from characters.network import build
-from workloads.training import our_forward, our_step, pytorch_forward, pytorch_step
+from char_lm.network import build
+from workloads.training import OURS, SIDES, of_side, our_forward, our_step, pytorch_forward, pytorch_step
 
 from scratch.backend import to_device
 from scratch.gradient_check import relative_error
@@ -21,7 +21,7 @@ CASES = {  # layers, hidden, batch, steps, vocabulary, windows?
 
 
 class Workload:
-    SIDES = ("ours", "eager", "tuned")
+    SIDES = SIDES
 
     def __init__(self, case, batch=None):
         self.layers, self.hidden, usual, num_steps, self.vocab, self.windows = CASES[case]
@@ -33,20 +33,19 @@ class Workload:
     def ours(self):
         random.seed(0)
         if self.windows:
-            return build(self.vocab, self.hidden, self.layers, 0.0, "id", 0.0, False, False)
+            return build(self.vocab, self.hidden, self.layers, input="id", stateful=False, every_step=False)
         return build(self.vocab, self.hidden, self.layers, stateful=False)
 
     def steps(self, side):
         """A function that makes one training step."""
-        if side != "ours":
-            return self.in_pytorch(side)
-        model = self.ours()
-        return our_step(model, Adam(LR), self.letters, self.following)
+        if side in OURS:
+            return our_step(side, self.ours(), Adam(LR), self.letters, self.following)
+        return self.in_pytorch(side)
 
     def forward(self, side):
-        """A function that goes forward once."""
-        if side == "ours":
-            return our_forward(self.ours(), self.letters)
+        """A function that predicts once."""
+        if side in OURS:
+            return our_forward(side, self.ours(), self.letters)
         if side == "tuned" and len(self.letters) == 1:
             import torch
 
@@ -54,7 +53,10 @@ class Workload:
         return pytorch_forward(*self.network()[:2])
 
     def operations(self, forward=False):
-        """Of the products of a step: each forward, and back to its weights and its input. The first layer looks up."""
+        """The operations of a step's products: forward, and backward to the weights and to the input.
+
+        The first layer's input needs none: its weights are looked up by id.
+        """
         N, T = self.letters.shape
         lstms = 2 * N * T * 4 * self.hidden * self.hidden * (2 * self.layers - 1)
         scores = 2 * N * (1 if self.windows else T) * self.hidden * self.vocab
@@ -89,12 +91,13 @@ class Workload:
         return pytorch_step(network, optimizer, input, following)
 
     def gradient_error(self):
-        """The largest relative difference between the two sides' gradients."""
+        """The largest relative difference between our gradients and PyTorch's."""
         import torch
 
-        H, model, loss = self.hidden, self.ours(), SoftmaxCrossEntropy()
+        H, num_rows = self.hidden, len(self.letters)
+        model, loss = of_side("ours", self.ours(), SoftmaxCrossEntropy(), num_rows=num_rows)
         network, input, following = self.network()
-        order = [k * H + j for k in (0, 1, 3, 2) for j in range(H)]  # ours is i, f, o, g, PyTorch's i, f, g, o
+        order = [k * H + j for k in (0, 1, 3, 2) for j in range(H)]  # our gates are i, f, o, g, PyTorch's i, f, g, o
         ours = model.parameters()
         theirs = [getattr(network.lstm, f"{name}_l{k}") for k in range(self.layers)
                   for name in ("weight_ih", "weight_hh", "bias_ih")]

@@ -1,22 +1,21 @@
-"""Company names, a whole name at a step, with full back-propagation through time."""
+"""Company names, one name a step, with full back-propagation through time."""
 
 import numpy as np
 from workloads.company import HIDDEN, IDS, VOCAB, ours, program
-from workloads.training import our_forward, pytorch_forward
+from workloads.training import OURS, SIDES, our_forward, pytorch_forward
 
 from scratch.backend import to_device
 from scratch.gradient_check import relative_error
 
-SIDES = ("ours", "eager", "tuned")
 LETTERS = sum(len(name) - 1 for name in IDS) / len(IDS)
-# Of a step: u, w and u, the scores; and back.
+# Of a step's products: u of the first layer, w and u of the second, the scores; forward, and backward twice.
 OPERATIONS = 3 * 2 * LETTERS * (3 * HIDDEN * HIDDEN + HIDDEN * VOCAB.size)
 
 
 def steps(side):
-    """A function that learns all names once, and returns in how many steps."""
-    if side == "ours":
-        model, loss, optimizer = ours()
+    """A function that trains on all names once, and returns the number of steps."""
+    if side in OURS:
+        model, loss, optimizer = ours(side)
         learn = lambda name: program.whole_name(model, loss, optimizer, name)  # noqa: E731
     else:
         learn = in_pytorch(side)
@@ -30,7 +29,7 @@ def steps(side):
 
 
 class Workload:
-    """A forward of the first ten characters of so many names, without learning."""
+    """Prediction only: the first ten characters of `batch` names."""
 
     SIDES = SIDES
 
@@ -41,9 +40,9 @@ class Workload:
         return OPERATIONS / 3 / LETTERS * self.letters.size
 
     def forward(self, side):
-        """A function that goes forward once."""
-        if side == "ours":
-            return our_forward(ours()[0], self.letters)
+        """A function that predicts once."""
+        if side in OURS:
+            return our_forward(side, ours("plain")[0], self.letters)
         import torch
         from workloads.company_torch import ONE_HOT, Network
 
@@ -77,7 +76,7 @@ def in_pytorch(side):
 
 
 def gradient_error():
-    """The largest relative difference between the two sides' gradients of one name."""
+    """The largest relative difference between our gradients and PyTorch's on one name."""
     import torch
     from workloads.company_torch import ONE_HOT, Network, gradients, set_weights
 

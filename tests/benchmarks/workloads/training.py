@@ -1,21 +1,32 @@
-"""A training step, or a forward, of a network that takes batches, ours and PyTorch's: what several workloads time."""
-
-from scratch.parallel import default_threads, in_threads, mine
+"""The sides of a comparison, and what several workloads time: a training step, or a prediction, of a batch."""
 
 from scratch.backend import to_device
+from scratch.fast import fast
 from scratch.layer import evaluating
 from scratch.losses import SoftmaxCrossEntropy
 
+OURS = ("ours", "plain")  # through the engine, and as the book has it
+SIDES = (*OURS, "eager", "tuned")  # and PyTorch's
 
-def our_step(model, optimizer, input, truth):
-    """A function that makes one step of ours. `input` and `truth` are on the host."""
-    parallel, loss = in_threads(model, default_threads(len(input))), SoftmaxCrossEntropy()
-    input, truth = to_device(mine(input)), to_device(mine(truth))
+
+def of_side(side, *things, num_rows=1):
+    """Our models, losses and optimizers as `side` uses them. A batch of fewer than 16 rows is not cut over threads."""
+    if side == "plain":
+        return things
+    return tuple(fast(thing, None if num_rows >= 16 else 1) for thing in things)
+
+
+def our_step(side, model, optimizer, input, truth, loss=None):
+    """A function that makes one training step of our side. `input` and `truth` are on the host."""
+    model, loss, optimizer = of_side(side, model, loss or SoftmaxCrossEntropy(), optimizer, num_rows=len(truth))
+    inputs = [to_device(array) for array in (input if isinstance(input, list) else [input])]
+    truth = to_device(truth)
 
     def step():
-        predicted = parallel.forward(input)
+        predicted = model.forward(*inputs)
         loss.loss(predicted, truth)
-        parallel.backward(loss.gradient(predicted, truth))
+        gradient = loss.gradient(predicted, truth)
+        model.backward(gradient)
         optimizer.step(model)
         return 1
 
@@ -23,7 +34,7 @@ def our_step(model, optimizer, input, truth):
 
 
 def pytorch_step(network, optimizer, input, truth):
-    """A function that makes one step of PyTorch's. `truth` is in a row."""
+    """A function that makes one training step of PyTorch's. `truth` has one axis."""
     import torch
 
     loss, (input, truth) = torch.nn.CrossEntropyLoss(), at_hand(network, input, truth)
@@ -37,34 +48,34 @@ def pytorch_step(network, optimizer, input, truth):
 
 
 def at_hand(network, *tensors):
-    """The tensors where `network` has its parameters."""
+    """The tensors on the device of `network`."""
     if not hasattr(network, "parameters"):
         return tensors
     return [tensor.to(next(network.parameters()).device) for tensor in tensors]
 
 
 def pytorch_update(optimizer, error):
-    """Learn from the error of a batch, which is looked at, as ours is."""
+    """One update by the loss of a batch. The loss is read as a number, as ours is."""
     error.item()
     optimizer.zero_grad()
     error.backward()
     optimizer.step()
 
 
-def our_forward(model, *inputs):
-    """A function that makes one forward of ours. The inputs are on the host."""
-    parallel, inputs = in_threads(model, default_threads(len(inputs[0]))), [to_device(input) for input in inputs]
+def our_forward(side, model, *inputs):
+    """A function that predicts once with our side. The inputs are on the host."""
+    (model,), inputs = of_side(side, model, num_rows=len(inputs[0])), [to_device(input) for input in inputs]
 
     def forward():
-        with evaluating(parallel):
-            parallel.forward(*inputs)
+        with evaluating(model):
+            model.forward(*inputs)
         return 1
 
     return forward
 
 
 def pytorch_forward(network, *inputs):
-    """A function that makes one forward of PyTorch's."""
+    """A function that predicts once with PyTorch's."""
     import torch
 
     network.eval()

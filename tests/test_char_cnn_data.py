@@ -1,4 +1,4 @@
-"""The tables of the character CNN: CSV files, what is rejected, and the training and validation sets."""
+"""The data of the character CNN: texts as ids, tables, what is rejected, and the training and validation sets."""
 
 import random
 from argparse import Namespace
@@ -6,12 +6,43 @@ from argparse import Namespace
 import numpy as np
 import pytest
 from char_cnn import data, tables
-from char_cnn.texts import ALPHABET, Quantiser
+from char_cnn.texts import ALPHABET, Quantiser, cleaned, with_gaps
+from hypothesis import given
+from hypothesis import strategies as st
 from programs import DATA
 
 from scratch.checks import ScratchError
 
 pytest.importorskip("pandas")
+
+
+def test_the_alphabet_is_the_papers_without_its_repeated_hyphen():
+    assert len(ALPHABET) == len(set(ALPHABET)) == 69
+
+
+@given(st.text(max_size=20), st.integers(1, 12))
+def test_a_text_is_read_backwards_and_unknown_characters_keep_their_place(text, length):
+    expected = [ALPHABET.find(character) for character in reversed(text)][:length]
+    assert Quantiser(ALPHABET, length)([text])[0].tolist() == expected + [-1] * (length - len(expected))
+
+
+def test_an_alphabet_of_many_characters():
+    alphabet = "".join(map(chr, range(0x4E00, 0x4E00 + 300)))
+    assert Quantiser(alphabet, 3)([alphabet[-1] + "a" + alphabet[128]]).tolist() == [[128, -1, 299]]
+
+
+def test_steps():
+    text = "See https://a.b/c?d=e now, @you_2: #Fun_1 at WWW.x.org"
+    assert cleaned(text, ["remove_urls", "remove_hashtags", "remove_user_mentions", "lower"]) == "see  now, :  at "
+    assert cleaned(text, []) == text
+
+
+def test_gaps():
+    random.seed(0)
+    ids = Quantiser("ab", 400)(["ab b " * 80] * 3)
+    some = with_gaps(ids, 0.25)
+    assert 0.2 < (some != ids).sum() / (ids >= 0).sum() < 0.3 and set(some[some != ids]) == {-1}
+    assert np.array_equal(with_gaps(ids, 0.0), ids) and some.dtype == ids.dtype
 
 
 def read(path, text, content, **options):
