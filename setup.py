@@ -16,7 +16,7 @@ extras = {
     "data": ["pooch[progress]>=1.8", "pandas>=2", "scikit-learn>=1.4", "tensorboardX>=2.6"],
     "serve": ["fastapi>=0.110", "fastapi-offline>=1.7", "uvicorn[standard]>=0.30"],
     "mpi": ["mpi4py>=4"],
-    "bench": ["torch>=2.6", "scikit-learn>=1.4"],
+    "bench": ["torch==2.13.0", "scikit-learn>=1.4"],
 }
 tools = ["pytest>=8", "hypothesis>=6", "ruff==0.17.6", "mypy==2.4.1"]
 mpi_library = 'mpich>=4.3; sys_platform != "win32"'  # for machines without one

@@ -146,7 +146,7 @@ def test_bad_flags_and_data_are_refused(tmp_path):
     (tmp_path / "w.npz").write_text("no")
     refused("predict", "--weights", "w.npz", "a", cwd=tmp_path)
     env = {"SCRATCH_DATA": str(tmp_path)}
-    assert "which takes an account" in refused("train", cwd=tmp_path, env=env)
+    assert "an account is needed" in refused("train", cwd=tmp_path, env=env)
 
 
 @pytest.mark.skipif(not (DATA / "movie_reviews").is_dir(), reason="the real data are not here")

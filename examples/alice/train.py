@@ -34,9 +34,8 @@ def command(arguments: list[str]) -> None:
     text = read_book(flags)
     vocab = Vocabulary(sorted(set(text)))
     ids = numpy.array(vocab.encode(text), dtype=numpy.int32)
-    next(training_batches(ids, text, flags))  # refuses a text that is too short
-
     model = build(vocab.size, flags)
+    next(training_batches(ids, text, flags))  # refuses a text that is too short
     loss, optimizer = SoftmaxCrossEntropy(), Adam(flags.lr, clip_norm=1.0 if flags.decay else None)
     if not flags.plain:
         model, loss, optimizer = fast(model, flags.threads), fast(loss), fast(optimizer)

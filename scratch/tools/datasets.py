@@ -68,8 +68,8 @@ SOURCES = {
     ),
     # Reviews of television series on Allocine.fr (Dong and de Melo 2018).
     "french_reviews": Source(
-        "", {}, "download the French reviews from http://sentiment.nlproc.org/ and put train.csv, val.csv and test.csv, "
-        "with columns review and polarity, into a folder french_reviews in SCRATCH_DATA",
+        "", {}, "download the French reviews from http://sentiment.nlproc.org/ and put train.csv, val.csv and "
+        "test.csv, with columns review and polarity, into a folder french_reviews in SCRATCH_DATA",
     ),
     # Phrases from Rotten Tomatoes reviews, used in a Kaggle competition.
     "movie_reviews": Source(

@@ -92,7 +92,7 @@ def read_lines(path: str | Path) -> list[str]:
 
 
 def read_json(path: str | Path, most: int = _MAX_TEXT) -> Any:
-    """Read JSON of at most `most` bytes. Raises: ScratchError when the file is missing, too large, or not UTF-8 JSON."""
+    """Parse a JSON file of at most `most` bytes. Raises: ScratchError if it is missing, larger, or not UTF-8 JSON."""
     try:
         size = os.path.getsize(path)
         if size <= most:
@@ -135,7 +135,7 @@ def read_metadata(path: str | Path) -> dict[str, Any]:
 
 
 def read_shapes(path: str | Path) -> Shapes:
-    """The names and shapes of the arrays in such a file; the arrays are not read. Raises: as `read_arrays`."""
+    """The names and shapes of the arrays in a file, without reading them. Raises: as `read_arrays`."""
     with _opened(path) as archive:
         return {name: _header(archive, name)[0] for name in _names(archive) if name != _METADATA}
 

@@ -75,7 +75,7 @@ def tensorboard_log(path: str | Path | None) -> Any:
 
 
 def progress(items: Iterable[Item], label: str = "", total: int | None = None) -> Iterable[Item]:
-    """`items`, with a progress bar on stderr if it is a terminal. `total` is the number of items, if they have no len."""
+    """`items`, with a progress bar on stderr if it is a terminal. `total` is needed where `items` has no length."""
     if sys.stderr is None or not may_write():  # stderr is closed, or another process draws the bar
         return items
     return tqdm(items, desc=label, total=total, disable=None, leave=False, dynamic_ncols=True)

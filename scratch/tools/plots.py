@@ -1,8 +1,8 @@
-"""Pictures of a run, drawn to files: no window is opened, so they work on any machine.
+"""Plots of a run, written to PNG files. They open no window, so they work on any machine.
 
     curve("loss.png", {"training": losses}, "epoch", "loss (nats per character)")
     confusion_matrix("confusion.png", shares, ["Czech", "Dutch"])
-    image_grid("mistakes.png", pictures, ["cat, taken for a dog"])
+    image_grid("mistakes.png", pictures, ["cat, mistaken for a dog"])
 
 Read next: `program.py`.
 """
@@ -24,7 +24,7 @@ def curve(
     levels: Mapping[str, float] | None = None,
     every: int = 1,
 ) -> None:
-    """Draw each list of numbers as a line over 1, 2, 3, ... (times `every`), and each level (chance, say) dashed."""
+    """Plot each list as a line over 1, 2, 3, ... (times `every`), and each level (such as chance) as a dashed line."""
     from matplotlib.ticker import MaxNLocator
 
     figure, axes = _figure(7, 4.2)
@@ -44,11 +44,11 @@ def curve(
 
 
 def confusion_matrix(path: str | Path, shares: Any, labels: Sequence[str], title: str = "") -> None:
-    """Draw how often each label (row) was taken for each other (column): `shares` (K, K) on the host, 0 to 1."""
+    """Plot how often each label (row) was classified as each label (column): `shares` (K, K) on the host, 0 to 1."""
     size = 2.5 + 0.3 * len(labels)
     figure, axes = _figure(size + 0.7, size)
     image = axes.matshow(shares, vmin=0, vmax=1, cmap="viridis")
-    figure.colorbar(image, ax=axes, label="share of the row")
+    figure.colorbar(image, ax=axes, label="fraction of the row")
     axes.set_xticks(range(len(labels)), labels, rotation=90)
     axes.set_yticks(range(len(labels)), labels)
     axes.xaxis.set_label_position("top")
@@ -57,7 +57,7 @@ def confusion_matrix(path: str | Path, shares: Any, labels: Sequence[str], title
 
 
 def attention_map(path: str | Path, weights: Any, rows: Sequence[str], columns: Sequence[str], title: str = "") -> None:
-    """Draw how much each word (row) looks at each other (column): `weights` (rows, columns) on the host, 0 to 1."""
+    """Plot the attention of each word (row) to each word (column): `weights` (rows, columns) on the host, 0 to 1."""
     figure, axes = _figure(2.5 + 0.3 * len(columns), 1.5 + 0.2 * len(rows))
     image = axes.imshow(weights, vmin=0, vmax=1, cmap="viridis", aspect="auto")
     figure.colorbar(image, ax=axes)
@@ -68,8 +68,8 @@ def attention_map(path: str | Path, weights: Any, rows: Sequence[str], columns: 
 
 
 def image_grid(path: str | Path, images: Sequence[Any], captions: Sequence[str], columns: int = 5) -> None:
-    """Draw pictures, each (H, W, 3) on the host, bytes or numbers from 0 to 1, with a caption under each."""
-    rows = max(-(-len(images) // columns), 1)  # without a picture the grid is empty
+    """Draw images, each (H, W, 3) on the host, in bytes or in floats from 0 to 1, with a caption below each."""
+    rows = max(-(-len(images) // columns), 1)  # without images, one empty row
     lines = max((caption.count("\n") + 1 for caption in captions), default=1)
     figure, axes = _figure(2 * columns, (1.75 + 0.18 * lines) * rows, (rows, columns))
     for place, ax in enumerate(axes.flat):
@@ -83,23 +83,23 @@ def image_grid(path: str | Path, images: Sequence[Any], captions: Sequence[str],
 def histograms(
     path: str | Path, values: Mapping[str, tuple[Sequence[int], int]], xlabel: str, title: str = "", columns: int = 2
 ) -> None:
-    """Draw how often each whole number comes, a picture for each name; with a limit, the second of its pair, dashed."""
+    """Plot a histogram of integers for each name in `values`: a pair of the integers and a limit, drawn dashed."""
     rows = -(-len(values) // columns)
     figure, axes = _figure(4 * columns, 2.6 * rows, (rows, columns))
     for ax, (name, (numbers, limit)) in zip(axes.flat, values.items(), strict=False):
         lowest, highest = min(numbers, default=0), max(numbers, default=0)
-        width = -(-(highest - lowest + 1) // 60)  # whole too, or bars would stand for unlike many numbers
+        width = -(-(highest - lowest + 1) // 60)  # an integer, so that every bar covers equally many values
         ax.hist(numbers, bins=range(lowest, highest + width + 1, width))
         ax.axvline(limit, linestyle="--", linewidth=1, color="gray")
-        ax.set(title=name, xlabel=xlabel, ylabel="how many")
+        ax.set(title=name, xlabel=xlabel, ylabel="count")
     figure.suptitle(title)
     _write(path, figure)
 
 
 def labelled_points(path: str | Path, points: Any, labels: Sequence[str], title: str = "") -> None:
-    """Draw each label where its point is: `points` (K, 2) on the host."""
+    """Draw each label at its point: `points` (K, 2) on the host."""
     figure, axes = _figure(7, 7)
-    axes.scatter(points[:, 0], points[:, 1], s=0)  # nothing to see, but it sets the limits
+    axes.scatter(points[:, 0], points[:, 1], s=0)  # invisible, but sets the limits of the axes
     for (x, y), label in zip(points, labels, strict=True):
         axes.text(x, y, label, ha="center", va="center")
     axes.set(title=title, xticks=[], yticks=[])
@@ -107,7 +107,7 @@ def labelled_points(path: str | Path, points: Any, labels: Sequence[str], title:
 
 
 def _figure(width: float, height: float, grid: tuple[int, int] | None = None) -> tuple[Any, Any]:
-    # Made without pyplot, which would choose a window system for the whole program.
+    # pyplot is avoided, because it would select a window system for the whole program.
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(width, height), dpi=120, layout="constrained")
@@ -119,7 +119,7 @@ def _write(path: str | Path, figure: Any) -> None:
     from matplotlib.text import Text
 
     for text in figure.findobj(Text):
-        text.set_parse_math(False)  # a dollar sign is one, and begins no formula
+        text.set_parse_math(False)  # a dollar sign is text, not the start of a formula
     with replacing(path) as file, warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Glyph .* missing")  # a letter that the font lacks is drawn as a box
+        warnings.filterwarnings("ignore", "Glyph .* missing")  # a character missing from the font becomes a box
         FigureCanvasAgg(figure).print_png(file)

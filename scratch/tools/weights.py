@@ -1,13 +1,13 @@
 """Trained networks and their vocabularies on disk.
 
-Weights are useful only together with their description, so `NAME.npz` holds the parameters by name and, as one JSON
-text, metadata: the vocabulary, the sizes, the scores, the command that made them.
+Weights are useless without the network's sizes and its vocabulary. So `NAME.npz` holds the parameters by name, together
+with metadata as one JSON text: the vocabulary, the sizes, the scores and the command that trained the network.
 
     save_weights(model, "companies.npz", {"vocabulary": vocab.w2i, "loss": 0.7})
     metadata = load_weights(model, "companies.npz")
 
-The book's form, a JSON list of the parameters in order, is written and read when the name does not end in `.npz`.
-Loading checks names, number and shapes, says which one differs, and changes nothing unless everything fits.
+A file whose name does not end in `.npz` has the form of Grus's book: a JSON list of the parameters in order. Loading
+checks names, number and shapes. If one differs, the error names it and the model is left unchanged.
 
 Read next: `checkpoint.py`.
 """
@@ -25,30 +25,30 @@ from scratch.layer import Layer, Parameter
 from scratch.text import Vocabulary
 from scratch.tools.files import Shapes, read_arrays, read_json, read_metadata, write_arrays, write_text
 
-_CAUSE = "is it the weights of another model, or of another size?"
+_CAUSE = "are they the weights of another model, or of another size?"
 
 
 def save_weights(model: Layer, filename: str | Path, metadata: Mapping[str, Any] | None = None) -> None:
-    """Write the parameters of `model`: with `metadata` to an npz file, or (any other ending) as the book's JSON."""
+    """Write the parameters of `model`: with `metadata` to an npz file, or, with another ending, as the book's JSON."""
     parameters = model.named_parameters()
     if Path(filename).suffix == ".npz":
         write_arrays(filename, {name: to_host(p.data) for name, p in parameters.items()}, metadata or {})
         return
     if metadata:
-        raise ScratchError(f"{filename}: the JSON form has no place for metadata; use a name that ends in .npz")
-    # By way of text, since 0.1 says as much as 0.10000000149011612 does: a file half as long.
+        raise ScratchError(f"{filename}: the JSON form cannot hold metadata; use a name that ends in .npz")
+    # Converting through text writes the float32 0.1 as 0.1, not as 0.10000000149011612, which halves the file.
     values = [to_host(p.data).astype(str).astype(float).tolist() for p in parameters.values()]
     try:
         write_text(filename, json.dumps(values, allow_nan=False))
     except ValueError as error:
-        raise ScratchError(f"{filename}: not written, for the weights are not all finite ({error})") from error
+        raise ScratchError(f"{filename}: not written, because some weights are not finite ({error})") from error
 
 
 def load_weights(model: Layer, filename: str | Path) -> dict[str, Any]:
-    """Read parameters into `model`, in place; returns the metadata ({} for the book's JSON form).
+    """Read parameters into `model`, in place; return the metadata ({} for the book's JSON form).
 
-    Raises: ScratchError when the file is missing or damaged, or a name, the number or a shape differs; the model is
-    then as it was.
+    Raises: ScratchError when the file is missing or damaged, or a name, the number or a shape differs. The model is
+    then unchanged.
     """
     parameters = model.named_parameters()
     metadata: dict[str, Any] = {}
@@ -63,7 +63,7 @@ def load_weights(model: Layer, filename: str | Path) -> dict[str, Any]:
 
 
 def fill(filename: str | Path, parameters: dict[str, Parameter], values: list[numpy.ndarray]) -> None:
-    """Copy the file's values into the parameters. Raises: ScratchError, before any is copied, if one is not finite."""
+    """Copy a file's values into the parameters. Raises: ScratchError, before copying any, if one is not finite."""
     with numpy.errstate(over="ignore"):
         values = [value.astype(p.data.dtype) for p, value in zip(parameters.values(), values, strict=True)]
     for (name, p), value in zip(parameters.items(), values, strict=True):
@@ -107,9 +107,9 @@ def _read_list(filename: str | Path, parameters: dict[str, Parameter]) -> list[n
 
 
 def metadata_of(filename: str | Path, program: str, **kinds: type) -> dict[str, Any]:
-    """The metadata of weights that `program` saved, with a value of the given type under each keyword.
+    """The metadata of weights that `program` saved. Each keyword names a required entry and its type.
 
-    Raises: ScratchError when the file is missing, damaged, of another program, or lacks one of them.
+    Raises: ScratchError when the file is missing or damaged, comes from another program, or lacks an entry.
     """
     metadata = read_metadata(filename)
     if metadata.get("program") != program:
@@ -126,12 +126,12 @@ def save_vocab(vocab: Vocabulary, filename: str | Path) -> None:
 
 
 def load_vocab(filename: str | Path) -> Vocabulary:
-    """Read a vocabulary of `save_vocab`. Raises: ScratchError when the file is missing, damaged or has gaps."""
+    """Read a vocabulary written by `save_vocab`. Raises: ScratchError if the file is missing, damaged or lacks ids."""
     return vocabulary_of(read_json(filename), filename)
 
 
 def vocabulary_of(w2i: Any, filename: str | Path) -> Vocabulary:
-    """The vocabulary whose {word: id} came from `filename`. Raises: ScratchError unless ids run 0, 1, 2, ..."""
+    """The vocabulary of the {word: id} in `filename`. Raises: ScratchError unless the ids are 0, 1, 2, ..."""
     right = isinstance(w2i, dict) and all(type(word_id) is int for word_id in w2i.values())
     if not right or sorted(w2i.values()) != list(range(len(w2i))):
         raise ScratchError(f"{filename}: not a vocabulary of the form {{word: id}} with ids 0, 1, 2, ...")

@@ -45,7 +45,7 @@ def main() -> None:
     numbers = {label: number for number, label in enumerate(best.classes_)}
     actual, guessed = ([numbers[label] for label in part] for part in (test[1], best.predict(x_test)))
     confusion = count_confusions(actual, guessed, len(numbers))
-    print(f"{x.shape[1]} n-grams, C = {best.C}; of {len(actual)} test rows: accuracy {accuracy(confusion):.4f}, mean F1 "
+    print(f"{x.shape[1]} n-grams, C = {best.C}; {len(actual)} test rows: accuracy {accuracy(confusion):.4f}, mean F1 "
           f"{mean_f1(confusion):.4f}")
 
 

@@ -1,12 +1,15 @@
-"""How a step of learning scales over processes: python tests/benchmarks/scaling.py
+"""How a training step scales over processes: python tests/benchmarks/scaling.py
 
-Measures 2 LSTM of 512 (64 rows of 100 characters to each process, one thread each) in one process and in several under
-mpiexec, and the all-reduce by itself; and says by a model of the cost what to expect of more processes on a network.
+Measures 2 LSTM of 512 (64 rows of 100 characters and one thread for each process) in one process and in several under
+mpiexec, and predicts the step of more processes on a network:
 
-    step(P) = compute + 2 (P - 1) / P * bytes / bandwidth + 2 log2(P) * latency
+    step(P) = compute + P loss + sum(gradient bytes) + sum(P output bytes)
+    sum(bytes) = 2 (P - 1) / P * bytes / bandwidth + 2 log2(P) * latency
 
-which is Rabenseifner's all-reduce (2004, https://doi.org/10.1007/978-3-540-24685-5_1), nothing overlapped: every number
-of the gradient is sent and received about twice, in 2 log2(P) messages one after the other.
+Each process computes its own 64 rows. The outputs and the gradients are summed over all processes, and each process
+computes the loss of the whole batch. The cost of a sum is that of Rabenseifner's all-reduce (2004,
+https://doi.org/10.1007/978-3-540-24685-5_1): every number is sent and received about twice, in 2 log2(P) messages one
+after the other. No two of these overlap.
 """
 
 import json
@@ -18,20 +21,23 @@ import sys
 import time
 from argparse import Namespace
 from pathlib import Path
+from typing import Any
 
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parents[1] / "examples")]
 
-from compare import mpiexec  # noqa: E402
-from scratch.parallel import in_threads  # noqa: E402
+from timing import mpiexec  # noqa: E402
 from workloads.lstm import LR, Workload  # noqa: E402
 
 from scratch.backend import to_device, xp  # noqa: E402
-from scratch.layer import batch, in_one_vector  # noqa: E402
+from scratch.fast import fast  # noqa: E402
+from scratch.fast.processes import job  # noqa: E402
 from scratch.losses import SoftmaxCrossEntropy  # noqa: E402
 from scratch.optimizers import Adam  # noqa: E402
 from scratch.tools import program  # noqa: E402
+from scratch.tools.history import progress  # noqa: E402
 
+ROWS = 64  # of each process
 NETWORKS = {"25 Gbit/s Ethernet": (25e9 / 8, 20e-6), "200 Gbit/s InfiniBand": (200e9 / 8, 2e-6)}  # bytes/s, seconds
 
 
@@ -45,51 +51,69 @@ def main() -> None:
         program.begin(Namespace(device=None, seed=0), shared=True)
         print(json.dumps(measured()))
         return
-    runs = {n: [started(n) for _ in range(flags.rounds)] for n in (1, flags.processes)}
-    step, reduce = ({n: statistics.median(run[name] for run in runs[n]) for n in runs} for name in ("step", "reduce"))
-    num_bytes = runs[1][0]["bytes"]
-    print(f"a gradient of {num_bytes / 1e6:.1f} MB\n\n| processes | ms a step | of it the all-reduce | efficiency |")
-    print("|---|---|---|---|")
-    for n in runs:
-        print(f"| {n} | {1000 * step[n]:.0f} | {1000 * reduce[n]:.1f} | {step[1] / step[n]:.2f} |")
+    runs: dict[int, list[dict[str, float]]] = {1: [], flags.processes: []}
+    for n in progress([n for n in runs for _ in range(flags.rounds)], "measuring"):
+        runs[n].append(started(n))
+    found = {n: {name: statistics.median(run[name] for run in some) for name in some[0]} for n, some in runs.items()}
+    one = found[1]
+    print(f"gradients of {one['gradient_bytes'] / 1e6:.1f} MB, outputs of {one['output_bytes'] / 1e6:.1f} MB per process\n")
+    print("| processes | ms a step | of it the all-reduces | of it the loss | efficiency |\n|---|---|---|---|---|")
+    for n, figures in found.items():
+        step, sums, loss = (1000 * figures[name] for name in ("step", "sums", "loss"))
+        print(f"| {n} | {step:.0f} | {sums:.1f} | {loss:.1f} | {one['step'] / figures['step']:.2f} |")
     print(f"\n| {' | '.join(['processes', *NETWORKS])} |\n{'|---' * (1 + len(NETWORKS))}|")
     for n in (8, 64, 512):
         cells = []
-        for bandwidth, latency in NETWORKS.values():
-            sent = 2 * (n - 1) / n * num_bytes / bandwidth + 2 * math.log2(n) * latency
-            cells.append(f"{1000 * (step[1] + sent):.0f} ms, efficiency {step[1] / (step[1] + sent):.2f}")
+        for network in NETWORKS.values():
+            step = one["step"] + (n - 1) * one["loss"]
+            step += seconds_of_sum(n, one["gradient_bytes"], *network) + seconds_of_sum(n, n * one["output_bytes"], *network)
+            cells.append(f"{1000 * step:.0f} ms, efficiency {one['step'] / step:.2f}")
         print(f"| {' | '.join([str(n), *cells])} |")
 
 
+def seconds_of_sum(num_processes: int, num_bytes: float, bandwidth: float, latency: float) -> float:
+    """The time of an all-reduce."""
+    n = num_processes
+    return 2 * (n - 1) / n * num_bytes / bandwidth + 2 * math.log2(n) * latency
+
+
 def started(num_processes: int) -> dict[str, float]:
-    """What `measured` says in the first of so many processes."""
+    """The figures of `measured` in the first of so many processes."""
     command = [mpiexec(), "-n", str(num_processes), sys.executable, __file__, "--worker"]
     env = os.environ | {"OPENBLAS_NUM_THREADS": "1"}
-    return json.loads(subprocess.run(command, check=True, capture_output=True, env=env).stdout)
+    return json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, env=env).stdout)
 
 
 def measured(num_steps: int = 8) -> dict[str, float]:
-    """Seconds of a step, and of the all-reduce in it; bytes of the gradient."""
-    workload = Workload("512")
-    model, loss, optimizer = workload.ours(), SoftmaxCrossEntropy(), Adam(LR)
-    parallel = in_threads(model, 1)
-    letters, following = to_device(workload.letters), to_device(workload.following)  # the rows of this process
-    times = []
+    """Seconds of a step, and of its loss and all-reduces; bytes of the gradients, and of the outputs of a process."""
+    workload = Workload("512", ROWS * job().num_ranks)
+    model, loss, optimizer = fast(workload.ours(), threads=1), fast(SoftmaxCrossEntropy()), fast(Adam(LR))
+    letters, following = to_device(workload.letters), to_device(workload.following)
+    steps, losses = [], []
     for _ in range(num_steps):
         begun = time.perf_counter()
-        predicted = parallel.forward(letters)
+        predicted = model.forward(letters)
+        begun_loss = time.perf_counter()
         loss.loss(predicted, following)
-        parallel.backward(loss.gradient(predicted, following))
+        gradient = loss.gradient(predicted, following)
+        losses.append(time.perf_counter() - begun_loss)
+        model.backward(gradient)
         optimizer.step(model)
-        times.append(time.perf_counter() - begun)
-    data, _ = in_one_vector(model.parameters())
-    vector, sums = xp.ones_like(data), []
-    for _ in range(num_steps):
-        batch.get().wait()
-        begun = time.perf_counter()
-        batch.get().add_up(vector)
-        sums.append(time.perf_counter() - begun)
-    return {"step": statistics.median(times), "reduce": statistics.median(sums), "bytes": data.nbytes}
+        steps.append(time.perf_counter() - begun)
+    gradients = xp.concatenate([grad.ravel() for grad in model.grads()])
+    sums = [seconds_of(lambda: (job().add_up(gradients), job().add_up(predicted))) for _ in range(num_steps)]
+    return {
+        "step": statistics.median(steps), "loss": statistics.median(losses), "sums": statistics.median(sums),
+        "gradient_bytes": gradients.nbytes, "output_bytes": predicted.nbytes / job().num_ranks,
+    }
+
+
+def seconds_of(function: Any) -> float:
+    """The time of a call that all processes begin together."""
+    job().wait()
+    begun = time.perf_counter()
+    function()
+    return time.perf_counter() - begun
 
 
 if __name__ == "__main__":

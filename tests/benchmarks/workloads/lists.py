@@ -1,7 +1,7 @@
-"""The network of the book's chapter 21 in plain Python lists, as the book computes it: the yardstick, not a model.
+"""The network of the book's chapter 21 in plain Python lists, as the book computes it, to compare with.
 
-Two recurrent layers that learn from one step at a time, a linear layer, softmax with cross-entropy, and momentum,
-each number by itself.
+It has two recurrent layers, whose gradient reaches back one step, and a linear layer. Softmax, cross-entropy and
+momentum too compute each number by itself.
 """
 
 import math

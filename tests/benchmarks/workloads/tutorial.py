@@ -1,34 +1,35 @@
-"""The network of the names tutorial: one name of seven letters a step, plain gradient descent."""
+"""The network of the PyTorch tutorial on names: one name of seven letters a step, plain gradient descent."""
 
 import random
 
 from name_languages.letters import ALPHABET, as_batch
 from name_languages.network import TutorialNetwork
 from name_languages.train import learn_name
-from workloads.training import our_forward, pytorch_forward
+from workloads.training import OURS, SIDES, of_side, our_forward, pytorch_forward
 
 from scratch.backend import to_device
 from scratch.gradient_check import relative_error
 from scratch.losses import NegativeLogLikelihood
 from scratch.optimizers import GradientDescent
 
-SIDES = ("ours", "eager", "tuned")
 HIDDEN, LR = 128, 0.005
 LANGUAGES = [f"language {k}" for k in range(18)]
-# Of a step: u for each letter, the scores; and back.
+# Of a step's products: u for each letter, and the scores; forward, and backward twice.
 OPERATIONS = 3 * 2 * (7 * HIDDEN * HIDDEN + HIDDEN * len(LANGUAGES))
 EXAMPLES = [(name, k) for k, name in enumerate(["Abandon", "Kovacek", "Schmidt", "Nakamur", "Ferrari", "O'Brien"])]
 
 
-def ours():
+def ours(side="ours"):
+    """Our model, loss and optimizer."""
     random.seed(0)
-    return TutorialNetwork(ALPHABET, LANGUAGES, HIDDEN), NegativeLogLikelihood(), GradientDescent(LR)
+    model = TutorialNetwork(ALPHABET, LANGUAGES, HIDDEN)
+    return of_side(side, model, NegativeLogLikelihood(), GradientDescent(LR))
 
 
 def steps(side):
-    """A function that learns each name ten times, and returns in how many steps."""
-    if side == "ours":
-        model, loss, optimizer = ours()
+    """A function that trains on each name ten times, and returns the number of steps."""
+    if side in OURS:
+        model, loss, optimizer = ours(side)
         letters = {name: as_batch([name], ALPHABET)[0] for name, _ in EXAMPLES}
         learn = lambda example: learn_name(model, loss, optimizer, letters[example[0]], example[1])  # noqa: E731
     else:
@@ -44,7 +45,7 @@ def steps(side):
 
 
 class Workload:
-    """A forward of so many names of seven letters, without learning."""
+    """Prediction only: `batch` names of seven letters."""
 
     SIDES = SIDES
 
@@ -55,9 +56,9 @@ class Workload:
         return OPERATIONS / 3 * len(self.names)
 
     def forward(self, side):
-        """A function that goes forward once."""
-        if side == "ours":
-            return our_forward(ours()[0], as_batch(self.names, ALPHABET)[0])
+        """A function that predicts once."""
+        if side in OURS:
+            return our_forward(side, ours("plain")[0], as_batch(self.names, ALPHABET)[0])
         import torch
 
         if side == "tuned":
@@ -78,7 +79,7 @@ def make_torch_network():
     import torch
 
     class Network(torch.nn.Module):
-        """As in the tutorial, with its [letter; hidden] put together at every letter."""
+        """As in the tutorial, which concatenates [letter; hidden] at every letter."""
 
         def __init__(self):
             super().__init__()
@@ -127,7 +128,7 @@ def in_pytorch(side):
 
 
 def gradient_error():
-    """The largest relative difference between the two sides' gradients of one name."""
+    """The largest relative difference between our gradients and PyTorch's on one name."""
     import torch
 
     model, loss, _ = ours()
