@@ -34,6 +34,7 @@ def command(arguments: list[str]) -> None:
     text = read_book(flags)
     vocab = Vocabulary(sorted(set(text)))
     ids = numpy.array(vocab.encode(text), dtype=numpy.int32)
+
     model = build(vocab.size, flags)
     next(training_batches(ids, text, flags))  # refuses a text that is too short
     loss, optimizer = SoftmaxCrossEntropy(), Adam(flags.lr, clip_norm=1.0 if flags.decay else None)

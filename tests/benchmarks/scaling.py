@@ -56,7 +56,8 @@ def main() -> None:
         runs[n].append(started(n))
     found = {n: {name: statistics.median(run[name] for run in some) for name in some[0]} for n, some in runs.items()}
     one = found[1]
-    print(f"gradients of {one['gradient_bytes'] / 1e6:.1f} MB, outputs of {one['output_bytes'] / 1e6:.1f} MB per process\n")
+    gradient_bytes, output_bytes = one["gradient_bytes"], one["output_bytes"]
+    print(f"gradients of {gradient_bytes / 1e6:.1f} MB, outputs of {output_bytes / 1e6:.1f} MB per process\n")
     print("| processes | ms a step | of it the all-reduces | of it the loss | efficiency |\n|---|---|---|---|---|")
     for n, figures in found.items():
         step, sums, loss = (1000 * figures[name] for name in ("step", "sums", "loss"))
@@ -65,8 +66,8 @@ def main() -> None:
     for n in (8, 64, 512):
         cells = []
         for network in NETWORKS.values():
-            step = one["step"] + (n - 1) * one["loss"]
-            step += seconds_of_sum(n, one["gradient_bytes"], *network) + seconds_of_sum(n, n * one["output_bytes"], *network)
+            sums = seconds_of_sum(n, gradient_bytes, *network) + seconds_of_sum(n, n * output_bytes, *network)
+            step = one["step"] + (n - 1) * one["loss"] + sums
             cells.append(f"{1000 * step:.0f} ms, efficiency {one['step'] / step:.2f}")
         print(f"| {' | '.join([str(n), *cells])} |")
 
