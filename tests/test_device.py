@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 from conftest import ON_A_DEVICE, STAND_IN
 from programs import ROOT, run
-from scratch.parallel import InThreads, in_threads
 
 from scratch import backend
 from scratch.backend import precision, to_device, to_host, xp
 from scratch.checks import ScratchError
 from scratch.dense import Linear
+from scratch.fast import fast
+from scratch.fast.parts import InParts
 from scratch.gradient_check import relative_error
-from scratch.initial import uniform
 from scratch.layer import Sequential
 from scratch.losses import SoftmaxCrossEntropy
 from scratch.optimizers import Adam
@@ -119,7 +119,8 @@ def test_what_is_learned_on_a_device_is_used_on_a_cpu_and_the_other_way_round(tm
 
 @pytest.mark.gpu
 def test_steps_of_learning_need_no_more_memory_than_the_first_ones():
-    model, optimizer, loss = Sequential([LSTM(7, 32), Dropout(0.5), Linear(32, 7)]), Adam(0.01), SoftmaxCrossEntropy()
+    model = fast(Sequential([LSTM(7, 32), Dropout(0.5), Linear(32, 7)]))
+    optimizer, loss = fast(Adam(0.01)), SoftmaxCrossEntropy()
     ids, used = to_device(np.random.default_rng(0).integers(0, 7, (16, 20))), []
     for _ in range(6):
         predicted = model.forward(ids)
@@ -134,7 +135,7 @@ def test_steps_of_learning_need_no_more_memory_than_the_first_ones():
 def test_a_device_without_room_says_which_batch_to_try(tmp_path):
     (tmp_path / "text.txt").write_text("the quick brown fox jumps over the lazy dog. " * 200)
     flags = "text.txt", "--hidden", "64", "--batch-size", "4", "--sequence", "400", "--out", "run"
-    code, _, err = run("char_lm.py", "train", *flags, cwd=tmp_path, env={"CUPY_GPU_MEMORY_LIMIT": str(2**22)})
+    code, _, err = run("char_lm", "train", *flags, cwd=tmp_path, env={"CUPY_GPU_MEMORY_LIMIT": str(2**22)})
     assert (code, err.count("\n")) == (2, 1)
     assert "try --batch-size 2" in err
 
@@ -147,11 +148,12 @@ def test_the_product_is_that_of_float32():
 
 
 def test_what_a_device_draws_is_the_same_for_the_same_seed(device):
+    dropout = fast(Dropout(0.5))
     with precision("float64"):
         random.seed(3)
-        first, second = to_host(uniform(50, 40)), to_host(uniform(50, 40))
+        first, second = to_host(dropout.draw((50, 40))), to_host(dropout.draw((50, 40)))
         random.seed(3)
-        assert np.array_equal(to_host(uniform(50, 40)), first)
+        assert np.array_equal(to_host(dropout.draw((50, 40))), first)
     assert not np.array_equal(first, second)
     assert first.dtype == np.float32
     assert 0 <= first.min() < 0.01 < 0.99 < first.max() < 1
@@ -160,6 +162,5 @@ def test_what_a_device_draws_is_the_same_for_the_same_seed(device):
 
 def test_a_gpu_is_not_for_several_threads(kernels):
     with pytest.raises(ScratchError, match="one thread on a GPU"):
-        InThreads(Linear(2, 2), 2)
-    model = Linear(2, 2)
-    assert in_threads(model, 2) is model
+        InParts(Linear(2, 2), 2)
+    assert not isinstance(fast(Linear(2, 2)), InParts)

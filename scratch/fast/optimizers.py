@@ -22,14 +22,14 @@ class OneVector(optimizers.Optimizer):
 
     _layer: Layer | None = None  # of the last step
     _seen: tuple[tuple[Parameter, Array, Array], ...] = ()  # each Parameter in the vectors, with its arrays
-    _states: tuple[list[Array], ...] = ()
-    _vectors: tuple[Array, ...] = ()  # data, grad and the states
+    _state: dict[Parameter, list[Array]] | None = None  # `state`, whose arrays are views of the vectors
+    _vectors: tuple[Array, ...] = ()  # data, grad and one for each slot
     _fixed: tuple[Parameter, ...] = ()
     _decaying: tuple[Array, ...] = ()
     _t: int | None = None  # how many steps all of them have made; None where they differ
 
     def step(self, layer: Layer) -> None:
-        if layer is not self._layer or self._moved():
+        if layer is not self._layer or self.state is not self._state or self._moved():
             self._gather(layer)
         if self._t is None:
             return super().step(layer)
@@ -47,11 +47,14 @@ class OneVector(optimizers.Optimizer):
         return None
 
     def _moved(self) -> bool:
-        """Whether an array was replaced or moved, a Parameter frozen, or the state loaded."""
-        for (p, data, grad), state in zip(self._seen, self._states, strict=True):
-            if p.data is not data or p.grad is not grad or p.fixed or self.state.get(p) is not state:
+        """Whether an array was replaced, or moved with another part of the model, or a Parameter frozen or freed."""
+        for p, data, grad in self._seen:
+            if p.data is not data or p.grad is not grad or p.fixed:
                 return True
-        return not all(p.fixed for p in self._fixed)
+        for p in self._fixed:
+            if not p.fixed:
+                return True
+        return False
 
     def _gather(self, layer: Layer) -> None:
         self._write_steps()
@@ -70,7 +73,7 @@ class OneVector(optimizers.Optimizer):
                 view[...] = known
             self.state[p] = views
         self._layer, self._seen = layer, tuple((p, p.data, p.grad) for p in parameters)
-        self._states, self._vectors = tuple(self.state[p] for p in parameters), (data, grad, *vectors)
+        self._state, self._vectors = self.state, (data, grad, *vectors)
 
     def _write_steps(self) -> None:
         if self._t is not None:

@@ -85,11 +85,9 @@ class Recurrent(recurrent.Recurrent):
             expect(right, self, _SHAPES, input)
         mask = None if mask is None else as_mask(self, mask, input.shape[:2])
         if self.stateful and self.state is not None:
-            self._expect_rows(len(input), self.state.shape[1:-1] == (len(input),))
+            right = self.state.shape[1:-1] == (len(input),)
+            expect(right, self, f"a carried state of {len(input)} rows", self.hidden, _RESET)
         return input, mask
-
-    def _expect_rows(self, num_rows: int, right: bool) -> None:
-        expect(right, self, f"a carried state of {num_rows} rows", self.hidden, _RESET)
 
     def backward(self, gradient: Array) -> Array | None:
         go_back, *memory = self.recall(gradient)
@@ -103,7 +101,8 @@ class Recurrent(recurrent.Recurrent):
     def _forward_step(self, input: int | Array) -> Array:
         G, H, w = self.num_gates, self.hidden_dim, self.w.data
         previous = xp.zeros((self.num_states, H), dtype=w.dtype) if self.state is None else self.state
-        self._expect_rows(1, previous.ndim == 2)
+        if previous.ndim != 2:
+            expect(False, self, "a carried state of 1 rows", self.hidden, _RESET)
         blocks = xp.empty((self.num_blocks, H), dtype=w.dtype)
         projected = w[:, input] if isinstance(input, int) else w.dot(input)
         xp.add(projected, self.b.data, out=blocks[:G].reshape(G * H))

@@ -63,7 +63,7 @@ _COMMON: dict[str, dict[str, Any]] = {
     "plot": {"type": Path, "metavar": "FILE", "help": "write the plot to FILE as PNG"},
     "patience": {"type": positive, "metavar": "N", "help": "stop after N epochs without a new best"},
     "count": {"type": positive, "metavar": "N", "help": "how many to generate"},
-    "temperature": {"type": rate, "metavar": "T", "help": "below 1 favours likely characters, above 1 gives more variety"},
+    "temperature": {"type": rate, "metavar": "T", "help": "below 1 favours likely characters, above 1 adds variety"},
     "samples": {"type": positive, "metavar": "N", "help": "number of texts to sample at once, as one batch"},
     "top_k": {"type": positive, "metavar": "K", "help": "sample only among the K likeliest characters"},
     "seed_text": {"metavar": "TEXT", "help": "the text that each sample begins with"},
