@@ -1,8 +1,8 @@
-"""Two texts that look at each other: dot-product attention, and the bidirectional attention of BiDAF.
+"""Two texts that look at each other: dot-product attention, and the bidirectional attention flow (BiDAF).
 
 To answer a question about a paragraph, a network must know for each word of the paragraph which words of the question
 matter to it; and, in `BidirectionalAttention`, which words of the paragraph matter to the question. Both are computed
-from one table of similarities:
+from one table of similarities, in the simplest case dot products:
 
     S[t, j]  how similar word t of the paragraph (h, the context) is to word j of the question (u)
 
@@ -52,7 +52,7 @@ class DotAttention(Layer):
         # 1. Similarities.
         s = self.similarities(h, u)  # (N, T, J)
         # 2. For each word of the context, a mean of the question's words.
-        a = softmax(s, mask=real_u[:, None, :])
+        a = softmax(s, mask=real_u[:, None, :])  # zeros at padding, also where all is padding
         u_seen = a @ u  # (N, T, dim)
         # 3. Side by side; zeros where the context is padding.
         output = xp.concatenate([h, u_seen], axis=2)
@@ -69,7 +69,8 @@ class DotAttention(Layer):
         # 3. Two parts side by side.
         g = gradient * real_h[:, :, None]
         g_h, u_seen_grad = g[:, :, : self.dim], g[:, :, self.dim :]
-        # 2. u~[t] is a mean of u with weights a[t]: u[j] gets a[t, j] of its gradient, a[t, j] its product with u[j].
+        # 2. u~[t] is a mean of u with weights a[t]: u[j] gets a[t, j] times its gradient; a[t, j] gets the dot product
+        # of its gradient with u[j].
         u_grad = a.swapaxes(1, 2) @ u_seen_grad
         s_grad = softmax_gradient(a, u_seen_grad @ u.swapaxes(1, 2))
         # 1. Both texts were factors of S; h was also used in step 3.
@@ -108,7 +109,7 @@ class BidirectionalAttention(Layer):
         a = softmax(s, mask=real_u[:, None, :])
         u_seen = a @ u  # (N, T, dim)
         # 3. For the question, a mean of the context's words, weighted by their similarity to their nearest word in it.
-        s = xp.where(real_u[:, None, :], s, xp.finfo(s.dtype).min)
+        s = xp.where(real_u[:, None, :], s, xp.finfo(s.dtype).min)  # -inf would give NaN without a word
         nearest = s.argmax(axis=2)
         largest = s.max(axis=2)
         b = softmax(largest, mask=real_h & real_u.any(axis=1, keepdims=True))
@@ -133,11 +134,11 @@ class BidirectionalAttention(Layer):
         # 4. Four parts side by side, each with its own gradient.
         g = gradient * real_h[:, :, None]
         g_h, g_u, g_hu, g_hh = (g[:, :, k * D : (k + 1) * D] for k in range(4))
-        h_grad = g_h + g_hu * u_seen  # h[t] is in three of them: alone, times u~,
-        h_grad += g_hh * h_seen  # and times h~
+        h_grad = g_h + g_hu * u_seen  # h[t] is in three of them: alone, times u~ and times h~
+        h_grad += g_hh * h_seen
         u_seen_grad = g_u + g_hu * h
         h_seen_grad = (g_hh * h).sum(axis=1, keepdims=True)
-        # 3. h~ = sum of b[t] h[t]: h[t] gets b[t] times h~'s gradient, and b[t] the product of that gradient with h[t].
+        # 3. h~ = sum of b[t] h[t]: h[t] gets b[t] times h~'s gradient; b[t] gets the dot product of it with h[t].
         h_grad += b[:, :, None] * h_seen_grad
         largest_grad = softmax_gradient(b, (h_seen_grad @ h.swapaxes(1, 2))[:, 0])
         # 2. u~[t] is a mean of u with weights a[t], likewise.
@@ -145,12 +146,12 @@ class BidirectionalAttention(Layer):
         s_grad = softmax_gradient(a, u_seen_grad @ u.swapaxes(1, 2))
         # S was used twice. Step 3 used only the largest of each row, so only that gets its gradient.
         s_grad += (xp.arange(s_grad.shape[2]) == nearest[:, :, None]) * largest_grad[:, :, None]
-        # 1. S is a sum of three terms. h[t] met w[0] in S[t, j] for every j; u[j] met w[1] for every t;
+        # 1. S is a sum of three terms. h[t] met w[0] in S[t, j] for every j; u[j] met w[1] for every t.
         of_h, of_u = s_grad.sum(axis=2), s_grad.sum(axis=1)
         h_grad += of_h[:, :, None] * w[0]
         u_grad += of_u[:, :, None] * w[1]
-        # and the products h[t] * u[j] met w[2].
-        product_grad = s_grad @ u
+        # The products h[t] * u[j] met w[2].
+        product_grad = s_grad @ u  # of w[2] * h
         h_grad += product_grad * w[2]
         u_grad += s_grad.swapaxes(1, 2) @ (h * w[2])
         self.w.grad[0] += of_h.ravel() @ h.reshape(-1, D)

@@ -1,6 +1,6 @@
 """Weights averaged over the steps of a run: Lookahead and MovingAverage.
 
-An optimizer's steps scatter around their goal, since each sees another batch; the mean of many steps' weights lies
+An optimizer's steps scatter around their goal, since each sees other examples; the mean of many steps' weights lies
 nearer to it. Of the weights 0.9, 1.1, 0.8, 1.2 around 1.0, each is off by 0.1 or 0.2, and their mean by nothing. Weight
 averagers wrap an optimizer:
 
@@ -23,7 +23,7 @@ from scratch.optimizers import Optimizer
 class Averager(Optimizer):
     """Makes the steps of `inner`, and after each lets `follow` update an average of the weights.
 
-    An average starts as the weights before their first step.
+    An average starts as the weights of the first step, before it moves them.
     """
 
     def __init__(self, inner: Optimizer, decay: float) -> None:
@@ -35,7 +35,7 @@ class Averager(Optimizer):
         average, *others = state
         if t == 1:
             average[...] = data
-        self.inner.lr = self.lr
+        self.inner.lr = self.lr  # the formula is inner's; the state and the learning rate are kept here
         self.inner.update(data, grad, t, *others)
         self.follow(average, data, t)
 
@@ -83,8 +83,8 @@ class MovingAverage(Averager):
 
         average = decay * average + (1 - decay) * p
 
-    During the first steps the decay is smaller, (1 + t) / (10 + t), so that the average soon forgets the initial
-    weights.
+    At first the decay is smaller, (1 + t) / (10 + t), so that the average soon forgets the initial weights; for a decay
+    of 0.999 in the first 8,990 steps.
 
     Source: Polyak and Juditsky 1992, https://doi.org/10.1137/0330046; in this form TensorFlow's
         ExponentialMovingAverage with num_updates.

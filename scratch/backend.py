@@ -7,7 +7,7 @@ chosen once, before any layer is built, in one of three ways:
     SCRATCH_DEVICE=cuda python ...   # in the shell
     --device cuda                    # on the command line of an example
 
-Arrays cross between the host (Python, files, plots) and the device in two functions only, `to_device` and `to_host`:
+Arrays cross between the host (Python, files, plots) and the device in two functions, `to_device` and `to_host`:
 
     x = to_device([[1.0, 2.0]])      # a float32 array, shape (1, 2)
     to_host(x).tolist()              # [[1.0, 2.0]]
@@ -34,7 +34,7 @@ _dtype = numpy.dtype("float32")
 
 
 class _ArrayLibrary:
-    """`xp`: forwards every name to NumPy or CuPy. A name that was looked up once is kept as an attribute."""
+    """`xp`: forwards every name to NumPy or CuPy, and keeps what it has found as an attribute."""
 
     def __getattr__(self, name: str) -> Any:  # called only for names that are not yet attributes
         if "library" not in self.__dict__:
@@ -70,11 +70,11 @@ def _import_cupy() -> Any:
         raise ScratchError(f"device cuda: CuPy cannot be imported ({error}); once more: {install}") from error
     try:
         runtime = cupy.cuda.runtime
-        driver, wheel = runtime.driverGetVersion(), runtime.runtimeGetVersion()  # 12040 is CUDA 12.4
+        driver, built_for = runtime.driverGetVersion(), runtime.runtimeGetVersion()  # 12040 is CUDA 12.4
         if driver == 0:
             raise ScratchError("device cuda: there is no NVIDIA driver here; use --device cpu")
-        if driver // 1000 < wheel // 1000:
-            made_for, has = (f"{version // 1000}.{version % 1000 // 10}" for version in (wheel, driver))
+        if driver // 1000 < built_for // 1000:
+            made_for, has = (f"{version // 1000}.{version % 1000 // 10}" for version in (built_for, driver))
             raise ScratchError(
                 f"device cuda: CuPy is for CUDA {made_for}, the driver for {has}; pip uninstall CuPy, then {install}"
             )
@@ -85,7 +85,7 @@ def _import_cupy() -> Any:
     try:  # CuPy looks for its libraries and its compiler only at the first product and the first kernel
         ones = cupy.ones((2, 2), dtype=numpy.float32)
         float((ones.dot(ones) + 1).sum())
-    except MemoryError:
+    except MemoryError:  # reported as such
         raise
     except Exception as error:
         raise ScratchError(f"device cuda: CuPy finds the GPU but cannot compute ({error}); {install}") from error
@@ -121,7 +121,7 @@ def to_device(values: Any) -> Array:
             values = numpy.asarray(values)
         except ValueError:
             raise ScratchError("expected numbers in rows of one length") from None
-    if values.dtype.kind not in "fiub":
+    if values.dtype.kind not in "fiub":  # float, integer, unsigned, boolean
         raise ScratchError(f"expected numbers, got an array of {values.dtype}")
     return xp.asarray(values.astype(_dtype, copy=False) if values.dtype.kind == "f" else values)
 

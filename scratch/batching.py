@@ -12,23 +12,19 @@ Padding costs as much time as real ids, so `batches` puts sequences of similar l
         ids, mask = padded([vocab.encode(name) for name in batch])       # (64, T), (64, T)
 
 `streams` splits a long text into parallel streams, one for each row of a batch. Row n of each batch continues row n of
-the batch before, so a stateful layer can carry its state over:
+the batch before, so a layer that remembers where it was (`recurrent.py`) can carry its state over:
 
     for letters, next_letters in streams(text_ids, 64, 30):              # (64, 30), (64, 30)
 
 `windows` returns every window of a long text and the id that follows it. Windows overlap, but they are views of the
 text, so they take no extra memory.
 
-Some batches take time to make, because images are flipped and shifted. A background thread prepares the next one:
-
-    for images, labels in ahead(made_batches):
-
 Read next: `recurrent.py`.
 """
 
+import math
 import random
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
 import numpy
@@ -49,9 +45,9 @@ def batches(
     """
     order = random.sample(range(len(items)), len(items))
     if length is not None:
-        pool = batch_size * _BATCHES_IN_A_POOL
-        order = [k for start in range(0, len(order), pool)
-                 for k in sorted(order[start : start + pool], key=lambda k: length(items[k]))]
+        size, mixed, order = batch_size * _BATCHES_IN_A_POOL, order, []
+        for start in range(0, len(mixed), size):
+            order += sorted(mixed[start : start + size], key=lambda k: length(items[k]))
     starts = list(range(0, len(order), batch_size))
     random.shuffle(starts)
     for start in starts:
@@ -61,8 +57,8 @@ def batches(
 def padded(rows: Sequence[Sequence[int]], fill: int = -1) -> tuple[numpy.ndarray, numpy.ndarray]:
     """Pad rows of ids with `fill` to one array (N, T); also return the mask (N, T), False at padding.
 
-    Both are host arrays. T is the length of the longest row. The default -1 suits `one_hot`, which turns it into a row
-    of zeros; a layer that takes ids needs a valid one, such as 0.
+    Both are NumPy arrays. T is the length of the longest row. The default -1 suits `one_hot` and Conv1d, for which it
+    is a row of zeros; an Embedding or a recurrent layer needs a valid id, such as 0, also where the mask is False.
     """
     lengths = numpy.array([len(row) for row in rows], dtype=numpy.int64)
     mask = numpy.arange(lengths.max(initial=0)) < lengths[:, None]
@@ -75,41 +71,29 @@ def streams(ids: Any, batch_size: int, num_steps: int) -> Iterator[tuple[Any, An
     """Split a text into `batch_size` parallel streams; yield (ids, next ids), each (N, T), `num_steps` at a time.
 
     The last piece may be shorter. Fewer than `batch_size` ids at the end of the text are dropped.
-    `ids` is a host array, a device array or a memory map. Both arrays are views of it: nothing is copied.
+    `ids` may be on the host, on a GPU, or a memory map. Both arrays are views of it: nothing is copied.
     Raises: ScratchError unless there are more ids than streams.
     """
     length = (len(ids) - 1) // batch_size
     if length < 1:
         raise ScratchError(f"streams: {len(ids)} ids are too few for {batch_size} streams; make the batch smaller")
-    now, following = (ids[start : start + batch_size * length].reshape(batch_size, length) for start in (0, 1))
+    now = ids[: batch_size * length].reshape(batch_size, length)
+    following = ids[1 : 1 + batch_size * length].reshape(batch_size, length)
     for start in range(0, length, num_steps):
         yield now[:, start : start + num_steps], following[:, start : start + num_steps]
 
 
 def num_pieces(num_ids: int, batch_size: int, num_steps: int) -> int:
     """The number of pieces that `streams` yields for a text of `num_ids` ids."""
-    return -(-((num_ids - 1) // batch_size) // num_steps)
+    return math.ceil((num_ids - 1) // batch_size / num_steps)
 
 
 def windows(ids: Any, length: int) -> tuple[numpy.ndarray, numpy.ndarray]:
     """Every window of a text, and the id that follows each: (len(ids) - length, length) and (len(ids) - length,).
 
-    Both are views of `ids`, a host array: only the windows that are selected for a batch are copied.
+    Both are views of `ids`, a NumPy array: only the windows that are selected for a batch are copied.
     Raises: ScratchError unless there are more ids than a window holds.
     """
     if len(ids) <= length:
         raise ScratchError(f"windows: {len(ids)} ids are too few for a window of {length} and the next id")
     return numpy.lib.stride_tricks.sliding_window_view(ids, length)[:-1], ids[length:]
-
-
-def ahead(items: Iterable[Item]) -> Iterator[Item]:
-    """The same items, each of them made by another thread while the caller is at work on the one before.
-
-    Whoever makes them must have chance of its own: which thread draws first from a shared one, nobody knows.
-    """
-    iterator, end = iter(items), object()
-    with ThreadPoolExecutor(1) as maker:
-        coming = maker.submit(next, iterator, end)
-        while (item := coming.result()) is not end:
-            coming = maker.submit(next, iterator, end)
-            yield item  # type: ignore[misc]

@@ -39,21 +39,21 @@ class Bidirectional(Layer):
 
     def __init__(self, forward: Recurrent, backward: Recurrent) -> None:
         both = isinstance(forward, Recurrent) and isinstance(backward, Recurrent) and forward is not backward
-        expect(both, "Bidirectional", "two recurrent layers", (forward, backward))
+        expect(both, "Bidirectional", "two different recurrent layers", (forward, backward))
         for name in ("__class__", "input_dim", "hidden_dim", "return_sequences", "input_gradient", "stateful"):
             values = getattr(forward, name), getattr(backward, name)
             expect(values[0] == values[1], "Bidirectional", f"two layers with the same {name}", values)
         expect(not forward.stateful, "Bidirectional", "two layers, not stateful", forward)
         self.input_dim, self.output_dim = forward.input_dim, forward.hidden_dim + backward.hidden_dim
-        self.directions = {"forward": forward, "backward": backward}
+        self.directions = {"forward": forward, "backward": backward}  # of reading; each has both passes
 
     def forward(self, input: Any, mask: Array | None = None) -> Array:
         if not hasattr(input, "dtype") or input.dtype.kind != "f":
             input = to_device(input)
         expect(input.ndim >= 2, self, "sequences (N, T, {input_dim}) or ids (N, T)", input)
-        mask = None if mask is None else to_device(mask)
+        mask = xp.ones(input.shape[:2], dtype=bool) if mask is None else to_device(mask)
         first = self.directions["forward"].forward(input, mask=mask)
-        second = self.directions["backward"].forward(input[:, ::-1], mask=None if mask is None else mask[:, ::-1])
+        second = self.directions["backward"].forward(input[:, ::-1], mask=mask[:, ::-1])
         if second.ndim == 3:  # (N, T, hidden_dim), in the order in which it was read
             second = second[:, ::-1]
         output = xp.concatenate([first, second], axis=-1)
@@ -61,7 +61,7 @@ class Bidirectional(Layer):
         return output
 
     def backward(self, gradient: Array) -> Array | None:
-        self.recall(gradient)
+        self.recall(gradient)  # only checks the shape: the two layers remember
         first_grad, second_grad = gradient[..., : self.output_dim // 2], gradient[..., self.output_dim // 2 :]
         if gradient.ndim == 3:
             second_grad = second_grad[:, ::-1]

@@ -2,8 +2,8 @@
 
 A wrong shape should be reported by the layer that received it, with what was expected, what came and a likely cause:
 
-    expect(input.shape[-1:] == (self.input_dim,), self, "input (..., {input_dim})", input)
-    # Linear(input_dim=64, output_dim=10): expected input (..., 64), got (32, 50)
+    expect(input.shape[-1:] == (self.input_dim,), self, "input (..., {input_dim})", input, "is it transposed?")
+    # Linear(input_dim=64, output_dim=10): expected input (..., 64), got (32, 50); is it transposed?
 
 Read next: `backend.py`.
 """
@@ -22,7 +22,7 @@ def expect(ok: bool, who: object, expected: str, got: object, hint: str = "") ->
     """
     if ok:
         return
-    expected = expected.format_map(vars(who)) if hasattr(who, "__dict__") else expected
+    expected = expected.format_map(vars(who)) if hasattr(who, "__dict__") else expected  # `who` may be a plain name
     shape = getattr(got, "shape", None)
     raise ScratchError(f"{who}: expected {expected}, got {got if shape is None else shape}" + (hint and f"; {hint}"))
 

@@ -27,7 +27,7 @@ from scratch.layer import Layer, Parameter
 class Conv1d(Layer):
     """Each output is a weighted sum of a window of the sequence, plus a bias; the same weights for every window.
 
-        y[n, t] = b + sum over k of w[:, k] x[n, t * stride + k]
+        y[n, t] = b + sum over k of w[:, k] x[n, t * stride + k]        (w[:, k] is a matrix)
 
     `padding="valid"` takes the windows that lie in the sequence; "same" first adds K - 1 rows of zeros, half of them
     (rounded down) before the sequence, so that with a stride of 1 the output is as long as the input.
@@ -56,17 +56,17 @@ class Conv1d(Layer):
         self.b = Parameter(zeros(output_dim))
 
     def places(self, length: int) -> list[slice]:
-        """For each place of the window the rows of a padded sequence of `length` that stand there, over all windows."""
-        last = length - self.kernel_size + 1
-        return [slice(k, k + last, self.stride) for k in range(self.kernel_size)]
+        """For each place of the window the rows that it meets: of length 4, for a kernel_size of 2, [0:3], [1:4]."""
+        num = length - self.kernel_size + 1
+        return [slice(k, k + num, self.stride) for k in range(self.kernel_size)]
 
     def forward(self, input: Any) -> Array:
         if not hasattr(input, "dtype"):
             input = to_device(input)
         if are_ids := input.ndim == 2 and input.dtype.kind in "iu":
             expect_ids(self, input, self.input_dim, lowest=-1)
-        x, got = one_hot(input, self.input_dim) if are_ids else as_floats(input), f"{input.shape} of {input.dtype}"
-        expect(x.ndim == 3 and x.shape[2] == self.input_dim, self, "sequences (N, T, {input_dim}), or ids (N, T)", got)
+        x = one_hot(input, self.input_dim) if are_ids else as_floats(input)
+        expect(x.ndim == 3 and x.shape[2] == self.input_dim, self, "sequences (N, T, {input_dim}) or ids (N, T)", input)
         least = self.kernel_size if self.padding == "valid" else 1
         expect(x.shape[1] >= least, self, f"at least {least} steps", input)
         x = xp.pad(x, ((0, 0), ends(self.kernel_size, self.padding), (0, 0)))
@@ -97,9 +97,9 @@ def ends(kernel_size: int, padding: str) -> tuple[int, int]:
 class Conv2d(Layer):
     """Each output is a weighted sum of a square window of the image, plus a bias; the same weights for every window.
 
-        y[n, i, j] = b + sum over k, l of w[:, k, l] x[n, i + k, j + l]
+        y[n, i, j] = b + sum over k, m of w[:, k, m] x[n, i + k, j + m]
 
-    `padding` is as in Conv1d, for rows and columns. `bias=False` leaves b out: a BatchNorm after it would remove it.
+    `padding` is as in Conv1d. `bias=False` leaves b out: a BatchNorm (`regular.py`) after it subtracts any constant.
 
     Shapes: (N, H, W, input_dim) -> (N, H', W', output_dim), where H' is H - kernel_size + 1, or H with "same"; W' too.
         The input gradient with `input_gradient=False` is None.
@@ -131,8 +131,8 @@ class Conv2d(Layer):
         N, H, W = len(x), x.shape[1] - K + 1, x.shape[2] - K + 1
         output = zeros(N, H, W, self.output_dim)
         for k in range(K):
-            for l in range(K):  # noqa: E741
-                output += x[:, k : k + H, l : l + W] @ self.w.data[:, k, l].T
+            for m in range(K):
+                output += x[:, k : k + H, m : m + W] @ self.w.data[:, k, m].T
         if self.b is not None:
             output += self.b.data
         self.remember(output.shape, x)
@@ -145,12 +145,12 @@ class Conv2d(Layer):
             self.b.grad += gradient.sum(axis=(0, 1, 2))
         x_grad, grad_rows = zeros(*x.shape), gradient.reshape(-1, D)
         for k in range(K):
-            for l in range(K):  # noqa: E741
-                # The pixel at k, l of each window met w[:, k, l], as in Linear.
-                pixels = x[:, k : k + H, l : l + W].reshape(-1, self.input_dim)
-                self.w.grad[:, k, l] += grad_rows.T @ pixels
+            for m in range(K):
+                # The pixel at k, m of each window met w[:, k, m], as in Linear.
+                pixels = x[:, k : k + H, m : m + W].reshape(-1, self.input_dim)
+                self.w.grad[:, k, m] += grad_rows.T @ pixels
                 if self.input_gradient:
-                    x_grad[:, k : k + H, l : l + W] += gradient @ self.w.data[:, k, l]
+                    x_grad[:, k : k + H, m : m + W] += gradient @ self.w.data[:, k, m]
         before, after = ends(K, self.padding)
         _, height, width, _ = x.shape
         return x_grad[:, before : height - after, before : width - after] if self.input_gradient else None

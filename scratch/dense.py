@@ -1,4 +1,4 @@
-"""Layers that are one product or one look-up: Linear, Embedding, Flatten.
+"""Layers that are one product or one look-up: Linear and Embedding; and Flatten.
 
 The simplest layer multiplies and adds:
 
@@ -37,13 +37,13 @@ class Linear(Layer):
 
     def __init__(self, input_dim: int, output_dim: int, init: str = "xavier", bias: bool = True) -> None:
         self.input_dim, self.output_dim = input_dim, output_dim
-        # Random, or all outputs would be equal and stay so; `initial.py` says how large.
+        # Random, or all outputs would be equal and stay equal; `initial.py` says how large.
         self.w = Parameter(random_tensor(output_dim, input_dim, init=init))
         self.b = Parameter(zeros(output_dim)) if bias else None
 
     def forward(self, input: Any) -> Array:
         input = as_floats(input)
-        hint = "is the vocabulary the one it was trained with?"
+        hint = "is the vocabulary the one it was trained with?"  # the usual cause, in a model of text
         expect(input.shape[-1:] == (self.input_dim,), self, "input (..., {input_dim})", input, hint)
         output = input @ self.w.data.T  # (..., output_dim)
         if self.b is not None:
@@ -82,7 +82,7 @@ class Embedding(Layer):
 
     @property
     def embeddings(self) -> Array:
-        """The table, one row for each id."""
+        """The table, one row for each id: the book's name for it."""
         return self.w.data
 
     def forward(self, input: Any) -> Array:
@@ -105,7 +105,7 @@ class Flatten(Layer):
     """
 
     def forward(self, input: Array) -> Array:
-        output = input.reshape(len(input), math.prod(input.shape[1:]))
+        output = input.reshape(len(input), math.prod(input.shape[1:]))  # -1 would fail for an empty batch
         self.remember(output.shape, input.shape)
         return output
 

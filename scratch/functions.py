@@ -1,7 +1,7 @@
-"""The functions that layers and losses are built from: pure, and safe for any finite input.
+"""The functions that layers and losses are built from: pure, and safe for large inputs.
 
 `exp(1000)` overflows and `log(0)` is minus infinity, so the textbook forms of softmax and cross-entropy fail on healthy
-networks: for the scores 1000 and 0, softmax would be inf / inf. The forms here give the same values and cannot
+networks: for the scores 1000 and 0, softmax would be inf / inf. The forms here are equal, to rounding, and do not
 overflow:
 
     softmax(z)     = exp(z - max z) / sum exp(z - max z)
@@ -82,7 +82,7 @@ def sample_from(weights: Any, temperature: float = 1.0, top_k: int | None = None
     them out: weight i counts as `weights[i] ** (1 / temperature)`. `top_k` draws among the k largest weights only.
     The randomness is Python's `random`.
 
-    Raises: ScratchError for weights that are negative, not finite, all zero, or not a list of numbers.
+    Raises: ScratchError for weights that are negative, not finite, or all zero.
     """
     weights = numpy.array(to_host(weights), dtype=numpy.float64)
     total = weights.sum() if weights.ndim == 1 else 0.0
@@ -97,7 +97,7 @@ def sample_from(weights: Any, temperature: float = 1.0, top_k: int | None = None
     weights /= weights.max()
     if temperature != 1:
         # In logarithms, relative to the largest: otherwise a low temperature would underflow every weight to zero.
-        with numpy.errstate(divide="ignore"):
+        with numpy.errstate(divide="ignore"):  # log(0) = -inf, of which exp makes 0 again
             weights = numpy.exp(numpy.log(weights) / temperature)
     cumulative = weights.cumsum()
     # random() < 1, so the number drawn lies below the last sum; side="right" skips indices of weight zero.

@@ -5,9 +5,10 @@ a step of 0.01: (3.01^2 - 2.99^2) / 0.02 = 6, which is 2 x.
 
     dL/dx  is about  (L(x + step) - L(x - step)) / (2 step)
 
-Applied to every number of every input and parameter, in float64, this finds any error in a backward pass. The loss is
-the sum of the outputs times fixed *random* numbers: the plain sum of a softmax's outputs is always 1, so its true
-gradient is zero, and a backward that is wrong by a factor would pass.
+Applied to every number of every input and parameter, in float64 with a step of 1e-6 (smaller steps are more exact,
+until rounding takes over), this finds nearly any error in a backward pass. The loss is the sum of the outputs times
+fixed *random* numbers: the plain sum of a softmax's outputs is always 1, so its true gradient is zero, and a backward
+that is wrong by a factor would pass.
 
     with precision("float64"):
         print(gradient_errors(Linear(5, 3), random_input))      # {"input 0": 1e-10, "w": 2e-10, "b": 1e-10}
@@ -43,7 +44,8 @@ def numerical_gradient(function: Callable[[], float], array: Array, step: float 
 
 
 def relative_error(found: Any, expected: Any) -> float:
-    """The largest difference between two arrays, relative to the largest number in `expected` (at least 0.01)."""
+    """The largest difference between two arrays, relative to the largest number in `expected` (at least 0.01, for
+    gradients that are zero)."""
     found, expected = to_host(found), to_host(expected)
     if found.shape != expected.shape:
         return float("inf")
@@ -60,10 +62,9 @@ def gradient_errors(layer: Layer, *inputs: Any, before: Callable[[], Any] | None
     gradient and are skipped. `before` is called before every forward: it resets a carried state, or the random seed.
     `kwargs` (a mask) go to `forward`.
     """
-    dtypes = {float_type(), *(parameter.data.dtype for parameter in layer.parameters())}
-    if dtypes != {numpy.dtype("float64")}:
+    if any(dtype != "float64" for dtype in (float_type(), *(p.data.dtype for p in layer.parameters()))):
         raise RuntimeError('build the layer inside precision("float64") to check it: in float32 rounding hides errors')
-    inputs = tuple(to_device(input) if isinstance(input, list) else input for input in inputs)
+    inputs = tuple(to_device(input) if isinstance(input, list) else input for input in inputs)  # changed in place
 
     def forward() -> Array:
         if before is not None:
@@ -81,7 +82,7 @@ def gradient_errors(layer: Layer, *inputs: Any, before: Callable[[], Any] | None
     gradients = gradients if isinstance(gradients, tuple) else (gradients,)
     errors = {}
     for i, (input, gradient) in enumerate(zip(inputs, gradients, strict=True)):
-        if hasattr(input, "dtype") and input.dtype.kind == "f":
+        if hasattr(input, "dtype") and input.dtype.kind == "f":  # not ids
             errors[f"input {i}"] = relative_error(gradient, numerical_gradient(loss, input))
     for name, parameter in layer.named_parameters().items():
         if not parameter.fixed:

@@ -2,11 +2,12 @@
 
 If all weights were equal, every unit would learn the same thing, so weights start at random. Their spread matters: if
 each layer makes numbers twice as large, ten layers make them a thousand times as large; if each halves them, ten layers
-leave a thousandth. Xavier's and He's rules choose the spread that keeps the variance the same from layer to layer:
+leave a thousandth. A sum of fan_in products has fan_in times the variance of one, so Xavier's and He's rules divide by
+that, and keep the variance about the same from layer to layer, forward and (fan_out) backward:
 
     xavier:  variance = 2 / (fan_in + fan_out)      he:  variance = 2 / fan_in
 
-All randomness comes from Python's own `random`: `random.seed(0)` makes a whole run repeatable to the bit, and
+All randomness comes from Python's own `random`: `random.seed(0)` makes a whole run on a CPU repeatable to the bit, and
 `random.getstate()` is all that a checkpoint has to save. Arrays are drawn on the host, by a NumPy generator seeded from
 `random`, so a network starts the same on the CPU and on a GPU.
 
@@ -78,13 +79,13 @@ def _orthogonal(values: numpy.ndarray) -> numpy.ndarray:
         raise ScratchError(f"init 'orthogonal' is for two dims, got {values.shape}")
     tall = values if len(values) >= values.shape[1] else values.T
     q, r = numpy.linalg.qr(tall)
-    q *= numpy.sign(numpy.diagonal(r))  # makes the result unique, and every such matrix equally likely
+    q *= numpy.sign(numpy.diagonal(r))  # qr may flip any column's sign; so the result is unique, and all equally likely
     return q if tall is values else q.T
 
 
 def uniform(*dims: int) -> Array:
-    """Random float32 numbers from 0 to below 1, on the device."""
-    draw = numpy.random.Generator(numpy.random.PCG64(chance.getrandbits(64)))
+    """Random numbers from 0 to below 1, on the device, in float32: to be compared with a probability."""
+    draw = numpy.random.Generator(numpy.random.PCG64(chance.getrandbits(64)))  # PCG64 can skip numbers, as `fast` does
     return xp.asarray(draw.random(dims, dtype=numpy.float32))
 
 

@@ -6,13 +6,14 @@ and L = y^2. `forward` computes y = 6 and remembers x. `backward` receives dL/dy
 w.grad, and returns dL/dx = 12 w = 36 to the layer before. An optimizer then moves w against w.grad:
 
     predicted = model.forward(x)
-    epoch_loss += loss.loss(predicted, y)
-    gradient = loss.gradient(predicted, y)
+    total += loss.loss(predicted, actual)
+    gradient = loss.gradient(predicted, actual)
     model.backward(gradient)
     optimizer.step(model)
 
-Shapes are batch first, channels last, for N examples at once: (N, features), (N, T, features) with T steps, and
-(N, H, W, channels) for images. `xp` is NumPy, or CuPy on a GPU (`backend.py`). Read next: `dense.py`.
+Shapes are batch first, channels last, for a batch of N examples: (N, features), (N, T, features) with T steps, and
+(N, H, W, channels) for images. `xp` is NumPy, or CuPy on a GPU; `as_floats` also takes lists (`backend.py`); `expect`
+refuses wrong input, and fills in the names in braces (`checks.py`). Read next: `dense.py`.
 """
 
 import copy
@@ -29,14 +30,14 @@ class Parameter:
 
     def __init__(self, data: Array, fixed: bool = False) -> None:
         self.data, self.grad = data, xp.zeros_like(data)
-        self.fixed = fixed  # True: saved with the model, but not learned, such as a running mean
+        self.fixed = fixed  # True: saved with the model, but not learned
 
 
 class Layer:
     """A function with a derivative. Its Parameters and inner Layers are attributes, or items of lists or dicts."""
 
     working: tuple[str, ...] = ("_memory", "_train")  # attributes that a copy of the layer does not take over
-    _memory: tuple | None = None
+    _memory: tuple | None = None  # defaults of the class, so that a subclass need not call super().__init__()
     _train: bool = True
 
     def forward(self, *inputs: Any, **options: Any) -> Any:
@@ -44,7 +45,7 @@ class Layer:
         raise NotImplementedError
 
     def backward(self, gradient: Any) -> Any:
-        """From dL/d output to dL/d input (None if that is integers). Begins with `... = self.recall(gradient)`."""
+        """From dL/d output to dL/d input (of several a tuple, of integers None). It begins with `self.recall`."""
         raise NotImplementedError
 
     def remember(self, output_shape: tuple[int, ...], *values: Any) -> None:
@@ -52,7 +53,7 @@ class Layer:
         self._memory = (output_shape, values) if self._train else None
 
     def recall(self, gradient: Array) -> tuple:
-        """The values that the last forward remembered, once. Raises: RuntimeError when there are none."""
+        """The values that the last forward remembered, once. Raises: RuntimeError when there are none (any more)."""
         memory, self._memory = self._memory, None
         if memory is None:
             raise RuntimeError(f"{self}: backward needs a forward of its own, outside evaluating(...); a layer in two "
@@ -74,10 +75,12 @@ class Layer:
     def children(self) -> Iterator[tuple[str, Any]]:
         """(name, Parameter or Layer) of those directly in this layer, in the order of definition."""
         for name, value in vars(self).items():
-            items = value if isinstance(value, dict) else dict(enumerate(value)) if isinstance(value, list) else {}
-            for path, item in ((name, value), *((f"{name}.{key}", item) for key, item in items.items())):
-                if isinstance(item, (Parameter, Layer)):
-                    yield path, item
+            if isinstance(value, (Parameter, Layer)):
+                yield name, value
+            elif isinstance(value, (list, dict)):
+                for key, item in value.items() if isinstance(value, dict) else enumerate(value):
+                    if isinstance(item, (Parameter, Layer)):
+                        yield f"{name}.{key}", item
 
     def all_layers(self) -> Iterator["Layer"]:
         """This layer and every layer inside it."""
@@ -89,9 +92,10 @@ class Layer:
         """Every Parameter by its path ("layers.0.w"), in the order of definition, each object once."""
         found: dict[str, Parameter] = {}
         for name, child in self.children():
-            for path, p in (child.named_parameters() if isinstance(child, Layer) else {"": child}).items():
-                if p not in found.values():
-                    found[f"{name}.{path}".rstrip(".")] = p
+            inner = {name: child}
+            if isinstance(child, Layer):
+                inner = {f"{name}.{path}": p for path, p in child.named_parameters().items()}
+            found |= {path: p for path, p in inner.items() if p not in found.values()}
         return found
 
     def parameters(self) -> list[Parameter]:
@@ -137,7 +141,7 @@ class Sequential(Layer):
 
 @contextmanager
 def evaluating(*models: Layer) -> Iterator[None]:
-    """Inside it, the models only predict: Dropout is off, nothing is remembered, and `backward` raises."""
+    """Inside it, the models only predict: nothing is random or remembered, so `backward` cannot follow."""
     before = [(layer, layer.train) for model in models for layer in model.all_layers()]
     try:
         for layer, _ in before:

@@ -3,12 +3,13 @@
 A loss turns a prediction and the truth into one number to minimise; its gradient is where the backward pass starts:
 
     loss = SoftmaxCrossEntropy()
-    loss.loss(scores, ids)          # a Python float, in nats
+    loss.loss(scores, ids)          # a Python float
     model.backward(loss.gradient(scores, ids))
 
-Cross-entropy is the surprise at the truth, -log p(truth), in nats. Where the true class has probability 0.25 it is
-log 4 = 1.386. A uniform guess among K classes costs log K: that is chance, and every example prints it beside its loss.
-A mask is True where a row counts, and False where it is padding.
+Cross-entropy is the surprise at the truth, -log p(truth), in nats, the unit of the natural logarithm. Where the true
+class has probability 0.25 it is log 4 = 1.386. A uniform guess among K classes costs log K: that is chance, and every
+example prints it beside its loss. A mask is True where a row counts, and False where it is padding: filler that gives
+sequences of different lengths one shape.
 
 Read next: `optimizers.py`.
 """
@@ -18,7 +19,7 @@ from typing import Any
 
 from scratch.backend import Array, as_floats, to_device, xp
 from scratch.checks import expect, expect_ids, expect_mask
-from scratch.functions import log_softmax, one_hot
+from scratch.functions import log_softmax, one_hot, softmax
 
 
 class Loss:
@@ -41,7 +42,7 @@ class SSE(Loss):
 
         loss = sum of (predicted - actual)^2
 
-    Shapes: predicted and actual the same; mask (N, T) for (N, T, ...), True where an error counts.
+    Shapes: predicted and actual the same; mask of their first two axes, True where an error counts.
     """
 
     def loss(self, predicted: Any, actual: Any, mask: Array | None = None) -> float:
@@ -62,7 +63,7 @@ class SSE(Loss):
             return error, error.size
         mask = to_device(mask)
         expect_mask(self, mask, error.shape[:2])
-        counts = xp.broadcast_to(mask.reshape(mask.shape + (1,) * (error.ndim - 2)), error.shape)
+        counts = xp.broadcast_to(mask.reshape(mask.shape + (1,) * (error.ndim - 2)), error.shape)  # (N, T, ...)
         return xp.where(counts, error, 0), int(counts.sum())
 
 
@@ -76,7 +77,7 @@ class MSE(SSE):
 
     def loss(self, predicted: Any, actual: Any, mask: Array | None = None) -> float:
         error, count = self._errors(predicted, actual, mask)
-        return float((error * error).sum()) / max(count, 1)
+        return float((error * error).sum()) / max(count, 1)  # 0 where all is masked
 
     def gradient(self, predicted: Any, actual: Any, mask: Array | None = None) -> Array:
         error, count = self._errors(predicted, actual, mask)
@@ -90,10 +91,10 @@ class NegativeLogLikelihood(Loss):
 
     With `class_weights`, K numbers of at least 0, each row is weighted by its truth's number, and the mean is the
     weighted mean: larger numbers for rare classes keep the common ones from dominating. (A single row, or rows of one
-    class, have the same loss with any weights.)
+    class, have the same loss with any positive weights.)
 
-    Shapes: predicted (..., K); actual ids (...), or (without class weights) one-hot rows or probabilities (..., K);
-        mask (...).
+    Shapes: predicted (..., K); actual ids (...), or (without class weights) rows of probabilities that sum to 1, such
+        as one-hot rows, (..., K); mask (...).
     Raises: ScratchError when the truth has another shape or an id outside 0 .. K - 1, or there are not K weights.
     """
 
@@ -113,30 +114,35 @@ class NegativeLogLikelihood(Loss):
         # The loss is -sum(shares * truth * predicted).
         return -truth * shares
 
-    def _log_p(self, predicted: Array) -> Array:
-        return predicted
-
     def _truth(self, predicted: Array, actual: Any, mask: Array | None) -> tuple[Array, Array]:
         """The truth as probabilities (..., K), and the share of each row in the mean, (..., 1), zero if masked."""
-        actual, (*rows, K) = to_device(actual), predicted.shape
-        if actual.shape == predicted.shape and actual.shape != ():
-            truth = as_floats(actual)
+        actual = to_device(actual)
+        rows, K = predicted.shape[:-1], predicted.shape[-1]
+        row_weights = xp.ones(rows, dtype=predicted.dtype)
+        if actual.shape == predicted.shape:
             expect(self.class_weights is None, self, "ids for the truth, where there are class weights", actual)
-            weights = xp.ones(rows, dtype=predicted.dtype)
+            truth = as_floats(actual)
         else:
-            expect(actual.shape == tuple(rows), self, f"ids {tuple(rows)} or rows {predicted.shape}", actual)
+            expect(actual.shape == rows, self, f"ids {rows} or rows {predicted.shape}", actual)
             expect_ids(self, actual, K)
             truth = self._smoothed(one_hot(actual, K))
-            table = as_floats([1.0] * K if self.class_weights is None else list(self.class_weights))
+        if self.class_weights is not None:
+            table = as_floats(list(self.class_weights))
             expect(table.shape == (K,), self, f"{K} class weights", table)
-            weights = table[actual]
+            row_weights = table[actual]
         if mask is not None:
             mask = to_device(mask)
-            expect_mask(self, mask, tuple(rows))
-            weights = weights * mask
-        return truth, xp.asarray(weights / (float(weights.sum()) or 1.0))[..., None].astype(predicted.dtype)
+            expect_mask(self, mask, rows)
+            row_weights = row_weights * mask
+        total = float(row_weights.sum())
+        return truth, row_weights[..., None] / (total or 1.0)  # where all is masked, every share is 0
+
+    def _log_p(self, predicted: Array) -> Array:
+        """The log-probabilities. SoftmaxCrossEntropy computes them from scores."""
+        return predicted
 
     def _smoothed(self, truth: Array) -> Array:
+        """The truth, smoothed. SoftmaxCrossEntropy can do so."""
         return truth
 
 
@@ -163,10 +169,10 @@ class SoftmaxCrossEntropy(NegativeLogLikelihood):
     def gradient(self, predicted: Any, actual: Any, mask: Array | None = None) -> Array:
         predicted = as_floats(predicted)
         truth, shares = self._truth(predicted, actual, mask)
-        # -log softmax(z)[k] = log(sum of exp z) - z[k]. The derivative of the logarithm is softmax(z), once for each
-        # term of the truth (whose probabilities sum to 1); that of -z[k] is -1 at the truth.
-        gradient = xp.exp(log_softmax(predicted)) * truth.sum(axis=-1, keepdims=True) - truth
-        return xp.where(shares > 0, gradient, 0) * shares
+        # -log softmax(z)[k] = log(sum of exp z) - z[k]. The derivative of the logarithm is softmax(z), counted as often
+        # as the truth sums to, which is once; that of -z[k] is -1 at the truth.
+        gradient = softmax(predicted) * truth.sum(axis=-1, keepdims=True) - truth
+        return xp.where(shares > 0, gradient, 0) * shares  # a masked row may hold NaN, and 0 * NaN is NaN
 
     def _log_p(self, predicted: Array) -> Array:
         return log_softmax(predicted)

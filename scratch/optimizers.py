@@ -1,12 +1,13 @@
 """How parameters follow their gradients: GradientDescent, Momentum, RMSProp, Adam, AdamW.
 
-A gradient points uphill, so every optimizer steps the other way; they differ in how far:
+A gradient g points uphill, so every optimizer steps the other way; they differ in how far:
 
     GradientDescent:  p -= lr * g
-    Momentum:         u = mo * u + (1 - mo) * g;   p -= lr * u
-    Adam:             p -= lr * (running mean of g) / sqrt(running mean of g^2)
+    Momentum:         u = mo * u + (1 - mo) * g;   p -= lr * u          u: the running mean of g; mo is about 0.9
+    Adam:             p -= lr * (mean of g) / sqrt(mean of g^2)         running means, corrected for starting at zero
 
-For p = 1, g = 2 and lr = 0.1, GradientDescent gives 0.8; Adam's first step is always lr, so it gives 0.9.
+For p = 1, g = 2 and lr = 0.1, GradientDescent gives 0.8. In Adam's first step the means are 2 and 4, so it moves by lr
+whatever the size of g, and gives 0.9.
 
     optimizer = Momentum(learning_rate=0.01)
     optimizer.step(model)                    # every Parameter once; then its grad is zero
@@ -26,12 +27,11 @@ class Optimizer:
     """The contract, and what all share: clipping, weight decay, and a state that is saved by parameter name.
 
     lr: the learning rate; may be changed between steps.
-    clip_norm: a gradient of the whole model that is longer than this is scaled down to it (Pascanu et al. 2013,
-        https://arxiv.org/abs/1211.5063, algorithm 1). None: never.
-    weight_decay: at each step every weight first shrinks, `p -= lr * weight_decay * p`, separately from its gradient
-        (Loshchilov and Hutter 2017, https://arxiv.org/abs/1711.05101). Weights are parameters of two or more axes;
-        biases, scales and shifts do not shrink. (In PyTorch they do; and its SGD and Adam add the decay to the
-        gradient, only AdamW keeps it separate.)
+    clip_norm: a gradient of the whole model that is longer than this is scaled down to it, so that a single one cannot
+        throw the weights far (Pascanu et al. 2013, https://arxiv.org/abs/1211.5063, algorithm 1). None: never.
+    weight_decay: at each step every weight first shrinks, `p -= lr * weight_decay * p`, which discourages memorisation
+        by large weights (Loshchilov and Hutter 2017, https://arxiv.org/abs/1711.05101). Weights are parameters of two
+        or more axes; others do not shrink. (In PyTorch they do; its SGD and Adam add the decay to the gradient.)
 
     A subclass writes `update` and names its state arrays in `slots`. An optimizer of your own that overrides `step`
     must end with `layer.zero_grads()`.
@@ -59,7 +59,7 @@ class Optimizer:
                 p.data *= 1 - self.lr * self.weight_decay
             self.steps[p] = self.steps.get(p, 0) + 1
             self.update(p.data, p.grad, self.steps[p], *self.state[p])
-        for p in parameters:
+        for p in parameters:  # fixed ones too
             p.grad.fill(0)
 
     def update(self, data: Array, grad: Array, t: int, *state: Array) -> None:
@@ -111,7 +111,7 @@ class GradientDescent(Optimizer):
 
 
 class Momentum(Optimizer):
-    """Along the running average of the gradients: components that alternate cancel, and steady ones add up.
+    """Along the running average of the gradients: components that alternate cancel, and steady ones remain.
 
         u = mo * u + (1 - mo) * g
         p -= lr * u                            with `nesterov`:   p -= lr * (mo * u + (1 - mo) * g)
@@ -133,14 +133,17 @@ class Momentum(Optimizer):
     def update(self, data: Array, grad: Array, t: int, *state: Array) -> None:
         (u,) = state
         u[...] = self.mo * u + (1 - self.mo) * grad
-        data -= self.lr * (self.mo * u + (1 - self.mo) * grad if self.nesterov else u)
+        if self.nesterov:
+            data -= self.lr * (self.mo * u + (1 - self.mo) * grad)
+        else:
+            data -= self.lr * u
 
 
 class RMSProp(Optimizer):
     """Each number's step is divided by the usual size of its own gradient.
 
         v = decay * v + (1 - decay) * g^2
-        p -= lr * g / (sqrt(v) + epsilon)
+        p -= lr * g / (sqrt(v) + epsilon)      epsilon: no division by zero
 
     Source: Tieleman and Hinton 2012, lecture 6.5 of "Neural networks for machine learning".
     """
@@ -160,7 +163,7 @@ class RMSProp(Optimizer):
 
 
 class Adam(Optimizer):
-    """Momentum for the direction, RMSProp for the size, both corrected for having started at zero.
+    """Momentum for the direction, RMSProp for the size. Both means start at zero, and are corrected for it.
 
         m = beta1 * m + (1 - beta1) * g
         v = beta2 * v + (1 - beta2) * g^2

@@ -26,14 +26,14 @@ class Pool(Layer):
     of_images = False
 
     def __init__(self, size: int) -> None:
-        expect(size >= 1, type(self).__name__, "a size of at least 1", size)
         self.size = size
+        expect(size >= 1, self, "a size of at least 1", size)
 
     def windows(self, input: Any) -> Array:
         """The numbers in each window: (N, T // size, size, C); of images (N, H // size, W // size, size^2, C)."""
         x, K = as_floats(input), self.size
         kind = "images (N, H, W, C), H and W >= {size}" if self.of_images else "sequences (N, T, C), T >= {size}"
-        expect(x.ndim == 3 + self.of_images and min(x.shape[1:-1]) >= K, self, kind, input)
+        expect(x.ndim == (4 if self.of_images else 3) and min(x.shape[1:-1]) >= K, self, kind, input)
         if not self.of_images:
             N, T, C = x.shape
             return x[:, : T // K * K].reshape(N, T // K, K, C)
@@ -41,7 +41,7 @@ class Pool(Layer):
         return x[:, : h * K, : w * K].reshape(N, h, K, w, K, C).swapaxes(2, 3).reshape(N, h, w, K * K, C)
 
     def joined(self, windows: Array, shape: tuple[int, ...]) -> Array:
-        """The input of this shape whose `windows` these are; zeros where it fills none."""
+        """The input of this shape whose `windows` these are; zeros for steps or pixels in no window."""
         x, K = zeros(*shape), self.size
         if not self.of_images:
             N, T, C = shape
@@ -67,14 +67,14 @@ class MaxPool1d(Pool):
     """
 
     def forward(self, input: Any) -> Array:
-        windows = self.windows(input)  # (..., K, C)
+        windows = self.windows(input)  # (..., num, C): num numbers in each window
         output = windows.max(axis=-2)
         self.remember(output.shape, as_floats(input).shape, windows.argmax(axis=-2), windows.shape[-2])
         return output
 
     def backward(self, gradient: Array) -> Array:
-        shape, places, K = self.recall(gradient)
-        largest = xp.arange(K)[:, None] == places[..., None, :]  # (..., K, C)
+        shape, places, num = self.recall(gradient)
+        largest = xp.arange(num)[:, None] == places[..., None, :]  # (..., num, C), one True for each window and feature
         return self.joined(largest * gradient[..., None, :], shape)
 
 
@@ -151,8 +151,8 @@ class MeanOverTime(Layer):
         expect(input.ndim == 3 and input.shape[1] >= 1, self, "sequences (N, T, C), T >= 1", input)
         real = _real(self, mask, input)
         # The weight of each step: they sum to one where there is a real step.
-        shares = real / xp.maximum(real.sum(axis=1, keepdims=True), 1).astype(input.dtype)
-        output = (xp.where(real[:, :, None], input, 0) * shares[:, :, None]).sum(axis=1)
+        shares = (real / xp.maximum(real.sum(axis=1, keepdims=True), 1)).astype(input.dtype)
+        output = (xp.where(real[:, :, None], input, 0) * shares[:, :, None]).sum(axis=1)  # padding may be inf
         self.remember(output.shape, shares)
         return output
 

@@ -1,9 +1,9 @@
-"""Networks that read a sequence step by step and carry a state: SimpleRnn, GRU, LSTM.
+"""Networks that read a sequence step by step and carry a state: SimpleRnn, LSTM, GRU.
 
 A sentence has any length, and its word order matters. So the same layer is applied at every step, to the step's input
 and to its own last output, the hidden state. In SimpleRnn, hidden[t] = tanh(w x[t] + u hidden[t-1] + b). With b = 0,
 w = u = 1 and x = 1, 0, 0 the hidden states are tanh(1) = 0.76, tanh(0.76) = 0.64 and 0.57: the first input is still
-there after two steps. LSTM and GRU add gates: sigmoids, so numbers between 0 and 1, that scale what passes. Backward
+there after two steps, but fading. LSTM and GRU add gates, numbers between 0 and 1 that decide what is kept. Backward
 goes from the last step to the first: hidden[t] was used twice, as an output and by step t + 1, so its gradient is the
 sum of the output's gradient and of what step t + 1 passes back.
 
@@ -37,10 +37,10 @@ class Recurrent(Layer):
     Raises: ScratchError for an input of another rank or width, ids out of range, or a carried state of other rows.
     """
 
-    # A subclass writes the loop over time, forward and backward:
+    # Two methods of the subclass, the loop over time forward and backward:
     read: Any  # (x, mask, *states) -> (outputs (N, T, hidden_dim), [the last states], what read_back needs)
     read_back: Any  # (output_grads, the last hidden state's grad, *memory) -> x_grad; adds to w.grad, u.grad, b.grad
-    num_gates, num_states = 1, 1
+    num_gates, num_states = 1, 1  # blocks of rows in w, u and b; arrays in the state
     working = (*Layer.working, "state")
     state: tuple[Array, ...] | None = None  # the carried state: (hidden,), or (hidden, cell)
 
@@ -50,7 +50,7 @@ class Recurrent(Layer):
     ) -> None:
         self.input_dim, self.hidden_dim, self.stateful = input_dim, hidden_dim, stateful
         self.return_sequences, self.input_gradient = return_sequences, input_gradient
-        gates = range(self.num_gates)  # the rows of one gate below those of another
+        gates = range(self.num_gates)  # the rows of one gate below those of another, each drawn for its own size
         self.w = Parameter(xp.concatenate([random_tensor(hidden_dim, input_dim, init=init) for _ in gates]))
         self.u = Parameter(xp.concatenate([random_tensor(hidden_dim, hidden_dim, init=init) for _ in gates]))
         self.b = Parameter(zeros(self.num_gates * hidden_dim))
@@ -65,7 +65,7 @@ class Recurrent(Layer):
         return zeros(self.hidden_dim) if self.state is None else self.state[0]
 
     def forward(self, input: Any, mask: Array | None = None) -> Array:
-        if not hasattr(input, "dtype") or input.dtype.kind != "f":
+        if not hasattr(input, "dtype") or input.dtype.kind != "f":  # floats of the host are for `as_floats` to refuse
             input = to_device(input)
         if are_ids := input.dtype.kind in "iu" and input.ndim in (0, 2):
             expect_ids(self, input, self.input_dim)
@@ -85,14 +85,14 @@ class Recurrent(Layer):
         outputs, states, memory = self.read(x, mask, *states)
         if single or self.stateful:
             self.state = tuple(state[0] if single else state for state in states)
-        output = outputs[0, 0] if single else outputs if self.return_sequences else states[0].copy()
+        output = outputs[0, 0] if single else outputs if self.return_sequences else states[0].copy()  # not self.state
         self.remember(output.shape, x.shape, self.input_gradient and not are_ids, memory)
         return output
 
     def backward(self, gradient: Array) -> Array | None:
         (N, T, _), wanted, memory = self.recall(gradient)
         output_grads, last_grad = zeros(N, T, self.hidden_dim), gradient  # if only the last state was returned
-        if gradient.ndim != 2:
+        if gradient.ndim != 2:  # the output was (N, T, hidden_dim), or (hidden_dim,) of a single step
             output_grads, last_grad = gradient.reshape(output_grads.shape), zeros(N, self.hidden_dim)
         x_grad = self.read_back(output_grads, last_grad, *memory)
         return None if not wanted else x_grad[0, 0] if gradient.ndim == 1 else x_grad
@@ -132,8 +132,8 @@ class SimpleRnn(Recurrent):
 
 
 def add_gradients(layer: Recurrent, x: Array, before: Array, w_side: Array, u_side: Array) -> None:
-    """Every step used the same weights, so each gradient is a sum over all steps of all rows, as in Linear's backward:
-    w met x[t] where the gradient is w_side[t], and u met hidden[t-1], in `before`, where it is u_side[t]."""
+    """The gradients, summed over all steps of all rows, as every step used the same weights: w met x[t] with w_side[t],
+    and u met hidden[t-1], in `before`, with u_side[t]. Both are gradients of sums; only in the GRU do they differ."""
     w_rows, u_rows = w_side.reshape(-1, w_side.shape[2]), u_side.reshape(-1, u_side.shape[2])  # (N * T, ...)
     layer.w.grad += w_rows.T @ x.reshape(-1, x.shape[2])
     layer.u.grad += u_rows.T @ before.reshape(-1, before.shape[2])
@@ -141,10 +141,10 @@ def add_gradients(layer: Recurrent, x: Array, before: Array, w_side: Array, u_si
 
 
 class LSTM(Recurrent):
-    """The cell is updated additively: where f = 1 and i = 0 its content, and its gradient, stay as they are.
+    """A second state, the cell, is updated additively: where f = 1 and i = 0, its content and its gradient stay.
 
         i, f, o = sigmoid(w x[t] + u hidden[t-1] + b)     input, forget and output gate
-        g       = tanh(w x[t] + u hidden[t-1] + b)        the candidate
+        g       = tanh(w x[t] + u hidden[t-1] + b)        the candidate; each of the four has its rows of w, u and b
         cell[t]   = f * cell[t-1] + i * g
         hidden[t] = o * tanh(cell[t])
 
@@ -208,7 +208,7 @@ class GRU(Recurrent):
 
     Source: Cho et al. 2014, https://arxiv.org/abs/1406.1078, equations 5 to 8.
     Differs: the reset gate acts after the product with u, as in PyTorch and Keras (Cho: before it). w and b are in the
-        order n, r, z, u in the order r, z, n (PyTorch: r, z, n). PyTorch has a second bias, of u hidden.
+        order n, r, z, u is in the order r, z, n, as on disk (PyTorch: r, z, n). PyTorch has a second bias, of u hidden.
     """
 
     num_gates = 3

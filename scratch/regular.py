@@ -1,6 +1,6 @@
-"""Layers that prevent memorisation and keep activations at one scale: Dropout, BatchNorm.
+"""Layers that prevent memorisation and keep the numbers between layers at one scale: Dropout, BatchNorm.
 
-Dropout sets a random part of its input to zero at each step, so that no unit can rely on another one:
+Dropout sets a random part of its input to zero at each step, so that no number can rely on another one:
 
     training:    y = x * keep / (1 - p)       where keep is 0 with probability p, else 1
     evaluating:  y = x
@@ -13,7 +13,7 @@ layer always receives numbers of one scale, whatever the earlier layers are lear
     layer = Dropout(0.1)
     with evaluating(layer): ...              # passes its input on unchanged
 
-Read next: `recurrent.py`.
+Read next: `attention.py`.
 """
 
 from typing import Any
@@ -31,7 +31,7 @@ class Dropout(Layer):
 
     Shapes: any -> the same.
     Source: Srivastava et al. 2014, https://jmlr.org/papers/v15/srivastava14a.html
-    Differs: from the book, which scales by (1 - p) when not training; scaling while training leaves nothing to do at
+    Differs: from Grus, who scales by (1 - p) when not training; scaling while training leaves nothing to do at
         prediction. PyTorch does the same.
     Raises: ScratchError unless 0 <= p < 1.
     """
@@ -44,14 +44,14 @@ class Dropout(Layer):
     def forward(self, input: Any) -> Array:
         input = as_floats(input)
         if not self.train:
-            self.remember(input.shape)
+            self.remember(input.shape)  # which forgets an earlier forward
             return input
         scale = (self.draw(input.shape) >= self.p).astype(float_type()) / (1 - self.p)
         self.remember(input.shape, scale)
         return input * scale
 
     def draw(self, shape: tuple[int, ...]) -> Array:
-        """Random numbers from 0 to below 1, one for each number of the input."""
+        """Random numbers from 0 to below 1, one for each number of the input. (The engine draws those of its part.)"""
         return uniform(*shape)
 
     def backward(self, gradient: Array) -> Array:
@@ -67,7 +67,9 @@ class BatchNorm(Layer):
     """Each feature with mean 0 and variance 1 over the batch, then a learned scale and shift.
 
         training:    y = w (x - mean) / sqrt(variance + epsilon) + b     mean and variance over all axes but the last
-        evaluating:  the same, with the running mean and variance of the training batches
+        evaluating:  the same with running means of both, so that an output does not depend on the rest of its batch
+
+    epsilon keeps a constant feature from being divided by zero.
 
     Shapes: (..., num_features) -> the same.
     Parameters: w (num_features,), b (num_features,); and running_mean and running_variance (num_features,), which are
@@ -109,8 +111,8 @@ class BatchNorm(Layer):
         self.b.grad += b_grad
         self.w.grad += w_grad
         # Changing one row changes the mean and the variance too. A change that all rows share changes only the mean,
-        # and one proportional to their distance from it only the variance; neither changes y. So both parts are
-        # subtracted from the gradient.
+        # and one proportional to their distance from it only the variance; neither changes y (but for epsilon). So both
+        # parts are subtracted from the gradient. What is left changes neither, and there the slope is w * scale.
         input_grad = self.w.data * scale * (rows - b_grad / n - normed * (w_grad / n))
         return input_grad.reshape(gradient.shape)
 

@@ -1,4 +1,4 @@
-"""Turning text into ids and vectors: Vocabulary, words_of, read_glove; and counting which id follows which: NgramModel.
+"""Turning text into ids: Vocabulary, words_of; and counting which id follows which: NgramModel.
 
 A network computes with numbers, not letters. A vocabulary gives each distinct word (or character) the next free id, so
 "abac" becomes [0, 1, 0, 2]:
@@ -18,12 +18,9 @@ The simplest language model counts which id followed each run of ids. It is the 
 Read next: `batching.py`.
 """
 
-import gzip
 import re
 import unicodedata
-import zlib
-from collections.abc import Collection, Iterable, Sequence
-from pathlib import Path
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import numpy
@@ -95,9 +92,18 @@ def without_accents(text: str) -> str:
     return "".join(part for part in parts if unicodedata.category(part) != "Mn")
 
 
-# Words are split as in GloVe's vocabulary: "doesn't" into does and n't, "film's" into film and 's. A hyphenated word is
-# one token; so is -lrb-, which stands for a left bracket.
-_WORD = re.compile(r"-[lr][rsc]b-|\w+?(?=n't\b)|n't\b|\w+(?:[-/.]\w+)*|'\w+|\.\.\.|--|``|''|[^\w\s]")
+# Words are split as in the vocabulary of GloVe, word vectors that were learned from which words occur near each other.
+_WORD = re.compile(
+    r"""
+    -[lr][rsc]b-            # -lrb-, which stands for a left bracket, and its kin
+    | \w+?(?=n't\b)         # the "does" of "doesn't": as short as can be, before n't
+    | n't\b
+    | \w+(?:[-/.]\w+)*      # a word; "well-known", "and/or" and "u.s" are one
+    | '\w+                  # the 's of "film's"
+    | \.\.\. | -- | `` | '' | [^\w\s]
+    """,
+    flags=re.VERBOSE,
+)
 
 
 def words_of(text: str) -> list[str]:
@@ -105,55 +111,20 @@ def words_of(text: str) -> list[str]:
     return _WORD.findall(text.lower())
 
 
-def read_glove(path: str | Path, wanted: Collection[str] | None = None) -> tuple[list[str], numpy.ndarray]:
-    """Read GloVe vectors: the words of the file, or those in `wanted`, and their vectors (num_words, dim), float32.
-
-    Each line holds a word and its vector, separated by spaces. The first line sets `dim`; on later lines, everything
-    before the last `dim` numbers belongs to the word. The file may be gzipped (.gz).
-    Source: Pennington et al. 2014, https://nlp.stanford.edu/projects/glove/
-    Raises: ScratchError, with the line's number, for a malformed line; also when no wanted word is found.
-    """
-    words, rows, dim = list[str](), list[numpy.ndarray](), 0
-    number = 0
-    try:
-        with (gzip.open if str(path).endswith(".gz") else open)(path, "rt", encoding="utf-8") as file:
-            for line in file:
-                number += 1
-                word, *numbers = line.rstrip().split(" ")
-                dim = dim or len(numbers)
-                if dim == 1:
-                    raise ValueError("expected a vector, got one number; is this the header of a word2vec file?")
-                if len(numbers) > dim:  # in the largest GloVe files, some words contain spaces
-                    word, numbers = " ".join([word, *numbers[:-dim]]), numbers[-dim:]
-                    if re.search(r" -?\d+\.\d+(e-?\d+)?$", word):
-                        raise ValueError(f"expected {dim} numbers, got more")
-                if not numbers or len(numbers) != dim:
-                    raise ValueError(f"expected {dim or 'a vector of'} numbers, got {len(numbers)}")
-                if wanted is not None and word not in wanted:
-                    continue
-                row = numpy.array(numbers, dtype=numpy.float32)
-                if not numpy.isfinite(row).all():
-                    raise ValueError("not all numbers are finite")
-                words.append(word)
-                rows.append(row)
-    except (EOFError, zlib.error, gzip.BadGzipFile, ValueError) as error:
-        raise ScratchError(f"{path}: not a file of GloVe vectors (line {number or 1}: {error})") from None
-    if not rows:
-        raise ScratchError(f"{path}: has no vector for any wanted word")
-    return words, numpy.array(rows)
-
-
 class Level(NamedTuple):
     """Counts of the distinct runs of n ids in a text, for one n: see `NgramModel`."""
 
-    keys: numpy.ndarray  # context * num_ids + id, ascending; a context is an index into the keys of the level before
+    keys: numpy.ndarray  # context * num_ids + id, ascending; a context is an index into the keys of the level before:
+    # of "abac" level 2 has ab, ac and ba, which are 0 * 3 + 1, 0 * 3 + 2 and 1 * 3 + 0
     counts: numpy.ndarray  # how often each run occurs
     totals: numpy.ndarray  # how often an id follows each context
     kinds: numpy.ndarray  # how many distinct ids follow each context
 
 
 class NgramModel:
-    """An interpolated n-gram model: how often each id followed each run of up to `order` - 1 ids.
+    """Predicts each id from the run of up to `order` - 1 ids before it, by how often it followed that run.
+
+    An n-gram is a run of n ids. The model is interpolated: the estimate of each length is mixed with the shorter one's.
 
         p_n(id | run) = (count(run id) + kinds(run) * p_{n-1}(id | run without its first)) / (count(run) + kinds(run))
 
@@ -174,13 +145,15 @@ class NgramModel:
         ids = self._checked(ids)
         contexts, num_contexts = numpy.zeros(len(ids), dtype=numpy.int64), 1
         for n in range(1, min(order, len(ids)) + 1):
-            # The run of n ids that ends at ids[t], for t >= n - 1, begins with the n - 1 ids of contexts[t - n + 1].
+            # The run of n ids that ends at ids[t], for t >= n - 1, begins with the n - 1 ids of contexts[t - n + 1]. In
+            # "abac" the runs a, b and c are 0, 1 and 2, so places is [0, 1, 0, 2]; no id comes after the last one.
             keys, places, counts = numpy.unique(
                 contexts * num_ids + ids[n - 1 :], return_inverse=True, return_counts=True
             )
             kinds = numpy.bincount(keys // num_ids, minlength=num_contexts)
             totals = numpy.bincount(contexts, minlength=num_contexts)
-            self.levels.append(Level(keys, *(part.astype(numpy.int32) for part in (counts, totals, kinds))))
+            counts, totals, kinds = (part.astype(numpy.int32) for part in (counts, totals, kinds))  # half the memory
+            self.levels.append(Level(keys, counts, totals, kinds))
             contexts, num_contexts = places[:-1], len(keys)
 
     def log_probabilities(self, ids: Any) -> numpy.ndarray:
@@ -196,9 +169,10 @@ class NgramModel:
             count = numpy.where(found, level.counts[places], 0)
             total, kinds = (numpy.where(known, part[contexts], 0) for part in (level.totals, level.kinds))
             # No id follows a context that is unseen or occurs only at the end of the text: keep the shorter run's p.
+            # (`maximum` only avoids 0 / 0 there.)
             p = numpy.where(total > 0, (count + kinds * p) / numpy.maximum(total + kinds, 1), p)
             rows.append(numpy.log(p))
-            contexts = numpy.concatenate(([-1], numpy.where(found, places, -1)[:-1]))
+            contexts = numpy.concatenate(([-1], numpy.where(found, places, -1)[:-1]))  # -1: no run yet, or unseen
         return numpy.array(rows)
 
     def following(self, ids: Sequence[int]) -> numpy.ndarray:
@@ -222,8 +196,8 @@ class NgramModel:
 
     def _place(self, run: Sequence[int]) -> int | None:
         """The index of `run` in the level of its length, or None if it was not seen."""
-        place = 0
-        for level, id in zip(self.levels, run, strict=False):
+        place = 0  # the empty run
+        for level, id in zip(self.levels, run, strict=False):  # a run is shorter than there are levels
             key = place * self.num_ids + id
             place = int(numpy.searchsorted(level.keys, key))
             if place == len(level.keys) or level.keys[place] != key:

@@ -102,7 +102,7 @@ def test_no_step_and_no_row_are_read_with_a_mask_too(make, how):
 def test_what_makes_no_sense_is_refused(how):
     one = LSTM(D, H)
     for pair in ((Linear(D, H), Linear(D, H)), (one, Linear(D, H)), (one, one)):
-        with pytest.raises(ScratchError, match="Bidirectional: expected two recurrent layers"):
+        with pytest.raises(ScratchError, match="Bidirectional: expected two different recurrent layers"):
             Bidirectional(*pair)
     options = {"stateful": True}, {"return_sequences": False}, {"input_gradient": False}
     others = [GRU(D, H), LSTM(D, H + 1), LSTM(D + 1, H), *(LSTM(D, H, **option) for option in options)]

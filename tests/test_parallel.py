@@ -219,6 +219,13 @@ def test_inputs_are_of_equally_many_rows():
             layer.forward(*inputs)
 
 
+def test_inputs_may_have_names():
+    x = np.ones((4, 3, D), dtype="float32")
+    one, two = (layer.forward(context=x, question=x[:, 1:]) for layer in (DotAttention(D), fast(DotAttention(D), 2)))
+    assert np.array_equal(one, two)
+    assert fast(LSTM(D, H), 2).forward(input=x[0, 0]).shape == (H,)
+
+
 def test_threads_of_threads_are_refused():
     with pytest.raises(ScratchError, match="not yet in parts"):
         InParts(fast(model(), 2), 2).forward(np.zeros((N, T, D), dtype="float32"))

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from scratch.batching import windows
 from scratch.checks import ScratchError
-from scratch.text import NgramModel, Vocabulary, read_glove, words_of
+from scratch.text import NgramModel, Vocabulary, words_of
 from scratch.tools.corpus import pieces, read_corpus
+from scratch.tools.datasets import read_glove
 
 HEADER = "\ufeffThe Project Gutenberg EBook\r\n*** START OF THIS PROJECT GUTENBERG EBOOK X ***\r\n"
 FOOTER = "End of the Project Gutenberg EBook\r\n*** END OF THIS PROJECT GUTENBERG EBOOK X ***\r\nlicence"

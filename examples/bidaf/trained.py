@@ -12,7 +12,7 @@ from bidaf.words import CHARACTER_DIM, WINDOW, Lexicon, WordVectors, alphabet_of
 from scratch.backend import to_host
 from scratch.checks import ScratchError
 from scratch.layer import Layer
-from scratch.text import read_glove
+from scratch.tools.datasets import read_glove
 from scratch.tools.files import read_arrays, write_arrays
 from scratch.tools.weights import check_names, fill, metadata_of
 

@@ -14,9 +14,9 @@ from cifar10.pictures import filters, mistakes
 
 from scratch.averages import Lookahead
 from scratch.backend import to_device
-from scratch.batching import ahead
 from scratch.checks import ScratchError
 from scratch.fast import fast
+from scratch.fast.ahead import ahead
 from scratch.initial import generator
 from scratch.layer import evaluating
 from scratch.losses import SoftmaxCrossEntropy

@@ -19,9 +19,9 @@ from scratch.fast import fast
 from scratch.losses import SoftmaxCrossEntropy
 from scratch.optimizers import AdamW
 from scratch.schedules import cosine_decay
-from scratch.text import Vocabulary, read_glove, words_of
+from scratch.text import Vocabulary, words_of
 from scratch.tools import program
-from scratch.tools.datasets import find_glove
+from scratch.tools.datasets import find_glove, read_glove
 from scratch.tools.plots import confusion_matrix
 from scratch.tools.run import Run, check_paths
 from scratch.tools.scores import accuracy, count_confusions, mean_f1, shares

@@ -146,7 +146,7 @@ class InParts(Layer):
 
     def forward(self, *inputs: Any, **named: Any) -> Array:
         inputs = tuple(to_device(value) if isinstance(value, list) else value for value in inputs)
-        first = inputs[0]
+        first = inputs[0] if inputs else next(iter(named.values()))
         if not hasattr(first, "ndim") or first.ndim == 0 or (first.ndim == 1 and first.dtype.kind == "f"):
             output = self.model.forward(*inputs, **named)  # one step has no rows
             self.remember(output.shape, None)

@@ -6,7 +6,6 @@ All four gates of an LSTM go through one tanh: sigmoid(z) = tanh(z / 2) / 2 + 1 
 from scratch import recurrent
 from scratch.backend import Array, xp
 from scratch.fast.through_time import Recurrent
-from scratch.functions import sigmoid
 
 
 class SimpleRnn(Recurrent, recurrent.SimpleRnn):
@@ -87,7 +86,11 @@ class GRU(Recurrent, recurrent.GRU):
         r_and_z = blocks[1:3]
         r_and_z += recurrent[:2]
         from_u[...] = recurrent[2]
-        r_and_z[...] = sigmoid(r_and_z)
+        # sigmoid(z) = tanh(z / 2) / 2 + 1 / 2
+        r_and_z *= 0.5
+        xp.tanh(r_and_z, out=r_and_z)
+        r_and_z *= 0.5
+        r_and_z += 0.5
         n += r * from_u
         xp.tanh(n, out=n)
         xp.subtract(previous[0], n, out=state[0])

@@ -64,7 +64,7 @@ def read(layers: Sequence[Recurrent], kept: Workspaces, input: Array, mask: Arra
             _masked(after, real_in_time, output[:, :, d * H : (d + 1) * H])
         output = output.swapaxes(0, 1)
     else:  # masked steps have kept the state, so it is that of the last real one
-        output = hidden[T].copy() if D == 1 else hidden[T].swapaxes(0, 1).reshape(N, D * H)
+        output = hidden[T].copy() if D == 1 else xp.concatenate(list(hidden[T]), axis=1)
     return output, (rows, work, real, real_in_time)
 
 

@@ -12,11 +12,16 @@ Each downloaded file must match the checksum recorded here, and appears in the c
 Read next: `weights.py`.
 """
 
+import gzip
 import importlib
 import os
-from collections.abc import Mapping
+import re
+import zlib
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
+
+import numpy
 
 from scratch.checks import ScratchError
 
@@ -197,3 +202,41 @@ def read_labelled_lines(folder: Path) -> dict[str, list[str]]:
         if not lines[path.stem]:
             raise ScratchError(f"{path}: is empty; expected one example a line, or no file for a label without any")
     return lines
+
+
+def read_glove(path: str | Path, wanted: Collection[str] | None = None) -> tuple[list[str], numpy.ndarray]:
+    """Read GloVe vectors: the words of the file, or those in `wanted`, and their vectors (num_words, dim), float32.
+
+    Each line holds a word and its vector, separated by spaces. The first line sets `dim`; on later lines, everything
+    before the last `dim` numbers belongs to the word. The file may be gzipped (.gz).
+    Source: Pennington et al. 2014, https://nlp.stanford.edu/projects/glove/
+    Raises: ScratchError, with the line's number, for a malformed line; also when no wanted word is found.
+    """
+    words, rows, dim = list[str](), list[numpy.ndarray](), 0
+    number = 0
+    try:
+        with (gzip.open if str(path).endswith(".gz") else open)(path, "rt", encoding="utf-8") as file:
+            for line in file:
+                number += 1
+                word, *numbers = line.rstrip().split(" ")
+                dim = dim or len(numbers)
+                if dim == 1:
+                    raise ValueError("expected a vector, got one number; is this the header of a word2vec file?")
+                if len(numbers) > dim:  # in the largest GloVe files, some words contain spaces
+                    word, numbers = " ".join([word, *numbers[:-dim]]), numbers[-dim:]
+                    if re.search(r" -?\d+\.\d+(e-?\d+)?$", word):
+                        raise ValueError(f"expected {dim} numbers, got more")
+                if not numbers or len(numbers) != dim:
+                    raise ValueError(f"expected {dim or 'a vector of'} numbers, got {len(numbers)}")
+                if wanted is not None and word not in wanted:
+                    continue
+                row = numpy.array(numbers, dtype=numpy.float32)
+                if not numpy.isfinite(row).all():
+                    raise ValueError("not all numbers are finite")
+                words.append(word)
+                rows.append(row)
+    except (EOFError, zlib.error, gzip.BadGzipFile, ValueError) as error:
+        raise ScratchError(f"{path}: not a file of GloVe vectors (line {number or 1}: {error})") from None
+    if not rows:
+        raise ScratchError(f"{path}: has no vector for any wanted word")
+    return words, numpy.array(rows)

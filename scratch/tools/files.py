@@ -172,7 +172,7 @@ def _opened(path: str | Path) -> Iterator[zipfile.ZipFile]:
     except FileNotFoundError:
         raise ScratchError(f"{path}: no such file") from None
     except OSError as error:
-        if error.errno != errno.EINVAL:  # EINVAL: a damaged archive led to a position before the start of the file
+        if error.errno != errno.EINVAL:  # EINVAL: a damaged archive pointed before the start of the file
             raise
         raise ScratchError(f"{path}: damaged ({error})") from error
     except _DAMAGE as error:

@@ -59,7 +59,7 @@ class History:
         return [row[name] for row in self.rows if name in row]
 
     def best(self, name: str, largest: bool = False) -> int:
-        """The number, counted from 1, of the first row with the smallest (or largest) `name`; 0 if no row has it."""
+        """The number, from 1, of the first row whose figure `name` is smallest (or largest); 0 if no row has it."""
         values = self.column(name)
         return values.index((max if largest else min)(values)) + 1 if values else 0
 

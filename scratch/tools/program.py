@@ -105,7 +105,7 @@ def run(main: Callable[[], None]) -> NoReturn:
     with ending_all():
         try:
             if isinstance(sys.stdout, io.TextIOWrapper):
-                sys.stdout.reconfigure(errors="backslashreplace")  # the terminal may lack some letters
+                sys.stdout.reconfigure(errors="backslashreplace")  # the terminal's encoding may lack some letters
             # A diverging run is reported through its loss; NumPy's warnings would only clutter the output.
             with numpy.errstate(over="ignore", invalid="ignore"):
                 main()
