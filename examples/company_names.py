@@ -11,6 +11,7 @@ uniformly among 52 characters costs ln 52 = 3.95 nats each.
 
 import math
 import random
+import sys
 from argparse import Namespace
 from itertools import pairwise
 from pathlib import Path
@@ -42,6 +43,7 @@ Scale Labs, Strikingly, The Athletic, HelloSign, GoCardless
 # Each letter's target is the next one: of "Lob" the network reads ^ L o b, and should predict L o b $.
 START, STOP = "^", "$"
 MAX_LENGTH = 160
+COMMANDS = "train", "generate", "evaluate"
 LAYERS = {"rnn": SimpleRnn, "gru": GRU, "lstm": LSTM}
 WEIGHTS = Path(__file__).resolve().parent.parent / "weights" / "companies_32.npz"
 
@@ -100,8 +102,8 @@ def generate(model: Any, vocab: Vocabulary, seed: str = "", temperature: float =
 def train(flags: Namespace) -> None:
     names = [name.strip() for name in COMPANIES.split(",")] if flags.names is None else read_lines(flags.names)
     if bad := [name for name in names if len(name) > MAX_LENGTH or START in name or STOP in name]:
-        raise ScratchError(f"{flags.names}: a name has at most {MAX_LENGTH} characters, and no {START} or {STOP}, which "
-                           f"mark where it starts and stops; got {bad[0][:40]!r} of {len(bad[0])} characters")
+        raise ScratchError(f"{flags.names}: {bad[0][:40]!r} has {len(bad[0])} characters, or holds {START} or {STOP}, "
+                           f"which mark start and stop; expected one name a line, of at most {MAX_LENGTH} characters")
     if flags.smoke:
         names, flags.epochs, flags.hidden = names[:5], min(flags.epochs, 20), 8
     vocab = Vocabulary([*(character for name in names for character in name), START, STOP])
@@ -114,7 +116,8 @@ def train(flags: Namespace) -> None:
         model, loss, optimizer = fast(model, threads=1), fast(loss), fast(optimizer)
     print(f"{len(names)} names, {num_characters} characters of {vocab.size} kinds; chance is {chance:.3f} nats each")
     known = {"layer": flags.layer, "hidden": flags.hidden, "whole_names": flags.whole_names, "names": sorted(names)}
-    settings, known = known | {"lr": rate, "seed": flags.seed}, known | {"vocabulary": vocab.w2i}
+    settings = known | {"names": names, "lr": rate, "seed": flags.seed}
+    known["vocabulary"] = vocab.w2i
     with Run(flags, model, optimizer, settings, "company_names", known, chance=chance, unit="nats per character",
              every=5, inputs=[flags.names], files=["weights.json", "vocab.json"]) as run:
         for epoch in run.epochs():
@@ -145,8 +148,10 @@ def generate_or_evaluate(flags: Namespace) -> None:
     model = build(known["layer"], vocab.size, known["hidden"])
     weights.load_weights(model, flags.weights)
     model = model if flags.plain else fast(model, threads=1)
-    if unknown := set(flags.seed_text) - (vocab.w2i.keys() - {START, STOP}):
-        raise ScratchError(f"--seed-text: {min(unknown)!r} is in none of the names that these weights have learned")
+    unknown = set(flags.seed_text) - (vocab.w2i.keys() - {START, STOP})
+    if unknown or len(flags.seed_text) > MAX_LENGTH:
+        raise ScratchError(f"--seed-text: {''.join(unknown)[:40]!r} is in none of the names that these weights have "
+                           f"learned, or the text is longer than {MAX_LENGTH} characters")
     count = flags.count or (20 if flags.command == "generate" else 1000)
     invented = [generate(model, vocab, flags.seed_text, flags.temperature, flags.top_k) for _ in range(count)]
     if flags.command == "generate":
@@ -168,7 +173,6 @@ def kind(name: str, names: list[str]) -> str:
 
 def main() -> None:
     parser = program.Parser(__doc__, usage="company_names.py [train | generate | evaluate] [flags]")
-    parser.add_argument("command", nargs="?", choices=("train", "generate", "evaluate"), default="train")
     parser.add_argument("--names", "--data", type=Path, metavar="FILE", help="a list of names, one a line, in UTF-8")
     parser.add_argument("--layer", choices=LAYERS, default="rnn", help="the recurrent layers (default: rnn)")
     parser.add_argument("--hidden", type=program.positive, default=32, metavar="N", help="their size (default: 32)")
@@ -176,7 +180,8 @@ def main() -> None:
     parser.common(out=Path("runs/company_names"), epochs=300, lr=None, seed=0, device=None, plain=False, resume=False,
                   report=None, plot=None, smoke=False, weights=WEIGHTS, count=None, seed_text="", temperature=1.0,
                   top_k=None)
-    flags = parser.parse_args()
+    command, *rest = sys.argv[1:] if sys.argv[1:2] in ([name] for name in COMMANDS) else ["train", *sys.argv[1:]]
+    flags = parser.parse_args(rest, Namespace(command=command))
     program.begin(flags)
     (train if flags.command == "train" else generate_or_evaluate)(flags)
 

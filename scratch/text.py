@@ -152,8 +152,8 @@ class NgramModel:
             )
             kinds = numpy.bincount(keys // num_ids, minlength=num_contexts)
             totals = numpy.bincount(contexts, minlength=num_contexts)
-            counts, totals, kinds = (part.astype(numpy.int32) for part in (counts, totals, kinds))  # half the memory
-            self.levels.append(Level(keys, counts, totals, kinds))
+            small = [part.astype(numpy.int32) for part in (counts, totals, kinds)]  # half the memory
+            self.levels.append(Level(keys, *small))
             contexts, num_contexts = places[:-1], len(keys)
 
     def log_probabilities(self, ids: Any) -> numpy.ndarray:

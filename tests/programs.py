@@ -61,10 +61,10 @@ def goes_on_to_the_bit(name, *flags, line, cwd):
     assert all(np.array_equal(killed[name], whole[name]) for name in whole)
 
 
-def plain_and_fast(name, *flags, cwd):
+def plain_and_fast(name, *flags, cwd, engine=("--threads", 2)):
     """The losses of the epochs of a run with --plain, and of the same run with the engine."""
     losses = []
-    for folder, more in (("plain", ["--plain"]), ("fast", ["--threads", 2])):
+    for folder, more in (("plain", ["--plain"]), ("fast", engine)):
         code, _, err = run(name, *flags, *more, "--out", folder, cwd=cwd)
         assert code == 0, err
         lines = (cwd / folder / "history.jsonl").read_text().splitlines()

@@ -83,6 +83,12 @@ def test_whole_names_and_letters_learn_four_names_by_heart():
             assert PROGRAM.generate(model, vocab, temperature=0) in names
 
 
+@pytest.mark.parametrize("how", [(), ("--whole-names", "--layer", "lstm")])
+def test_plain_and_fast_learn_the_same(how, tmp_path):
+    plain, fast = programs.plain_and_fast("company_names.py", "--smoke", *how, cwd=tmp_path, engine=())
+    assert len(plain) == 20 and fast == pytest.approx(plain, abs=1e-4)
+
+
 def test_bad_flags(tmp_path):
     assert "expected a whole number from 1 to 1000000, got '0'" in refused("--epochs", 0, cwd=tmp_path)
     assert "--hidden" in refused("--hidden", "many", cwd=tmp_path)
@@ -97,7 +103,7 @@ def test_bad_flags(tmp_path):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"", "no names"), (b"\n \n", "no names"), (b"A^b\n", "holds ^ or $"), (b"Cash$\n", "holds ^ or $"),
+        (b"", "is empty"), (b"\n \n", "is empty"), (b"A^b\n", "holds ^ or $"), (b"Cash$\n", "holds ^ or $"),
         ("Société\n".encode("latin-1"), "not UTF-8"), (b"x" * 200, "200 characters"), (None, "No such file"),
     ],
 )

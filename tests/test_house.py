@@ -1,4 +1,4 @@
-"""The house itself: what each part may import, the size and the plainness of its chapters, and what its README promises."""
+"""The house itself: what each part may import, how plain its chapters are, and what its README promises."""
 
 import ast
 import re
@@ -18,10 +18,11 @@ CODE = sorted([*ROOT.glob("scratch/**/*.py"), *ROOT.glob("examples/**/*.py"), *R
 # Chapters that import each other's names only from above: each row may import from the rows before it.
 FLOORS = [
     ["checks"], ["backend"], ["initial", "functions", "schedules"], ["layer"],
-    ["dense", "activations", "attention", "regular", "recurrent", "convolution", "pooling", "losses", "optimizers", "text"],
+    ["dense", "activations", "losses", "optimizers"], ["text", "recurrent"], ["convolution", "pooling", "regular"],
+    ["attention"],
     ["bidirectional", "averages", "batching", "gradient_check"],
 ]
-LONGEST = {"layer": 145, "losses": 200, "optimizers": 205, "backend": 150, "convolution": 160, "pooling": 170}
+LONGEST = {"layer": 152, "losses": 200, "optimizers": 207, "backend": 150, "convolution": 156, "pooling": 170}
 
 
 def source(path):
@@ -116,7 +117,8 @@ def test_style(command):
 
 
 def test_links_lead_somewhere():
-    for path in (ROOT / "README.md", *(ROOT / name for name in ("weights/README.md", "CHANGELOG.md", "scratch/fast/README.md"))):
+    for name in ("README.md", "weights/README.md", "CHANGELOG.md", "scratch/fast/README.md"):
+        path = ROOT / name
         for target in re.findall(r"\]\(([^)#]+)", source(path)):
             assert target.startswith("https://") or (path.parent / target).exists(), f"{path.name}: {target}"
 

@@ -33,8 +33,8 @@ def compare(
     """Print and draw the comparison; a row for each n, and one for the network."""
     rows, orders = [], range(1, flags.order + 1)
     print(
-        f"{len(training)} characters to count in, {len(held_out)} held out. Unseen runs back off to shorter ones (Witten and "
-        "Bell)\n"
+        f"{len(training)} characters to count in, {len(held_out)} held out. Unseen runs back off to shorter ones "
+        "(Witten and Bell)\n"
     )
     print(f"{'model':>8} {'nats':>8} {'seconds':>8} {'MB':>8} {'runs stored':>12} {'possible':>9}")
     for n in orders:

@@ -1,4 +1,4 @@
-"""The network that reads characters: their input form, a stack of LSTMs, and a score for each possible next character."""
+"""The network that reads characters: their input form, a stack of LSTMs, a score for each possible next character."""
 
 from pathlib import Path
 from typing import Any
