@@ -125,7 +125,7 @@ def train(flags: Namespace) -> None:
             total = 0.0
             for name in run.progress(random.sample(names, len(names))):
                 total += learn(model, loss, optimizer, vocab.encode(START + name + STOP))
-            run.record(loss=total / num_characters, name=generate(model, vocab))
+            run.record(loss=run.finite(total / num_characters), name=generate(model, vocab))
     print("\nTwenty names:", *listed([generate(model, vocab) for _ in range(20)], names), sep="\n")
     run.finish("Learning names", chance=chance, num_names=len(names), num_characters=num_characters)
     weights.save_weights(model, flags.out / "weights.json")  # the book's form

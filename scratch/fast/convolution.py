@@ -30,14 +30,14 @@ class Conv1d(convolution.Conv1d):
     def forward(self, input: Any) -> Array:
         if not hasattr(input, "dtype"):
             input = to_device(input)
-        are_ids, got = input.ndim == 2 and input.dtype.kind in "iu", f"{input.shape} of {input.dtype}"
+        are_ids = input.ndim == 2 and input.dtype.kind in "iu"
         if are_ids:
             input = to_device(input).astype(xp.int64)
             expect_ids(self, input, self.input_dim, lowest=-1)
         else:
             input = as_floats(input)
             right = input.ndim == 3 and input.shape[2] == self.input_dim
-            expect(right, self, "sequences (N, T, {input_dim}), or ids (N, T)", got)
+            expect(right, self, "sequences (N, T, {input_dim}) or ids (N, T)", input)
         shortest = self.kernel_size if self.padding == "valid" else 1
         expect(input.shape[1] >= shortest, self, f"at least {shortest} steps", input)
         padded = self._with_ends(input, -1 if are_ids else 0)

@@ -123,6 +123,10 @@ class Run:
         """`items` with a progress bar."""
         return history.progress(items, f"epoch {self.epoch + 1}", total)
 
+    def finite(self, loss: float) -> float:
+        """`loss`, if it and the weights are finite. Raises: ScratchError otherwise, before the model is used further."""
+        return history.stop_unless_finite(loss, self.model, f"epoch {self.epoch + 1}")
+
     def record(self, *, note: str = "", **figures: Any) -> None:
         """The figures of an epoch, `loss` among them: printed, and saved with the checkpoint and the best weights.
 
@@ -130,7 +134,7 @@ class Run:
         Raises: ScratchError when the loss or a weight is not finite.
         """
         epoch = self.epoch + 1
-        history.stop_unless_finite(figures["loss"], self.model, f"epoch {epoch}")
+        self.finite(figures["loss"])
         figures = program.job().of_first(figures)
         self.history.add(epoch=epoch, **figures)
         print(f"epoch {epoch:3}  {self._line(figures, note)}", flush=True)
