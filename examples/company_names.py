@@ -1,9 +1,9 @@
 """Company names: a recurrent network learns a list of names, letter by letter, and invents new ones.
 
   python examples/company_names.py                       train on the list below
-  python examples/company_names.py --names towns.txt     ... or on your own, one name a line
+  python examples/company_names.py --names towns.txt     ... or on your own list, one name per line
   python examples/company_names.py generate --count 10   names from trained weights
-  python examples/company_names.py evaluate              how many of 1,000 names are new, and how many garbage
+  python examples/company_names.py evaluate              how many of 1,000 names are new, how many garbage
 
 After Joel Grus, Data Science from Scratch, 2nd edition, chapter 21. Losses are in nats per character: guessing
 uniformly among 52 characters costs ln 52 = 3.95 nats each.
@@ -28,7 +28,7 @@ from scratch.tools import program, weights
 from scratch.tools.files import read_lines, read_shapes
 from scratch.tools.run import Run
 
-# Y Combinator's top companies of 2018 (https://www.ycombinator.com/topcompanies/), 100 of the 101 the book had.
+# Y Combinator's top companies of 2018 (https://www.ycombinator.com/topcompanies/), 100 of the 101 in Grus's book.
 COMPANIES = """
 Airbnb, Stripe, Cruise, Dropbox, Coinbase, Instacart, Machine Zone, DoorDash, Zenefits, Gusto, Reddit, PagerDuty,
 Docker, Ginkgo Bioworks, Rappi, Brex, GitLab, Twitch, Flexport, Mixpanel, Checkr, Optimizely, LendUp, Segment, uBiome,
@@ -40,7 +40,7 @@ GrubMarket, Codecademy, Automatic, Ironclad, FarmLogs, Caviar, HackerRank, Nurx,
 Goldbelly, Buildzoom, People.ai, inDinero, Firebase, Genius, ScienceExchange, Thread, The Muse, Second Measure,
 Scale Labs, Strikingly, The Athletic, HelloSign, GoCardless
 """
-# Each letter's target is the next one: of "Lob" the network reads ^ L o b, and should predict L o b $.
+# Each letter's target is the next letter: for "Lob" the network reads ^ L o b and should predict L o b $.
 START, STOP = "^", "$"
 MAX_LENGTH = 160
 COMMANDS = "train", "generate", "evaluate"
@@ -69,23 +69,23 @@ def update(model: Any, loss: Loss, optimizer: Optimizer, x: Any, y: Any) -> floa
     return value
 
 
-# The two ways to learn a name differ in how far the gradient reaches. One update per letter, as in the book, sends it
-# back through one step only: nothing teaches the network what to keep in its hidden state for later letters. One update
-# per name sends it back through all of them. That occasionally makes the gradient explode, so there it is clipped.
+# The two ways to learn a name differ in how far the gradient reaches. With one update per letter, as in Grus's book, it
+# goes back only one step: nothing teaches the network what to keep in its hidden state for later letters. With one
+# update per name, it goes back through all letters. That occasionally makes it explode, so there it is clipped.
 def letter_by_letter(model: Any, loss: Loss, optimizer: Optimizer, ids: list[int]) -> float:
-    """Returns the summed loss of a name, in nats."""
+    """Train on one name. Returns the sum of its letters' losses, in nats."""
     reset(model)
     return sum(update(model, loss, optimizer, letter, next_letter) for letter, next_letter in pairwise(ids))
 
 
 def whole_name(model: Any, loss: Loss, optimizer: Optimizer, ids: list[int]) -> float:
-    """Returns the summed loss of a name, in nats."""
+    """Train on one name. Returns the sum of its letters' losses, in nats."""
     row = to_device([ids])  # a batch of one name
     return update(model, loss, optimizer, row[:, :-1], row[:, 1:]) * (len(ids) - 1)
 
 
 def generate(model: Any, vocab: Vocabulary, seed: str = "", temperature: float = 1.0, top_k: int | None = None) -> str:
-    """A name that begins with `seed`, one character at a time, until STOP or MAX_LENGTH."""
+    """Generate a name that begins with `seed`, one character at a time, until STOP or MAX_LENGTH."""
     reset(model)
     *known, letter = vocab.encode(START + seed)
     with evaluating(model):
@@ -102,8 +102,8 @@ def generate(model: Any, vocab: Vocabulary, seed: str = "", temperature: float =
 def train(flags: Namespace) -> None:
     names = [name.strip() for name in COMPANIES.split(",")] if flags.names is None else read_lines(flags.names)
     if bad := [name for name in names if len(name) > MAX_LENGTH or START in name or STOP in name]:
-        raise ScratchError(f"{flags.names}: {bad[0][:40]!r} has {len(bad[0])} characters, or holds {START} or {STOP}, "
-                           f"which mark start and stop; expected one name a line, of at most {MAX_LENGTH} characters")
+        raise ScratchError(f"{flags.names}: {bad[0][:40]!r} ({len(bad[0])} characters) is too long or holds {START} or "
+                           f"{STOP}, the start and stop marks; expected one name per line, at most {MAX_LENGTH} long")
     if flags.smoke:
         names, flags.epochs, flags.hidden = names[:5], min(flags.epochs, 20), 8
     vocab = Vocabulary([*(character for name in names for character in name), START, STOP])
@@ -121,16 +121,16 @@ def train(flags: Namespace) -> None:
     with Run(flags, model, optimizer, settings, "company_names", known, chance=chance, unit="nats per character",
              every=5, inputs=[flags.names], files=["weights.json", "vocab.json"]) as run:
         for epoch in run.epochs():
-            optimizer.lr = rate * step_decay(epoch, at=[201])  # a tenth after 200 epochs, as in the book
+            optimizer.lr = rate * step_decay(epoch, at=[201])  # a tenth after 200 epochs, as in Grus's book
             total = 0.0
             for name in run.progress(random.sample(names, len(names))):
                 total += learn(model, loss, optimizer, vocab.encode(START + name + STOP))
             run.record(loss=run.finite(total / num_characters), name=generate(model, vocab))
     print("\nTwenty names:", *listed([generate(model, vocab) for _ in range(20)], names), sep="\n")
     run.finish("Learning names", chance=chance, num_names=len(names), num_characters=num_characters)
-    weights.save_weights(model, flags.out / "weights.json")  # the book's form
+    weights.save_weights(model, flags.out / "weights.json")  # in Grus's format
     weights.save_vocab(vocab, flags.out / "vocab.json")
-    print(f"\nCurve:   {run.plot}\nWeights: {run.weights}; in the book's form weights.json and vocab.json beside it")
+    print(f"\nCurve:   {run.plot}\nWeights: {run.weights}; in Grus's format: weights.json and vocab.json beside it")
 
 
 def listed(invented: list[str], names: list[str]) -> list[str]:
@@ -138,7 +138,7 @@ def listed(invented: list[str], names: list[str]) -> list[str]:
 
 
 def generate_or_evaluate(flags: Namespace) -> None:
-    """Names from trained weights; `evaluate` counts the new ones."""
+    """Print names from trained weights; or, for `evaluate`, the shares of verbatim, new and garbage names."""
     program.writable_file(flags.report, flags.weights)
     known = weights.metadata_of(flags.weights, "company_names", layer=str, hidden=int, loss=float, names=list)
     vocab = weights.vocabulary_of(known.get("vocabulary"), flags.weights)
@@ -150,8 +150,8 @@ def generate_or_evaluate(flags: Namespace) -> None:
     model = model if flags.plain else fast(model, threads=1)
     unknown = set(flags.seed_text) - (vocab.w2i.keys() - {START, STOP})
     if unknown or len(flags.seed_text) > MAX_LENGTH:
-        raise ScratchError(f"--seed-text: {''.join(unknown)[:40]!r} is in none of the names that these weights have "
-                           f"learned, or the text is longer than {MAX_LENGTH} characters")
+        raise ScratchError(f"--seed-text: {''.join(unknown)[:40]!r} occurs in none of the names that these weights "
+                           f"were trained on, or the text is longer than {MAX_LENGTH} characters")
     count = flags.count or (20 if flags.command == "generate" else 1000)
     invented = [generate(model, vocab, flags.seed_text, flags.temperature, flags.top_k) for _ in range(count)]
     if flags.command == "generate":
@@ -165,7 +165,7 @@ def generate_or_evaluate(flags: Namespace) -> None:
 
 
 def kind(name: str, names: list[str]) -> str:
-    """`verbatim` (in the list), `garbage` (one letter or none, or over a third of its trigrams in no name) or `new`."""
+    """`verbatim` (in the list), `garbage` (under two letters, or over a third of its trigrams in no name) or `new`."""
     own, *others = ([f"^{n.lower()}$"[i : i + 3] for i in range(len(n))] for n in (name, *names))
     garbage = len(name) < 2 or sum(three not in set().union(*others) for three in own) > len(own) / 3
     return "verbatim" if name in names else "garbage" if garbage else "new"
@@ -173,10 +173,10 @@ def kind(name: str, names: list[str]) -> str:
 
 def main() -> None:
     parser = program.Parser(__doc__, usage="company_names.py [train | generate | evaluate] [flags]")
-    parser.add_argument("--names", "--data", type=Path, metavar="FILE", help="a list of names, one a line, in UTF-8")
-    parser.add_argument("--layer", choices=LAYERS, default="rnn", help="the recurrent layers (default: rnn)")
+    parser.add_argument("--names", "--data", type=Path, metavar="FILE", help="a UTF-8 file with one name per line")
+    parser.add_argument("--layer", choices=LAYERS, default="rnn", help="the kind of recurrent layers (default: rnn)")
     parser.add_argument("--hidden", type=program.positive, default=32, metavar="N", help="their size (default: 32)")
-    parser.add_argument("--whole-names", action="store_true", help="one update per name, back through all of it")
+    parser.add_argument("--whole-names", action="store_true", help="one update per name, instead of one per letter")
     parser.common(out=Path("runs/company_names"), epochs=300, lr=None, seed=0, device=None, plain=False, resume=False,
                   report=None, plot=None, smoke=False, weights=WEIGHTS, count=None, seed_text="", temperature=1.0,
                   top_k=None)

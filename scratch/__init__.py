@@ -1,11 +1,11 @@
-"""A deep-learning framework that is read as a book: NumPy on the CPU, CuPy on a GPU, every gradient by hand.
+"""A deep-learning framework to read as a book: NumPy on the CPU, CuPy on a GPU, every backward pass by hand.
 
     from scratch import LSTM, Adam, Linear, Sequential, SoftmaxCrossEntropy
     from scratch.fast import fast
 
-The chapters are the files of this folder; the first is `layer.py`. `scratch.fast` is the engine: the same layers, fast.
-`scratch.tools` is what programs need around a model. `scratch.deep_learning` and `scratch.nlp` have the names of *Data
-Science from Scratch*, chapters 19 and 21; that book's own package, which has the same name, is another one.
+The chapters are the files in this folder; the first is `layer.py`. `scratch.fast` is the engine: the same layers, but
+faster. `scratch.tools` holds what programs need around a model. `scratch.deep_learning` and `scratch.nlp` have the
+names of *Data Science from Scratch*, chapters 19 and 21. (That book's package, also called `scratch`, is different.)
 """
 
 from scratch.activations import Gelu, LogSoftmax, Relu, Sigmoid, Softmax, Tanh

@@ -1,6 +1,6 @@
 """Elementwise functions: Sigmoid, Tanh, Relu, Gelu; and Softmax and LogSoftmax, which act along the last axis.
 
-Without them a stack of Linear layers would be a single Linear layer. Most derivatives need only the output:
+Without them, a stack of Linear layers could do no more than a single one. Most derivatives need only the output:
 
     sigmoid' = y (1 - y)        tanh' = 1 - y^2        relu' = 1 where y > 0, else 0
 
@@ -19,7 +19,7 @@ from scratch.layer import Layer
 
 
 class Sigmoid(Layer):
-    """Squeezes each number between 0 and 1.
+    """Squashes each number into the interval from 0 to 1.
 
         y = 1 / (1 + exp(-x))
 
@@ -37,7 +37,7 @@ class Sigmoid(Layer):
 
 
 class Tanh(Layer):
-    """Squeezes each number between -1 and 1.
+    """Squashes each number into the interval from -1 to 1.
 
         y = tanh(x)
 
@@ -55,7 +55,7 @@ class Tanh(Layer):
 
 
 class Relu(Layer):
-    """Keeps positive numbers and replaces the others by zero.
+    """Keeps positive numbers and replaces the others with zero.
 
         y = max(x, 0)
 
@@ -74,13 +74,13 @@ class Relu(Layer):
 
 
 class Gelu(Layer):
-    """A smooth Relu: keeps large positive numbers, suppresses large negative ones, and has no kink between.
+    """A smooth Relu: keeps large positive numbers, suppresses large negative ones, and has no kink at zero.
 
         y = x * sigmoid(1.702 x)
 
     Shapes: any -> the same.
-    Source: Hendrycks and Gimpel 2016, https://arxiv.org/abs/1606.08415, section 2: their faster approximation.
-    Differs: the GELU of PyTorch and Keras is x * P(a normal variable is below x); this one is within 0.021 of it.
+    Source: Hendrycks and Gimpel 2016, https://arxiv.org/abs/1606.08415, section 2, the sigmoid approximation.
+    Differs: the GELU of PyTorch and Keras is x * P(standard normal variable < x); this one is within 0.021 of it.
     """
 
     def forward(self, input: Any) -> Array:
@@ -96,13 +96,13 @@ class Gelu(Layer):
 
 
 class Softmax(Layer):
-    """Turns scores (any numbers; the larger, the likelier) into probabilities over the last axis.
+    """Turns scores (any numbers; higher means likelier) into probabilities over the last axis.
 
         y[k] = exp(x[k]) / sum over j of exp(x[j])
 
     Shapes: (..., K) -> (..., K).
-    Note: to train a classifier leave it out and use SoftmaxCrossEntropy on the scores: it is exact where the logarithm
-        of a tiny probability would not be.
+    Note: to train a classifier, omit this layer and apply SoftmaxCrossEntropy to the scores: that loss stays accurate
+        where the logarithm of a tiny probability would not.
     """
 
     def forward(self, input: Any) -> Array:
@@ -130,5 +130,5 @@ class LogSoftmax(Layer):
 
     def backward(self, gradient: Array) -> Array:
         (output,) = self.recall(gradient)
-        # x[k] appears directly in y[k], and with weight softmax(x)[k] in the logarithm that every y[j] subtracts.
+        # x[k] enters y[k] directly. It also enters every y[j] through the logarithm, with derivative -softmax(x)[k].
         return gradient - xp.exp(output) * gradient.sum(axis=-1, keepdims=True)

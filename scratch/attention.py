@@ -1,17 +1,17 @@
-"""Two texts that look at each other: dot-product attention, and the bidirectional attention flow (BiDAF).
+"""Attention between two texts: dot-product attention, and bidirectional attention flow (BiDAF).
 
-To answer a question about a paragraph, a network must know for each word of the paragraph which words of the question
-matter to it; and, in `BidirectionalAttention`, which words of the paragraph matter to the question. Both are computed
-from one table of similarities, in the simplest case dot products:
+To answer a question about a paragraph, a network must know which words of the question matter to each word of the
+paragraph; and, in `BidirectionalAttention`, which words of the paragraph matter to the question. Both are computed from
+one matrix of similarities, which in the simplest case are dot products:
 
-    S[t, j]  how similar word t of the paragraph (h, the context) is to word j of the question (u)
+    S[t, j]  the similarity of word t of the paragraph (the context, h) to word j of the question (u)
 
 Take one context word h = [1, 0] and the question words [2, 0] and [0, 2]. Then S = [2, 0], its softmax is
-[0.88, 0.12], and the context word sees 0.88 [2, 0] + 0.12 [0, 2] = [1.76, 0.24].
+[0.88, 0.12], and the context word receives 0.88 [2, 0] + 0.12 [0, 2] = [1.76, 0.24].
 
-In these layers h and u are used several times, so they are not a chain. Forward is a list of numbered steps, and
-backward repeats the numbers in reverse. A value that was used in several places has one sum of gradients, to which each
-use adds its own line.
+These layers use h and u several times, so their steps do not form a chain. The comments number the steps of forward,
+and backward takes them in reverse. The gradient of a value that is used several times is a sum with one
+term for each use.
 
     attention = BidirectionalAttention(200)
     G = attention.forward(H, U, context_mask, question_mask)      # (N, T, 200), (N, J, 200) -> (N, T, 800)
@@ -29,17 +29,17 @@ from scratch.layer import Layer, Parameter
 
 
 class DotAttention(Layer):
-    """Each word of the context, and beside it the mean of the question's words weighted by their similarity to it.
+    """Concatenates each context word with a mean of the question's words, weighted by their similarity to it.
 
         1.  S[t, j] = h[t] . u[j]
         2.  a[t] = softmax of S[t] over the question;   u~[t] = sum over j of a[t, j] u[j]
-        3.  g[t] = h[t], u~[t], one after the other
+        3.  g[t] = h[t] and u~[t], concatenated
 
-    Shapes: context h (N, T, dim), question u (N, J, dim), with optional masks (N, T) and (N, J), True where a word is
-        real -> (N, T, 2 dim); a masked step gives zeros, and so does u~ of a question without a word.
-        Padding may hold any finite number.
+    Shapes: context h (N, T, dim), question u (N, J, dim), with optional masks (N, T) and (N, J), True at real
+        words -> (N, T, 2 dim); zeros at masked words; u~ is zero where the question has no real word.
+        Padding may hold any finite numbers.
     Source: Luong et al. 2015, https://arxiv.org/abs/1508.04025, section 3.1 ("dot").
-    Raises: ScratchError for texts of another width, without a step, or not of one N; for masks of another shape.
+    Raises: ScratchError for texts of the wrong width, of length 0 or with different N; for masks of the wrong shape.
     """
 
     def __init__(self, dim: int) -> None:
@@ -52,9 +52,9 @@ class DotAttention(Layer):
         # 1. Similarities.
         s = self.similarities(h, u)  # (N, T, J)
         # 2. For each word of the context, a mean of the question's words.
-        a = softmax(s, mask=real_u[:, None, :])  # zeros at padding, also where all is padding
+        a = softmax(s, mask=real_u[:, None, :])  # zeros at padding, even if everything is padding
         u_seen = a @ u  # (N, T, dim)
-        # 3. Side by side; zeros where the context is padding.
+        # 3. Concatenate; zeros where the context is padding.
         output = xp.concatenate([h, u_seen], axis=2)
         output *= real_h[:, :, None]
         self.remember(output.shape, h, u, real_h, a)
@@ -66,33 +66,33 @@ class DotAttention(Layer):
 
     def backward(self, gradient: Array) -> tuple[Array, Array]:
         h, u, real_h, a = self.recall(gradient)
-        # 3. Two parts side by side.
+        # 3. The gradients of the two parts.
         g = gradient * real_h[:, :, None]
         g_h, u_seen_grad = g[:, :, : self.dim], g[:, :, self.dim :]
-        # 2. u~[t] is a mean of u with weights a[t]: u[j] gets a[t, j] times its gradient; a[t, j] gets the dot product
-        # of its gradient with u[j].
+        # 2. u~[t] is a mean of u with weights a[t]: u[j] gets a[t, j] times the gradient of u~[t]; a[t, j]
+        # gets the dot product of that gradient with u[j].
         u_grad = a.swapaxes(1, 2) @ u_seen_grad
         s_grad = softmax_gradient(a, u_seen_grad @ u.swapaxes(1, 2))
-        # 1. Both texts were factors of S; h was also used in step 3.
+        # 1. h and u are the factors of S; h was also used in step 3.
         h_grad = g_h + s_grad @ u
         u_grad += s_grad.swapaxes(1, 2) @ h
         return h_grad, u_grad
 
 
 class BidirectionalAttention(Layer):
-    """Each word of the context with what it sees of the question, and with what the question sees of the context.
+    """Concatenates each context word with its attention to the question, and the question's attention to the context.
 
         1.  S[t, j] = w[0] . h[t] + w[1] . u[j] + w[2] . (h[t] * u[j])
         2.  a[t] = softmax of S[t] over the question;                u~[t] = sum over j of a[t, j] u[j]
         3.  b = softmax of (the largest of each S[t]) over the context;  h~ = sum over t of b[t] h[t]
-        4.  g[t] = h[t], u~[t], h[t] * u~[t], h[t] * h~, one after the other
+        4.  g[t] = h[t], u~[t], h[t] * u~[t], h[t] * h~, concatenated
 
-    Shapes: context h (N, T, dim), question u (N, J, dim), with optional masks (N, T) and (N, J), True where a word is
-        real -> (N, T, 4 dim); a masked step gives zeros, and so do u~ and h~ where the question has no word.
-        Padding may hold any finite number.
+    Shapes: context h (N, T, dim), question u (N, J, dim), with optional masks (N, T) and (N, J), True at real
+        words -> (N, T, 4 dim); zeros at masked words; u~ and h~ are zero where the question has no real word.
+        Padding may hold any finite numbers.
     Parameters: w (3, dim).
     Source: Seo et al. 2016, https://arxiv.org/abs/1611.01603, section 2, equations 1 and 2.
-    Raises: ScratchError for texts of another width, without a step, or not of one N; for masks of another shape.
+    Raises: ScratchError for texts of the wrong width, of length 0 or with different N; for masks of the wrong shape.
     """
 
     def __init__(self, dim: int, init: str = "xavier") -> None:
@@ -108,13 +108,13 @@ class BidirectionalAttention(Layer):
         # 2. For each word of the context, a mean of the question's words.
         a = softmax(s, mask=real_u[:, None, :])
         u_seen = a @ u  # (N, T, dim)
-        # 3. For the question, a mean of the context's words, weighted by their similarity to their nearest word in it.
-        s = xp.where(real_u[:, None, :], s, xp.finfo(s.dtype).min)  # -inf would give NaN without a word
+        # 3. For the question, a mean of the context's words, weighted by their similarity to the nearest question word.
+        s = xp.where(real_u[:, None, :], s, xp.finfo(s.dtype).min)  # -inf would give NaN for an empty question
         nearest = s.argmax(axis=2)
         largest = s.max(axis=2)
         b = softmax(largest, mask=real_h & real_u.any(axis=1, keepdims=True))
         h_seen = b[:, None, :] @ h  # (N, 1, dim)
-        # 4. Side by side; zeros where the context is padding.
+        # 4. Concatenate; zeros where the context is padding.
         output = xp.concatenate([h, u_seen, h * u_seen, h * h_seen], axis=2)
         output *= real_h[:, :, None]
         self.remember(output.shape, h, u, real_h, a, u_seen, nearest, b, h_seen)
@@ -131,26 +131,26 @@ class BidirectionalAttention(Layer):
     def backward(self, gradient: Array) -> tuple[Array, Array]:
         h, u, real_h, a, u_seen, nearest, b, h_seen = self.recall(gradient)
         w, D = self.w.data, self.dim
-        # 4. Four parts side by side, each with its own gradient.
+        # 4. The gradients of the four parts.
         g = gradient * real_h[:, :, None]
         g_h, g_u, g_hu, g_hh = (g[:, :, k * D : (k + 1) * D] for k in range(4))
-        h_grad = g_h + g_hu * u_seen  # h[t] is in three of them: alone, times u~ and times h~
+        h_grad = g_h + g_hu * u_seen  # h[t] is in three parts: alone, times u~ and times h~
         h_grad += g_hh * h_seen
         u_seen_grad = g_u + g_hu * h
         h_seen_grad = (g_hh * h).sum(axis=1, keepdims=True)
-        # 3. h~ = sum of b[t] h[t]: h[t] gets b[t] times h~'s gradient; b[t] gets the dot product of it with h[t].
+        # 3. h~ = sum of b[t] h[t]: h[t] gets b[t] times h~'s gradient; b[t] gets that gradient's dot product with h[t].
         h_grad += b[:, :, None] * h_seen_grad
         largest_grad = softmax_gradient(b, (h_seen_grad @ h.swapaxes(1, 2))[:, 0])
-        # 2. u~[t] is a mean of u with weights a[t], likewise.
+        # 2. Likewise u~[t], a mean of u with weights a[t].
         u_grad = a.swapaxes(1, 2) @ u_seen_grad
         s_grad = softmax_gradient(a, u_seen_grad @ u.swapaxes(1, 2))
-        # S was used twice. Step 3 used only the largest of each row, so only that gets its gradient.
+        # S was used twice. Step 3 used only the largest of each row, so only that number gets a gradient from it.
         s_grad += (xp.arange(s_grad.shape[2]) == nearest[:, :, None]) * largest_grad[:, :, None]
-        # 1. S is a sum of three terms. h[t] met w[0] in S[t, j] for every j; u[j] met w[1] for every t.
+        # 1. S is a sum of three terms. w[0] multiplied h[t] for every j, and w[1] multiplied u[j] for every t.
         of_h, of_u = s_grad.sum(axis=2), s_grad.sum(axis=1)
         h_grad += of_h[:, :, None] * w[0]
         u_grad += of_u[:, :, None] * w[1]
-        # The products h[t] * u[j] met w[2].
+        # w[2] multiplied the products h[t] * u[j].
         product_grad = s_grad @ u  # of w[2] * h
         h_grad += product_grad * w[2]
         u_grad += s_grad.swapaxes(1, 2) @ (h * w[2])
@@ -167,7 +167,7 @@ def _texts(
     h, u = as_floats(context), as_floats(question)
     right = h.ndim == u.ndim == 3 and len(h) == len(u) and h.shape[2] == u.shape[2] == layer.dim
     right = right and min(h.shape[1], u.shape[1]) > 0
-    expect(right, layer, "two texts (N, T, {dim}) and (N, J, {dim}), of at least a word", f"{h.shape} and {u.shape}")
+    expect(right, layer, "two texts (N, T, {dim}) and (N, J, {dim}) of one word or more", f"{h.shape} and {u.shape}")
     real_h, real_u = (
         xp.ones(text.shape[:2], dtype=bool) if mask is None else to_device(mask)
         for text, mask in ((h, context_mask), (u, question_mask))

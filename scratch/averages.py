@@ -1,12 +1,12 @@
-"""Weights averaged over the steps of a run: Lookahead and MovingAverage.
+"""Weights averaged over training steps: Lookahead and MovingAverage.
 
-An optimizer's steps scatter around their goal, since each sees other examples; the mean of many steps' weights lies
-nearer to it. Of the weights 0.9, 1.1, 0.8, 1.2 around 1.0, each is off by 0.1 or 0.2, and their mean by nothing. Weight
-averagers wrap an optimizer:
+An optimizer's weights scatter around the minimum, since each step sees different examples; the mean over many steps
+lies nearer to it. If the minimum is 1.0, the weights 0.9, 1.1, 0.8 and 1.2 are each off by 0.1 or 0.2, but their mean
+is exact. Weight averagers wrap an optimizer:
 
     optimizer = MovingAverage(Adam(0.001), decay=0.999)
-    optimizer.step(model)                    # Adam's step, and the average follows
-    with optimizer.averaged(model):          # inside it, the model has the averaged weights
+    optimizer.step(model)                    # takes Adam's step, then updates the average
+    with optimizer.averaged(model):          # inside the block, the model has the averaged weights
         evaluate(model)
 
 Read next: `schedules.py`.
@@ -21,9 +21,9 @@ from scratch.optimizers import Optimizer
 
 
 class Averager(Optimizer):
-    """Makes the steps of `inner`, and after each lets `follow` update an average of the weights.
+    """Takes the steps of `inner`; after each, `follow` updates an average of the weights.
 
-    An average starts as the weights of the first step, before it moves them.
+    The average starts from the weights before the first step.
     """
 
     def __init__(self, inner: Optimizer, decay: float) -> None:
@@ -35,7 +35,7 @@ class Averager(Optimizer):
         average, *others = state
         if t == 1:
             average[...] = data
-        self.inner.lr = self.lr  # the formula is inner's; the state and the learning rate are kept here
+        self.inner.lr = self.lr  # `inner` supplies only the formula; its state and learning rate are kept here
         self.inner.update(data, grad, t, *others)
         self.follow(average, data, t)
 
@@ -45,7 +45,7 @@ class Averager(Optimizer):
 
     @contextmanager
     def averaged(self, layer: Layer) -> Iterator[None]:
-        """Inside it the parameters that it has stepped are their averages; afterwards they are as before."""
+        """Within this context, every updated parameter holds its average; afterwards, its own value again."""
         stepped = [p for p in layer.parameters() if p in self.state]
         own = [p.data.copy() for p in stepped]
         for p in stepped:
@@ -58,14 +58,14 @@ class Averager(Optimizer):
 
 
 class Lookahead(Averager):
-    """An optimizer goes ahead; every few steps the slow weights follow part of the way, and it continues from them.
+    """Every few steps, slow weights move part of the way to the optimizer's, which then restarts from them.
 
         every `every` steps:   slow = decay * slow + (1 - decay) * p;   p = slow
 
-    So what the fast steps overshoot is averaged out, the more the larger `decay` is. It may be changed between steps,
-    as `lr` may.
+    This averages out the overshoot of the optimizer's fast steps; a larger `decay` averages more. Like `lr`, `decay`
+    may be changed between steps.
 
-    Source: Zhang et al. 2019, https://arxiv.org/abs/1907.08610, algorithm 1; its alpha is 1 - decay.
+    Source: Zhang et al. 2019, https://arxiv.org/abs/1907.08610, algorithm 1; the paper's alpha is 1 - decay.
     """
 
     def __init__(self, inner: Optimizer, every: int = 5, decay: float = 0.5) -> None:
@@ -79,14 +79,14 @@ class Lookahead(Averager):
 
 
 class MovingAverage(Averager):
-    """The steps of another optimizer, and a running mean of the resulting weights.
+    """Takes another optimizer's steps and keeps a running mean of the resulting weights.
 
         average = decay * average + (1 - decay) * p
 
-    At first the decay is smaller, (1 + t) / (10 + t), so that the average soon forgets the initial weights; for a decay
-    of 0.999 in the first 8,990 steps.
+    In early steps the decay is smaller, (1 + t) / (10 + t), so that the average soon forgets the initial weights. A
+    decay of 0.999 is reached after 8,990 steps.
 
-    Source: Polyak and Juditsky 1992, https://doi.org/10.1137/0330046; in this form TensorFlow's
+    Source: Polyak and Juditsky 1992, https://doi.org/10.1137/0330046; in the form of TensorFlow's
         ExponentialMovingAverage with num_updates.
     """
 

@@ -7,12 +7,12 @@ chosen once, before any layer is built, in one of three ways:
     SCRATCH_DEVICE=cuda python ...   # in the shell
     --device cuda                    # on the command line of an example
 
-Arrays cross between the host (Python, files, plots) and the device in two functions, `to_device` and `to_host`:
+Two functions move arrays between the host (Python, files, plots) and the device, `to_device` and `to_host`:
 
     x = to_device([[1.0, 2.0]])      # a float32 array, shape (1, 2)
     to_host(x).tolist()              # [[1.0, 2.0]]
 
-Floats are float32, or float64 inside `with precision("float64"):`, where gradients are checked.
+Floats are float32, or float64 inside `with precision("float64"):`, which gradient checks need.
 
 Read next: `initial.py`.
 """
@@ -34,7 +34,7 @@ _dtype = numpy.dtype("float32")
 
 
 class _ArrayLibrary:
-    """`xp`: forwards every name to NumPy or CuPy, and keeps what it has found as an attribute."""
+    """`xp`: forwards every name to NumPy or CuPy, and caches what it finds as an attribute."""
 
     def __getattr__(self, name: str) -> Any:  # called only for names that are not yet attributes
         if "library" not in self.__dict__:
@@ -51,7 +51,7 @@ xp: Any = _ArrayLibrary()
 def use(device: str) -> None:
     """Choose the device, `"cpu"` or `"cuda"`, before any layer is built.
 
-    Raises: ScratchError for another name, or when CuPy, its driver or a GPU is missing.
+    Raises: ScratchError for any other name, or when CuPy, the NVIDIA driver or a GPU is missing.
     """
     if device not in DEVICES:
         raise ScratchError(f"unknown device {device!r}; choose one of: {', '.join(DEVICES)}")
@@ -66,8 +66,8 @@ def _import_cupy() -> Any:
         cupy = importlib.import_module("cupy")
     except ModuleNotFoundError as error:
         raise ScratchError(f"device cuda needs CuPy ({error}): {install}") from error
-    except Exception as error:  # CuPy is installed, but something that it needs is not
-        raise ScratchError(f"device cuda: CuPy cannot be imported ({error}); once more: {install}") from error
+    except Exception as error:  # CuPy is installed, but lacks something that it needs
+        raise ScratchError(f"device cuda: CuPy cannot be imported ({error}); reinstall it: {install}") from error
     try:
         runtime = cupy.cuda.runtime
         driver, built_for = runtime.driverGetVersion(), runtime.runtimeGetVersion()  # 12040 is CUDA 12.4
@@ -80,12 +80,12 @@ def _import_cupy() -> Any:
             )
         if runtime.getDeviceCount() == 0:
             raise ScratchError("device cuda: no GPU is visible here; use --device cpu")
-    except RuntimeError as error:  # CuPy's own exceptions are subclasses of it
+    except RuntimeError as error:  # CuPy's own exceptions are RuntimeErrors
         raise ScratchError(f"device cuda: no GPU can be used ({error}); use --device cpu") from error
-    try:  # CuPy looks for its libraries and its compiler only at the first product and the first kernel
+    try:  # CuPy loads its libraries at the first matrix product, and its compiler at the first kernel
         ones = cupy.ones((2, 2), dtype=numpy.float32)
         float((ones.dot(ones) + 1).sum())
-    except MemoryError:  # reported as such
+    except MemoryError:  # not a fault of the installation
         raise
     except Exception as error:
         raise ScratchError(f"device cuda: CuPy finds the GPU but cannot compute ({error}); {install}") from error
@@ -94,7 +94,7 @@ def _import_cupy() -> Any:
 
 @contextmanager
 def precision(name: str) -> Iterator[None]:
-    """Inside it, new parameters and inputs are float64 (or float32, the default everywhere else)."""
+    """Within this context, new parameters and inputs have this dtype: float32 (the default elsewhere) or float64."""
     global _dtype
     if name not in ("float32", "float64"):
         raise ScratchError(f"unknown precision {name!r}; choose float32 or float64")
@@ -113,8 +113,8 @@ def float_type() -> numpy.dtype:
 def to_device(values: Any) -> Array:
     """Host values (lists, scalars, NumPy arrays) as an array on the device.
 
-    Floats are converted to the current precision; integers and booleans keep their dtype. No copy is made where none
-    is needed.
+    Floats are converted to the current precision; integers and booleans keep their dtype. A copy is made only
+    where needed.
     """
     if not isinstance(values, xp.ndarray):
         try:
@@ -127,7 +127,7 @@ def to_device(values: Any) -> Array:
 
 
 def to_host(array: Any) -> numpy.ndarray:
-    """A device array (or plain numbers) as a NumPy array. On the CPU it is the array itself, not a copy."""
+    """A device array (or plain numbers) as a NumPy array. On the CPU an array is returned as it is, not copied."""
     if isinstance(array, xp.ndarray) and xp.ndarray is not numpy.ndarray:
         return xp.asnumpy(array)
     return numpy.asarray(array)
@@ -136,12 +136,12 @@ def to_host(array: Any) -> numpy.ndarray:
 def as_floats(values: Any) -> Array:
     """A layer's input as floats on the device.
 
-    Lists and integers are converted. With a GPU, a NumPy array is refused: a loop that copies each batch twice should
-    be noticed.
+    Lists and integers are converted. On a GPU, NumPy arrays are rejected, so that a loop that copies every batch twice
+    does not go unnoticed.
     """
     if type(values) is xp.ndarray and values.dtype is _dtype:
         return values
     if isinstance(values, numpy.ndarray) and not isinstance(values, xp.ndarray):
-        raise ScratchError(f"an array of the host came to device {xp.device}; send it with to_device(...) first")
+        raise ScratchError(f"expected an array on device {xp.device}, got a NumPy array; use to_device(...) first")
     array = to_device(values)
     return array if array.dtype == _dtype else array.astype(_dtype)

@@ -1,18 +1,18 @@
 """Batches: the arrays that a network trains on, made from a list of sequences or from one long text.
 
-The rows of an array have one length. Sequences of 3 and 5 ids are both padded to 5, and a mask marks the real ids:
+All rows of an array have the same length. So sequences of 3 and 5 ids are padded to 5, and a mask marks the real ids:
 
     ids, mask = padded([[0, 1, 1], [2, 3, 4, 5, 6]])
     ids                                                          # [[0, 1, 1, -1, -1], [2, 3, 4, 5, 6]]
     mask[0]                                                      # [True, True, True, False, False]
 
-Padding costs as much time as real ids, so `batches` puts sequences of similar length together:
+Padding costs as much time as real ids, so `batches` groups sequences of similar length:
 
     for batch in batches(names, 64, length=len):                         # 64 names of about the same length
         ids, mask = padded([vocab.encode(name) for name in batch])       # (64, T), (64, T)
 
 `streams` splits a long text into parallel streams, one for each row of a batch. Row n of each batch continues row n of
-the batch before, so a layer that remembers where it was (`recurrent.py`) can carry its state over:
+the previous batch, so a stateful layer (`recurrent.py`) can carry its state over:
 
     for letters, next_letters in streams(text_ids, 64, 30):              # (64, 30), (64, 30)
 
@@ -55,10 +55,10 @@ def batches(
 
 
 def padded(rows: Sequence[Sequence[int]], fill: int = -1) -> tuple[numpy.ndarray, numpy.ndarray]:
-    """Pad rows of ids with `fill` to one array (N, T); also return the mask (N, T), False at padding.
+    """Pad rows of ids with `fill` into one array (N, T); also return the mask (N, T), False at padding.
 
-    Both are NumPy arrays. T is the length of the longest row. The default -1 suits `one_hot` and Conv1d, for which it
-    is a row of zeros; an Embedding or a recurrent layer needs a valid id, such as 0, also where the mask is False.
+    Both are NumPy arrays. T is the length of the longest row. The default -1 suits `one_hot` and Conv1d, which turn
+    it into zeros; an Embedding or a recurrent layer needs a valid id, such as 0, even where the mask is False.
     """
     lengths = numpy.array([len(row) for row in rows], dtype=numpy.int64)
     mask = numpy.arange(lengths.max(initial=0)) < lengths[:, None]
@@ -71,7 +71,7 @@ def streams(ids: Any, batch_size: int, num_steps: int) -> Iterator[tuple[Any, An
     """Split a text into `batch_size` parallel streams; yield (ids, next ids), each (N, T), `num_steps` at a time.
 
     The last piece may be shorter. Fewer than `batch_size` ids at the end of the text are dropped.
-    `ids` may be on the host, on a GPU, or a memory map. Both arrays are views of it: nothing is copied.
+    `ids` may be an array on the host or a GPU, or a memory map. Both results are views of it: nothing is copied.
     Raises: ScratchError unless there are more ids than streams.
     """
     length = (len(ids) - 1) // batch_size
@@ -91,7 +91,7 @@ def num_pieces(num_ids: int, batch_size: int, num_steps: int) -> int:
 def windows(ids: Any, length: int) -> tuple[numpy.ndarray, numpy.ndarray]:
     """Every window of a text, and the id that follows each: (len(ids) - length, length) and (len(ids) - length,).
 
-    Both are views of `ids`, a NumPy array: only the windows that are selected for a batch are copied.
+    Both are views of `ids`, a NumPy array: only the windows selected for a batch are ever copied.
     Raises: ScratchError unless there are more ids than a window holds.
     """
     if len(ids) <= length:

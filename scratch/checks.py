@@ -1,6 +1,6 @@
-"""One line that refuses wrong input, in words: `expect`.
+"""One-line checks that reject wrong input with a clear message: `expect`, `expect_ids`, `expect_mask`.
 
-A wrong shape should be reported by the layer that received it, with what was expected, what came and a likely cause:
+The layer that receives a wrong shape should report it, with the shape it expected, the shape it got and a likely cause:
 
     expect(input.shape[-1:] == (self.input_dim,), self, "input (..., {input_dim})", input, "is it transposed?")
     # Linear(input_dim=64, output_dim=10): expected input (..., 64), got (32, 50); is it transposed?
@@ -12,17 +12,17 @@ from typing import Any
 
 
 class ScratchError(ValueError):
-    """An error that the caller can correct: the message says what was expected, what came, and what to do."""
+    """An error that the caller can correct: the message says what was expected, what was given, and what to do."""
 
 
 def expect(ok: bool, who: object, expected: str, got: object, hint: str = "") -> None:
     """Raise ScratchError unless `ok`.
 
-    Names in braces in `expected` are attributes of `who`. An array in `got` is described by its shape.
+    Names in braces in `expected` stand for attributes of `who`. An array in `got` is reported by its shape.
     """
     if ok:
         return
-    expected = expected.format_map(vars(who)) if hasattr(who, "__dict__") else expected  # `who` may be a plain name
+    expected = expected.format_map(vars(who)) if hasattr(who, "__dict__") else expected  # `who` may be a string
     shape = getattr(got, "shape", None)
     raise ScratchError(f"{who}: expected {expected}, got {got if shape is None else shape}" + (hint and f"; {hint}"))
 
@@ -39,6 +39,6 @@ def expect_ids(who: object, ids: Any, num_ids: int, lowest: int = 0) -> None:
 
 
 def expect_mask(who: object, mask: Any, shape: tuple[int, ...]) -> None:
-    """Raise ScratchError unless `mask` is an array of booleans of this shape."""
+    """Raise ScratchError unless `mask` is an array of booleans of the given shape."""
     right = mask.shape == shape and mask.dtype.kind == "b"
-    expect(right, who, f"a mask of True and False, {shape}", f"{mask.shape} of {mask.dtype}")
+    expect(right, who, f"a mask of booleans of shape {shape}", f"{mask.dtype} of shape {mask.shape}")

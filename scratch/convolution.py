@@ -1,13 +1,13 @@
 """A small set of weights that slides along a sequence, or over an image: Conv1d and Conv2d.
 
-A phrase that praises a film does so anywhere in a review. So one set of weights looks at every window of K steps, and
-scores how well the window matches its pattern:
+A phrase that praises a film does so anywhere in a review. So one set of weights, the kernel, is applied to every window
+of K steps, and scores how well the window matches its pattern:
 
     y[t] = w[0] x[t] + w[1] x[t + 1] + ... + w[K - 1] x[t + K - 1] + b
 
-With x = [1, 2, 4, 8], w = [-1, 1] and b = 0, y = [1, 2, 4]: how much x grows at each step. Seen by places of the window
-instead of by windows: w[0] meets [1, 2, 4], w[1] meets [2, 4, 8], and y = -[1, 2, 4] + [2, 4, 8]. That is the whole
-layer: a loop over the places of the window, and the same loop backwards.
+With x = [1, 2, 4, 8], w = [-1, 1] and b = 0, y = [1, 2, 4]: how much x grows at each step. The same sum can be
+taken weight by weight: w[0] multiplies [1, 2, 4], w[1] multiplies [2, 4, 8], and y = -[1, 2, 4] + [2, 4, 8]. That is
+the whole layer: a loop over the K positions in the window, in forward and again in backward.
 
     layer = Conv1d(50, 64, kernel_size=3)
     y = layer.forward(x)                # (N, T, 50) -> (N, T - 2, 64)
@@ -25,22 +25,22 @@ from scratch.layer import Layer, Parameter
 
 
 class Conv1d(Layer):
-    """Each output is a weighted sum of a window of the sequence, plus a bias; the same weights for every window.
+    """Each output is a weighted sum of a window of the sequence, plus a bias, with the same weights for every window.
 
         y[n, t] = b + sum over k of w[:, k] x[n, t * stride + k]        (w[:, k] is a matrix)
 
-    `padding="valid"` takes the windows that lie in the sequence; "same" first adds K - 1 rows of zeros, half of them
-    (rounded down) before the sequence, so that with a stride of 1 the output is as long as the input.
+    `padding="valid"` takes only windows that lie within the sequence; "same" first adds K - 1 rows of zeros, half of
+    them (rounded down) before the sequence, so that with a stride of 1 the output is as long as the input.
 
     Shapes: (N, T, input_dim), or ids (N, T) in place of one-hot rows, -1 for a row of zeros -> (N, T', output_dim),
-        where T' is T - kernel_size + 1, or T with "same"; of these every `stride`-th. The input gradient of ids, or
-        with `input_gradient=False`, is None.
+        where T' is T - kernel_size + 1, or T with "same"; of these, every `stride`-th is kept. For ids, or with
+        `input_gradient=False`, the input gradient is None.
     Parameters: w (output_dim, kernel_size, input_dim), b (output_dim,).
     Source: LeCun et al. 1989, https://doi.org/10.1162/neco.1989.1.4.541; in one dimension Waibel et al. 1989,
         https://doi.org/10.1109/29.21701
-    Differs: as everywhere in deep learning the window is not reversed; the convolution of mathematics reverses it.
+    Differs: as everywhere in deep learning, the kernel is not flipped; mathematical convolution flips it.
         PyTorch's w is (output_dim, input_dim, kernel_size), its input (N, input_dim, T).
-    Raises: ScratchError for an input of another width, ids out of range, an input shorter than a window (unless
+    Raises: ScratchError for an input of the wrong width, ids out of range, an input shorter than a window (unless
         "same"), or an invalid padding, stride or kernel_size.
     """
 
@@ -56,7 +56,7 @@ class Conv1d(Layer):
         self.b = Parameter(zeros(output_dim))
 
     def places(self, length: int) -> list[slice]:
-        """For each place of the window the rows that it meets: of length 4, for a kernel_size of 2, [0:3], [1:4]."""
+        """The rows that each position in the window reads: [0:3] and [1:4] for a length of 4 and a kernel_size of 2."""
         num = length - self.kernel_size + 1
         return [slice(k, k + num, self.stride) for k in range(self.kernel_size)]
 
@@ -70,7 +70,7 @@ class Conv1d(Layer):
         least = self.kernel_size if self.padding == "valid" else 1
         expect(x.shape[1] >= least, self, f"at least {least} steps", input)
         x = xp.pad(x, ((0, 0), ends(self.kernel_size, self.padding), (0, 0)))
-        # Output t is a sum over the places k of its window: w[:, k] met the row of x that stands there.
+        # Output t is a sum over the positions k in its window: w[:, k] times the row of x at that position.
         output = sum(x[:, rows] @ self.w.data[:, k].T for k, rows in enumerate(self.places(x.shape[1]))) + self.b.data
         self.remember(output.shape, x, self.input_gradient and not are_ids)
         return output
@@ -80,7 +80,7 @@ class Conv1d(Layer):
         self.b.grad += gradient.sum(axis=(0, 1))
         x_grad, grad_rows = zeros(*x.shape), gradient.reshape(-1, self.output_dim)
         for k, rows in enumerate(self.places(x.shape[1])):
-            # x[n, rows] met w[:, k], as in Linear: each collects the gradient times the other.
+            # x[n, rows] was multiplied by w[:, k], as in Linear: each one's gradient is the output's times the other.
             self.w.grad[:, k] += grad_rows.T @ x[:, rows].reshape(-1, self.input_dim)
             if with_input:
                 x_grad[:, rows] += gradient @ self.w.data[:, k]
@@ -95,18 +95,18 @@ def ends(kernel_size: int, padding: str) -> tuple[int, int]:
 
 
 class Conv2d(Layer):
-    """Each output is a weighted sum of a square window of the image, plus a bias; the same weights for every window.
+    """Each output is a weighted sum of a square window of the image, plus a bias; all windows share the weights.
 
         y[n, i, j] = b + sum over k, m of w[:, k, m] x[n, i + k, j + m]
 
-    `padding` is as in Conv1d. `bias=False` leaves b out: a BatchNorm (`regular.py`) after it subtracts any constant.
+    `padding` is as in Conv1d. `bias=False` omits b, which a BatchNorm (`regular.py`) after the layer would cancel.
 
-    Shapes: (N, H, W, input_dim) -> (N, H', W', output_dim), where H' is H - kernel_size + 1, or H with "same"; W' too.
-        The input gradient with `input_gradient=False` is None.
+    Shapes: (N, H, W, input_dim) -> (N, H', W', output_dim). H' is H - kernel_size + 1, or H with "same";
+        W' likewise. With `input_gradient=False`, the input gradient is None.
     Parameters: w (output_dim, kernel_size, kernel_size, input_dim), by rows, then columns; b (output_dim,).
     Source: LeCun et al. 1989, https://doi.org/10.1162/neco.1989.1.4.541
     Differs: PyTorch's w is (output_dim, input_dim, kernel_size, kernel_size), its input (N, input_dim, H, W).
-    Raises: ScratchError for an input of another width, an image smaller than a window (unless "same"), or an invalid
+    Raises: ScratchError for an input of the wrong width, an image smaller than a window (unless "same"), or an invalid
         padding or kernel_size.
     """
 
@@ -146,7 +146,7 @@ class Conv2d(Layer):
         x_grad, grad_rows = zeros(*x.shape), gradient.reshape(-1, D)
         for k in range(K):
             for m in range(K):
-                # The pixel at k, m of each window met w[:, k, m], as in Linear.
+                # The pixel at (k, m) of each window was multiplied by w[:, k, m], as in Linear.
                 pixels = x[:, k : k + H, m : m + W].reshape(-1, self.input_dim)
                 self.w.grad[:, k, m] += grad_rows.T @ pixels
                 if self.input_gradient:

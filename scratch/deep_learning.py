@@ -1,4 +1,4 @@
-"""The door for readers of *Data Science from Scratch*, chapter 19: its names, from the chapters that hold them.
+"""The names of *Data Science from Scratch*, chapter 19, imported from the chapters that define them.
 
     from scratch.deep_learning import Linear, Sequential, Sigmoid, SSE, GradientDescent
 """

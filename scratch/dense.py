@@ -1,15 +1,15 @@
-"""Layers that are one product or one look-up: Linear and Embedding; and Flatten.
+"""The simplest layers: Linear, a matrix product; Embedding, a table look-up; and Flatten, a change of shape.
 
-The simplest layer multiplies and adds:
+Linear multiplies and adds:
 
     y[o] = sum over i of w[o, i] * x[i]  +  b[o]
 
-With w = [[2, 3]], b = [1] and x = [10, 20], y = [2 * 10 + 3 * 20 + 1] = [81]. Its three derivatives can be read off
-that line: dy[o]/dw[o, i] = x[i], dy[o]/db[o] = 1, dy[o]/dx[i] = w[o, i]. Every later chapter is a variation on them.
+With w = [[2, 3]], b = [1] and x = [10, 20], y = [2 * 10 + 3 * 20 + 1] = [81]. The formula gives three derivatives:
+dy[o]/dw[o, i] = x[i], dy[o]/db[o] = 1 and dy[o]/dx[i] = w[o, i]. Derivatives in later chapters are variations on these.
 
     layer = Linear(784, 10)
     y = layer.forward(x)                 # (N, 784) -> (N, 10)
-    x_grad = layer.backward(y_grad)      # (N, 10) -> (N, 784); layer.w.grad and layer.b.grad have grown
+    x_grad = layer.backward(y_grad)      # (N, 10) -> (N, 784); also adds to layer.w.grad and layer.b.grad
 
 Read next: `activations.py`.
 """
@@ -29,21 +29,21 @@ class Linear(Layer):
         y = w x + b
 
     Shapes: (..., input_dim) -> (..., output_dim); one vector, a batch of rows, or sequences of rows.
-    Parameters: w (output_dim, input_dim), b (output_dim,); with `bias=False` no b.
+    Parameters: w (output_dim, input_dim), b (output_dim,), omitted with `bias=False`.
     Source: Grus, Data Science from Scratch, chapter 19. `init` is one of `initial.INITS`.
     Differs: the bias starts at zero; the book draws it at random.
-    Raises: ScratchError when the last axis of the input is not input_dim.
+    Raises: ScratchError when the length of the input's last axis is not input_dim.
     """
 
     def __init__(self, input_dim: int, output_dim: int, init: str = "xavier", bias: bool = True) -> None:
         self.input_dim, self.output_dim = input_dim, output_dim
-        # Random, or all outputs would be equal and stay equal; `initial.py` says how large.
+        # Random: equal weights would make all outputs equal, and keep them so. `initial.py` explains the scale.
         self.w = Parameter(random_tensor(output_dim, input_dim, init=init))
         self.b = Parameter(zeros(output_dim)) if bias else None
 
     def forward(self, input: Any) -> Array:
         input = as_floats(input)
-        hint = "is the vocabulary the one it was trained with?"  # the usual cause, in a model of text
+        hint = "is the vocabulary the one it was trained with?"  # the usual cause in a text model
         expect(input.shape[-1:] == (self.input_dim,), self, "input (..., {input_dim})", input, hint)
         output = input @ self.w.data.T  # (..., output_dim)
         if self.b is not None:
@@ -53,19 +53,19 @@ class Linear(Layer):
 
     def backward(self, gradient: Array) -> Array:
         (input,) = self.recall(gradient)
-        # All axes but the last count rows: n below numbers them.
+        # Merge all axes but the last into rows, numbered n below.
         rows, row_grads = input.reshape(-1, self.input_dim), gradient.reshape(-1, self.output_dim)
-        # Each b[o] is added to output[n, o] for every row n; so it collects gradient[n, o] over n.
+        # Each b[o] is added to output[n, o] for every row n; its gradient sums gradient[n, o] over n.
         if self.b is not None:
             self.b.grad += row_grads.sum(axis=0)
-        # Row n of the input met weight w[o] in output[n, o]; so w[o] collects gradient[n, o] * input[n] over n.
+        # w[o] multiplies input[n] in every output[n, o]; its gradient sums gradient[n, o] * input[n] over n.
         self.w.grad += row_grads.T @ rows
-        # input[n, i] was multiplied by w[o, i] in every output[n, o]; so it collects gradient[n, o] * w[o, i] over o.
+        # input[n, i] is multiplied by w[o, i] in output[n, o]; its gradient sums gradient[n, o] * w[o, i] over o.
         return gradient @ self.w.data
 
 
 class Embedding(Layer):
-    """A table with a learned vector for each id: word 7 of a vocabulary is row 7.
+    """A table with one learned vector per id: row 7 is the vector of word 7.
 
         output[n] = w[ids[n]]
 
@@ -82,7 +82,7 @@ class Embedding(Layer):
 
     @property
     def embeddings(self) -> Array:
-        """The table, one row for each id: the book's name for it."""
+        """The table, one row per id, under the book's name."""
         return self.w.data
 
     def forward(self, input: Any) -> Array:
@@ -93,13 +93,13 @@ class Embedding(Layer):
 
     def backward(self, gradient: Array) -> None:
         (ids,) = self.recall(gradient)
-        # Row w[k] was copied to output[n] wherever ids[n] == k; so it collects gradient[n] over those n.
-        # (w.grad[ids] += gradient would add only the last of equal ids.)
+        # Row w[k] was copied to output[n] wherever ids[n] == k; its gradient sums gradient[n] over those n.
+        # (w.grad[ids] += gradient would count only the last occurrence of an id.)
         xp.add.at(self.w.grad, ids, gradient)
 
 
 class Flatten(Layer):
-    """All axes but the first become one.
+    """Merges all axes but the first into one.
 
     Shapes: (N, ...) -> (N, product of the rest).
     """

@@ -1,7 +1,7 @@
-"""The functions that layers and losses are built from: pure, and safe for large inputs.
+"""The functions that layers and losses are built from, safe for large inputs.
 
 `exp(1000)` overflows and `log(0)` is minus infinity, so the textbook forms of softmax and cross-entropy fail on healthy
-networks: for the scores 1000 and 0, softmax would be inf / inf. The forms here are equal, to rounding, and do not
+networks: for the scores 1000 and 0, softmax would be inf / inf. The forms below are equal up to rounding and do not
 overflow:
 
     softmax(z)     = exp(z - max z) / sum exp(z - max z)
@@ -10,8 +10,8 @@ overflow:
 
     softmax([1000, 0])     = [1, 0]
 
-A mask (True where a place is real, False where it is padding) gives padding the probability zero; a row that is
-all padding becomes all zeros, never NaN.
+A mask (True for data, False for padding) gives padding probability zero; a row that is all padding becomes all zeros,
+never NaN.
 
 Read next: `text.py`.
 """
@@ -26,12 +26,12 @@ from scratch.checks import ScratchError, expect_ids
 
 
 def sigmoid(z: Array) -> Array:
-    """1 / (1 + exp(-z)), elementwise, in the form that cannot overflow."""
+    """1 / (1 + exp(-z)), elementwise, in a form that cannot overflow."""
     return 0.5 * xp.tanh(0.5 * z) + 0.5
 
 
 def softmax(z: Any, mask: Array | None = None) -> Array:
-    """Turn scores into probabilities over the last axis; masked places get exactly 0.
+    """Turn scores into probabilities over the last axis; masked positions get exactly 0.
 
     Shapes: z (..., K), mask the same or one that broadcasts to it -> (..., K).
     """
@@ -40,7 +40,7 @@ def softmax(z: Any, mask: Array | None = None) -> Array:
         e = xp.exp(z - z.max(axis=-1, keepdims=True))
         e /= e.sum(axis=-1, keepdims=True)
         return e
-    # Padding must not be the maximum, so it is lowered first; and it must not count in the sum, so its exp is 0.
+    # Padding is lowered so that it is never the maximum; its exp is set to 0 so that it adds nothing to the sum.
     lowered = xp.where(mask, z, xp.finfo(z.dtype).min)
     e = xp.where(mask, xp.exp(lowered - lowered.max(axis=-1, keepdims=True)), 0)
     total = e.sum(axis=-1, keepdims=True)
@@ -50,15 +50,15 @@ def softmax(z: Any, mask: Array | None = None) -> Array:
 def softmax_gradient(p: Array, gradient: Array) -> Array:
     """The gradient of the scores z, from the gradient of the probabilities p = softmax(z) over the last axis.
 
-    dp[k]/dz[j] is p[k] (1 if j == k else 0) - p[k] p[j]; so z[j] collects gradient[j] * p[j], minus p[j] times the sum
-    over k of gradient[k] * p[k]. Masked places, where p is 0, get 0.
+    dp[k]/dz[j] is p[k] (1 if j == k else 0) - p[k] p[j]; so the gradient of z[j] is gradient[j] * p[j], minus p[j]
+    times the sum over k of gradient[k] * p[k]. Masked positions, where p is 0, get 0.
     """
     weighted = gradient * p
     return weighted - p * weighted.sum(axis=-1, keepdims=True)
 
 
 def log_softmax(z: Any) -> Array:
-    """The logarithm of `softmax(z)` over the last axis, finite where the probability itself would underflow to 0."""
+    """The logarithm of `softmax(z)` over the last axis, finite even where the probability underflows to 0."""
     z = as_floats(z)
     z = z - z.max(axis=-1, keepdims=True)
     z -= xp.log(xp.exp(z).sum(axis=-1, keepdims=True))
@@ -78,16 +78,16 @@ def one_hot(ids: Any, num_ids: int) -> Array:
 def sample_from(weights: Any, temperature: float = 1.0, top_k: int | None = None) -> int:
     """Draw an index at random, with probability proportional to its weight.
 
-    `weights` need not sum to 1. A `temperature` below 1 favours likely indices (0 takes the likeliest), above 1 evens
-    them out: weight i counts as `weights[i] ** (1 / temperature)`. `top_k` draws among the k largest weights only.
-    The randomness is Python's `random`.
+    `weights` need not sum to 1. Weight i counts as `weights[i] ** (1 / temperature)`: a `temperature` below 1 favours
+    likely indices (0 always takes the likeliest), and one above 1 evens them out. With `top_k`, only the k largest
+    weights take part. Random numbers come from Python's `random`.
 
-    Raises: ScratchError for weights that are negative, not finite, or all zero.
+    Raises: ScratchError for weights that are negative, not finite or all zero, or an invalid `temperature` or `top_k`.
     """
     weights = numpy.array(to_host(weights), dtype=numpy.float64)
     total = weights.sum() if weights.ndim == 1 else 0.0
     if not (0 < total < numpy.inf and weights.min() >= 0):
-        raise ScratchError("sample_from: expected a list of weights, none below zero and at least one above it")
+        raise ScratchError("sample_from: expected a list of weights, none negative and at least one positive")
     if not 0 <= temperature < numpy.inf or (top_k is not None and top_k < 1):
         raise ScratchError(f"sample_from: expected temperature >= 0 and top_k >= 1, got {temperature} and {top_k}")
     if top_k is not None and top_k < len(weights):
@@ -96,9 +96,9 @@ def sample_from(weights: Any, temperature: float = 1.0, top_k: int | None = None
         return int(weights.argmax())
     weights /= weights.max()
     if temperature != 1:
-        # In logarithms, relative to the largest: otherwise a low temperature would underflow every weight to zero.
-        with numpy.errstate(divide="ignore"):  # log(0) = -inf, of which exp makes 0 again
+        # Use logarithms, relative to the largest: otherwise a low temperature would underflow every weight to zero.
+        with numpy.errstate(divide="ignore"):  # log(0) = -inf, which exp turns back into 0
             weights = numpy.exp(numpy.log(weights) / temperature)
     cumulative = weights.cumsum()
-    # random() < 1, so the number drawn lies below the last sum; side="right" skips indices of weight zero.
+    # random() < 1, so the number drawn is below the last sum; side="right" skips indices of weight zero.
     return int(cumulative.searchsorted(random.random() * cumulative[-1], side="right"))

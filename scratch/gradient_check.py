@@ -1,14 +1,14 @@
-"""Why the gradients can be trusted: each is compared with the change that it predicts.
+"""Why the gradients can be trusted: each is compared with the change in the loss that it predicts.
 
-A derivative says how much the loss changes when a number does. So change the number and look. For L = x^2 at x = 3 and
-a step of 0.01: (3.01^2 - 2.99^2) / 0.02 = 6, which is 2 x.
+A derivative says how much the loss changes when a number does, so change the number and measure. For L = x^2 at x = 3
+and a step of 0.01, (3.01^2 - 2.99^2) / 0.02 = 6, which is 2 x.
 
     dL/dx  is about  (L(x + step) - L(x - step)) / (2 step)
 
 Applied to every number of every input and parameter, in float64 with a step of 1e-6 (smaller steps are more exact,
-until rounding takes over), this finds nearly any error in a backward pass. The loss is the sum of the outputs times
-fixed *random* numbers: the plain sum of a softmax's outputs is always 1, so its true gradient is zero, and a backward
-that is wrong by a factor would pass.
+until rounding takes over), this finds nearly any error in a backward pass. The loss is the sum of the outputs, each
+times a fixed *random* number. The plain sum would not do: for a softmax it is always 1, so the true gradient is zero,
+and a backward pass that is wrong by a factor would go unnoticed.
 
     with precision("float64"):
         print(gradient_errors(Linear(5, 3), random_input))      # {"input 0": 1e-10, "w": 2e-10, "b": 1e-10}
@@ -27,7 +27,7 @@ from scratch.layer import Layer
 
 
 def numerical_gradient(function: Callable[[], float], array: Array, step: float = 1e-6) -> numpy.ndarray:
-    """The gradient of `function()` with respect to every number in `array`, which it reads, by central differences.
+    """The gradient of `function()`, which reads `array`, with respect to its numbers, by central differences.
 
     Shapes: the result has the shape of `array`, which is unchanged afterwards.
     """
@@ -44,27 +44,27 @@ def numerical_gradient(function: Callable[[], float], array: Array, step: float 
 
 
 def relative_error(found: Any, expected: Any) -> float:
-    """The largest difference between two arrays, relative to the largest number in `expected` (at least 0.01, for
-    gradients that are zero)."""
+    """The largest difference between two arrays, relative to the largest number in `expected` (taken as at least
+    0.01, so that gradients of zero can be compared)."""
     found, expected = to_host(found), to_host(expected)
     if found.shape != expected.shape:
         return float("inf")
     if found.size == 0:
         return 0.0
     error = float(abs(found - expected).max() / max(0.01, abs(expected).max()))
-    return error if error == error else float("inf")  # NaN is no small error
+    return error if error == error else float("inf")  # NaN counts as an infinite error
 
 
 def gradient_errors(layer: Layer, *inputs: Any, before: Callable[[], Any] | None = None, **kwargs: Any) -> dict:
-    """How far `layer.backward` is from the numerical gradient: relative errors by input and by parameter name.
+    """The relative errors of `layer.backward` against the numerical gradient, by input and by parameter name.
 
-    Call it inside `precision("float64")`, for a layer built there; below 1e-7 is right. Integer inputs have no
-    gradient and are skipped. `before` is called before every forward: it resets a carried state, or the random seed.
-    `kwargs` (a mask) go to `forward`.
+    Call it inside `precision("float64")`, with a layer built there; errors below 1e-7 pass. Integer inputs have no
+    gradient and are skipped. `before` is called before every forward, to reset carried state or the random seed.
+    `kwargs`, such as a mask, are passed to `forward`.
     """
     if any(dtype != "float64" for dtype in (float_type(), *(p.data.dtype for p in layer.parameters()))):
-        raise RuntimeError('build the layer inside precision("float64") to check it: in float32 rounding hides errors')
-    inputs = tuple(to_device(input) if isinstance(input, list) else input for input in inputs)  # changed in place
+        raise RuntimeError('build the layer inside precision("float64") to check it; in float32, rounding hides errors')
+    inputs = tuple(to_device(input) if isinstance(input, list) else input for input in inputs)  # perturbed in place
 
     def forward() -> Array:
         if before is not None:

@@ -1,19 +1,18 @@
 """The contract that every layer keeps: Parameter, Layer, Sequential, evaluating. Read this chapter first.
 
-A loss L says how wrong a network's output is. Training needs its derivative with respect to every number in the
-network, and the chain rule lets each layer compute its part without knowing the rest. Take y = w x with w = 3, x = 2
-and L = y^2. `forward` computes y = 6 and remembers x. `backward` receives dL/dy = 2 y = 12, adds dL/dw = 12 x = 24 to
-w.grad, and returns dL/dx = 12 w = 36 to the layer before. An optimizer then moves w against w.grad:
+A loss L measures how wrong a network's output is. Training needs the derivative of L with respect to every number in
+the network, and the chain rule lets each layer compute its part without knowing the rest. Take y = w x with w = 3,
+x = 2 and L = y^2. `forward` computes y = 6 and remembers x. `backward` receives dL/dy = 2 y = 12, adds
+dL/dw = 12 x = 24 to w.grad, and returns dL/dx = 12 w = 36 to the preceding layer. The optimizer then moves w downhill:
 
     predicted = model.forward(x)
     total += loss.loss(predicted, actual)
-    gradient = loss.gradient(predicted, actual)
-    model.backward(gradient)
+    model.backward(loss.gradient(predicted, actual))
     optimizer.step(model)
 
-Shapes are batch first, channels last, for a batch of N examples: (N, features), (N, T, features) with T steps, and
-(N, H, W, channels) for images. `xp` is NumPy, or CuPy on a GPU; `as_floats` also takes lists (`backend.py`); `expect`
-refuses wrong input, and fills in the names in braces (`checks.py`). Read next: `dense.py`.
+Shapes are batch first, channels last: (N, features) for N examples, (N, T, features) for sequences of T steps, and
+(N, H, W, channels) for images. `xp` is NumPy, or CuPy on a GPU; `as_floats` also accepts lists (`backend.py`). `expect`
+rejects wrong input and fills in the names in braces (`checks.py`). Read next: `dense.py`.
 """
 
 import copy
@@ -26,45 +25,45 @@ from scratch.checks import expect
 
 
 class Parameter:
-    """An array that learns: `data`, its value, and `grad`, the sum of the gradients of all its uses."""
+    """A trainable array: `data` is its value, and `grad` is the sum of the gradients from all its uses."""
 
     def __init__(self, data: Array, fixed: bool = False) -> None:
         self.data, self.grad = data, xp.zeros_like(data)
-        self.fixed = fixed  # True: saved with the model, but not learned
+        self.fixed = fixed  # True: saved with the model, but not trained
 
 
 class Layer:
-    """A function with a derivative. Its Parameters and inner Layers are attributes, or items of lists or dicts."""
+    """A differentiable function. Its Parameters and inner Layers are attributes, or items of lists or dicts."""
 
-    working: tuple[str, ...] = ("_memory", "_train")  # attributes that a copy of the layer does not take over
-    _memory: tuple | None = None  # defaults of the class, so that a subclass need not call super().__init__()
+    working: tuple[str, ...] = ("_memory", "_train")  # attributes that copies leave out
+    _memory: tuple | None = None  # class-level defaults, so a subclass need not call super().__init__()
     _train: bool = True
 
     def forward(self, *inputs: Any, **options: Any) -> Any:
-        """From input to output. A subclass ends it with `self.remember(output.shape, ...)`, for backward."""
+        """Compute the output. A subclass also calls `self.remember(output.shape, ...)` with what backward needs."""
         raise NotImplementedError
 
     def backward(self, gradient: Any) -> Any:
-        """From dL/d output to dL/d input (of several a tuple, of integers None). It begins with `self.recall`."""
+        """From dL/d output, compute dL/d input: None for integers, a tuple for several inputs. Starts with `recall`."""
         raise NotImplementedError
 
     def remember(self, output_shape: tuple[int, ...], *values: Any) -> None:
-        """Keep `values` for one backward. While evaluating, keep nothing."""
+        """Keep `values` for one call of backward. While evaluating, keep nothing."""
         self._memory = (output_shape, values) if self._train else None
 
     def recall(self, gradient: Array) -> tuple:
-        """The values that the last forward remembered, once. Raises: RuntimeError when there are none (any more)."""
+        """Return and forget the values of the last forward. Raises: RuntimeError if there are none, or none left."""
         memory, self._memory = self._memory, None
         if memory is None:
-            raise RuntimeError(f"{self}: backward needs a forward of its own, outside evaluating(...); a layer in two "
-                               "places of a network needs a sibling() for the second")
+            raise RuntimeError(f"{self}: backward needs a forward call of its own, outside evaluating(...); if the "
+                               "layer appears twice in a network, use its sibling() the second time")
         if gradient.shape != memory[0]:
             expect(False, self, f"a gradient of its output's shape {memory[0]}", gradient)
         return memory[1]
 
     @property
     def train(self) -> bool:
-        """False while evaluating. Setting it sets it in every inner layer too."""
+        """False while evaluating. Setting it applies to every inner layer too."""
         return self._train
 
     @train.setter
@@ -73,7 +72,7 @@ class Layer:
             layer._train = value
 
     def children(self) -> Iterator[tuple[str, Any]]:
-        """(name, Parameter or Layer) of those directly in this layer, in the order of definition."""
+        """Yield (name, Parameter or Layer) for each direct child, in order of definition."""
         for name, value in vars(self).items():
             if isinstance(value, (Parameter, Layer)):
                 yield name, value
@@ -89,7 +88,7 @@ class Layer:
             yield from child.all_layers() if isinstance(child, Layer) else ()
 
     def named_parameters(self) -> dict[str, Parameter]:
-        """Every Parameter by its path ("layers.0.w"), in the order of definition, each object once."""
+        """Every Parameter by its path ("layers.0.w"), in order of definition, each object once."""
         found: dict[str, Parameter] = {}
         for name, child in self.children():
             inner = {name: child}
@@ -101,7 +100,7 @@ class Layer:
     def parameters(self) -> list[Parameter]:
         return list(self.named_parameters().values())
 
-    def params(self) -> list[Array]:  # as in Grus, Data Science from Scratch; and `grads`
+    def params(self) -> list[Array]:  # `params` and `grads`: the names in Grus, Data Science from Scratch
         return [p.data for p in self.parameters()]
 
     def grads(self) -> list[Array]:
@@ -113,7 +112,7 @@ class Layer:
 
     def sibling(self) -> Any:
         """A layer with the same Parameter objects and its own memory, for a second place in a network."""
-        return copy.deepcopy(self, {id(p): p for p in self.parameters()})  # objects in this dict are not copied
+        return copy.deepcopy(self, {id(p): p for p in self.parameters()})  # deepcopy keeps the objects in this dict
 
     def __getstate__(self) -> dict[str, Any]:  # what deepcopy copies
         return {name: value for name, value in vars(self).items() if name not in self.working}
@@ -123,7 +122,7 @@ class Layer:
 
 
 class Sequential(Layer):
-    """Layers one after the other: the output of each is the input of the next."""
+    """Layers in sequence: the output of each is the input of the next."""
 
     def __init__(self, layers: Iterable[Layer]) -> None:
         self.layers = list(layers)
@@ -141,7 +140,7 @@ class Sequential(Layer):
 
 @contextmanager
 def evaluating(*models: Layer) -> Iterator[None]:
-    """Inside it, the models only predict: nothing is random or remembered, so `backward` cannot follow."""
+    """Within this context the models only predict: nothing is random or remembered, so `backward` raises."""
     before = [(layer, layer.train) for model in models for layer in model.all_layers()]
     try:
         for layer, _ in before:

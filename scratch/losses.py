@@ -1,15 +1,15 @@
 """How wrong a prediction is, and in which direction to change it: SSE, MSE, NegativeLogLikelihood, SoftmaxCrossEntropy.
 
-A loss turns a prediction and the truth into one number to minimise; its gradient is where the backward pass starts:
+A loss reduces a prediction and the truth to one number to minimise; the backward pass starts from its gradient:
 
     loss = SoftmaxCrossEntropy()
     loss.loss(scores, ids)          # a Python float
     model.backward(loss.gradient(scores, ids))
 
-Cross-entropy is the surprise at the truth, -log p(truth), in nats, the unit of the natural logarithm. Where the true
-class has probability 0.25 it is log 4 = 1.386. A uniform guess among K classes costs log K: that is chance, and every
-example prints it beside its loss. A mask is True where a row counts, and False where it is padding: filler that gives
-sequences of different lengths one shape.
+Cross-entropy measures surprise: -log p, where p is the predicted probability of the true class. Its unit is the nat,
+because the logarithm is natural. At p = 0.25 it is log 4 = 1.386 nats. A uniform guess among K classes costs log K:
+this is chance, which every example prints beside its loss. A mask is True where a row counts, and False where it is
+padding: filler that gives sequences of different lengths one shape.
 
 Read next: `optimizers.py`.
 """
@@ -23,14 +23,14 @@ from scratch.functions import log_softmax, one_hot, softmax
 
 
 class Loss:
-    """The contract: `loss` is a Python float, `gradient` has the shape of `predicted`."""
+    """The contract: `loss` returns a Python float, `gradient` an array of the shape of `predicted`."""
 
     def loss(self, predicted: Any, actual: Any, mask: Array | None = None) -> float:
         """How wrong `predicted` is."""
         raise NotImplementedError
 
     def gradient(self, predicted: Any, actual: Any, mask: Array | None = None) -> Array:
-        """The derivative of the loss with respect to each number of `predicted`."""
+        """The derivative of the loss with respect to each number in `predicted`."""
         raise NotImplementedError
 
     def __repr__(self) -> str:
@@ -42,7 +42,7 @@ class SSE(Loss):
 
         loss = sum of (predicted - actual)^2
 
-    Shapes: predicted and actual the same; mask of their first two axes, True where an error counts.
+    Shapes: predicted and actual have the same shape; mask covers its first two axes, True where an error counts.
     """
 
     def loss(self, predicted: Any, actual: Any, mask: Array | None = None) -> float:
@@ -54,9 +54,9 @@ class SSE(Loss):
         return 2 * error
 
     def _errors(self, predicted: Any, actual: Any, mask: Array | None) -> tuple[Array, int]:
-        """The errors, zero where they are masked, and how many are not."""
+        """The errors, with masked ones set to zero, and the number of unmasked ones."""
         predicted, actual = as_floats(predicted), as_floats(actual)
-        # Broadcasting would make N * N wrong errors of shapes (N, 1) and (N,).
+        # Unchecked, shapes (N, 1) and (N,) would broadcast to N * N meaningless errors.
         expect(predicted.shape == actual.shape, self, f"a truth of shape {predicted.shape}", actual)
         error = predicted - actual
         if mask is None:
@@ -68,7 +68,7 @@ class SSE(Loss):
 
 
 class MSE(SSE):
-    """The mean of squared errors, over every number that is not masked.
+    """The mean squared error, over all unmasked numbers.
 
         loss = mean of (predicted - actual)^2
 
@@ -77,7 +77,7 @@ class MSE(SSE):
 
     def loss(self, predicted: Any, actual: Any, mask: Array | None = None) -> float:
         error, count = self._errors(predicted, actual, mask)
-        return float((error * error).sum()) / max(count, 1)  # 0 where all is masked
+        return float((error * error).sum()) / max(count, 1)  # 0 if everything is masked
 
     def gradient(self, predicted: Any, actual: Any, mask: Array | None = None) -> Array:
         error, count = self._errors(predicted, actual, mask)
@@ -85,17 +85,17 @@ class MSE(SSE):
 
 
 class NegativeLogLikelihood(Loss):
-    """The surprise at the truth, when the prediction is in log-probabilities (after LogSoftmax).
+    """Cross-entropy of predicted log-probabilities, such as the output of LogSoftmax.
 
-        loss = mean over rows of -predicted[row, truth of the row]     (nats)
+        loss = mean over rows of -predicted[row, actual[row]]     (nats)
 
-    With `class_weights`, K numbers of at least 0, each row is weighted by its truth's number, and the mean is the
-    weighted mean: larger numbers for rare classes keep the common ones from dominating. (A single row, or rows of one
-    class, have the same loss with any positive weights.)
+    `class_weights`, K non-negative numbers, turn the mean into a weighted mean: each row has the weight of its true
+    class. Larger weights for rare classes keep the common ones from dominating. (For a single row, or rows all of one
+    class, any positive weights give the same loss.)
 
-    Shapes: predicted (..., K); actual ids (...), or (without class weights) rows of probabilities that sum to 1, such
-        as one-hot rows, (..., K); mask (...).
-    Raises: ScratchError when the truth has another shape or an id outside 0 .. K - 1, or there are not K weights.
+    Shapes: predicted (..., K); actual ids (...), or (without class weights) rows of probabilities (..., K) that sum
+        to 1, such as one-hot rows; mask (...).
+    Raises: ScratchError when `actual` has another shape or an id outside 0 .. K - 1, or there are not K weights.
     """
 
     def __init__(self, class_weights: Sequence[float] | None = None) -> None:
@@ -105,7 +105,7 @@ class NegativeLogLikelihood(Loss):
     def loss(self, predicted: Any, actual: Any, mask: Array | None = None) -> float:
         predicted = as_floats(predicted)
         truth, shares = self._truth(predicted, actual, mask)
-        # A class that is not the truth, or a masked row, may have log p = -inf, and 0 * -inf would be NaN.
+        # A wrong class or a masked row may have log p = -inf, and 0 * -inf would be NaN.
         counted = xp.where(truth * shares > 0, self._log_p(predicted), 0)
         return 0.0 - float((counted * truth * shares).sum())  # 0.0, not -0.0, for a perfect prediction
 
@@ -115,7 +115,7 @@ class NegativeLogLikelihood(Loss):
         return -truth * shares
 
     def _truth(self, predicted: Array, actual: Any, mask: Array | None) -> tuple[Array, Array]:
-        """The truth as probabilities (..., K), and the share of each row in the mean, (..., 1), zero if masked."""
+        """The truth as probabilities (..., K), and each row's share of the mean (..., 1), zero if masked."""
         actual = to_device(actual)
         rows, K = predicted.shape[:-1], predicted.shape[-1]
         row_weights = xp.ones(rows, dtype=predicted.dtype)
@@ -135,42 +135,42 @@ class NegativeLogLikelihood(Loss):
             expect_mask(self, mask, rows)
             row_weights = row_weights * mask
         total = float(row_weights.sum())
-        return truth, row_weights[..., None] / (total or 1.0)  # where all is masked, every share is 0
+        return truth, row_weights[..., None] / (total or 1.0)  # if everything is masked, every share is 0
 
     def _log_p(self, predicted: Array) -> Array:
         """The log-probabilities. SoftmaxCrossEntropy computes them from scores."""
         return predicted
 
     def _smoothed(self, truth: Array) -> Array:
-        """The truth, smoothed. SoftmaxCrossEntropy can do so."""
+        """The truth, unchanged here. SoftmaxCrossEntropy overrides this for label smoothing."""
         return truth
 
 
 class SoftmaxCrossEntropy(NegativeLogLikelihood):
-    """The surprise at the truth, when the prediction is in scores: softmax and logarithm are part of the loss.
+    """Cross-entropy of predicted scores: softmax and logarithm are part of the loss.
 
-        loss = mean over rows of -log softmax(predicted)[row, truth of the row]     (nats)
+        loss = mean over rows of -log softmax(predicted)[row, actual[row]]     (nats)
 
-    With `label_smoothing` s, an id stands for probabilities: 1 - s for that class, plus s / K for every class, so that
-    no score gains by growing without bound (Szegedy et al. 2015, https://arxiv.org/abs/1512.00567, section 7).
+    With `label_smoothing` s, an id becomes probabilities: 1 - s for its class, plus s / K for every class. Scores that
+    grow without bound then no longer lower the loss (Szegedy et al. 2015, https://arxiv.org/abs/1512.00567, section 7).
 
     Shapes: as NegativeLogLikelihood.
-    Source: Grus, Data Science from Scratch, chapter 19 ("isn't this a pleasant equation?", of its gradient).
-    Differs: from the book, the mean over rows, not their sum; one row gives the same. The book adds 1e-30 to each
-        probability; here the logarithm is taken before anything can underflow.
+    Source: Grus, Data Science from Scratch, chapter 19 ("isn't this a pleasant equation?", he asks of its gradient).
+    Differs: the loss is the mean over rows, not the book's sum; for one row they agree. The book adds 1e-30 to each
+        probability; here the log-probabilities are computed directly, without underflow.
     """
 
     def __init__(self, class_weights: Sequence[float] | None = None, label_smoothing: float = 0.0) -> None:
         super().__init__(class_weights)
         right = 0 <= label_smoothing < 1 and (class_weights is None or not label_smoothing)
-        expect(right, self, "a label_smoothing from 0 to below 1, and 0 with class weights", label_smoothing)
+        expect(right, self, "a label_smoothing in [0, 1), and 0 with class weights", label_smoothing)
         self.label_smoothing = label_smoothing
 
     def gradient(self, predicted: Any, actual: Any, mask: Array | None = None) -> Array:
         predicted = as_floats(predicted)
         truth, shares = self._truth(predicted, actual, mask)
-        # -log softmax(z)[k] = log(sum of exp z) - z[k]. The derivative of the logarithm is softmax(z), counted as often
-        # as the truth sums to, which is once; that of -z[k] is -1 at the truth.
+        # A row's loss is -sum(truth * log softmax(z)) = sum(truth) * log(sum(exp z)) - sum(truth * z). The derivative
+        # of log(sum(exp z)) is softmax(z); sum(truth) is 1, up to rounding.
         gradient = softmax(predicted) * truth.sum(axis=-1, keepdims=True) - truth
         return xp.where(shares > 0, gradient, 0) * shares  # a masked row may hold NaN, and 0 * NaN is NaN
 

@@ -1,8 +1,8 @@
-"""The door for readers of *Data Science from Scratch*, chapter 21: its names, from the chapters that hold them.
+"""The names of *Data Science from Scratch*, chapter 21, imported from the chapters that define them.
 
     from scratch.nlp import Vocabulary, SimpleRnn, sample_from
 
-GRU and LSTM stand in for SimpleRnn without another change.
+GRU and LSTM can replace SimpleRnn without any other change.
 """
 
 from scratch.dense import Embedding

@@ -1,17 +1,17 @@
-"""How parameters follow their gradients: GradientDescent, Momentum, RMSProp, Adam, AdamW.
+"""How gradients update parameters: GradientDescent, Momentum, RMSProp, Adam, AdamW.
 
-A gradient g points uphill, so every optimizer steps the other way; they differ in how far:
+The gradient g points uphill, so every optimizer steps downhill; they differ in how they smooth and scale the step:
 
     GradientDescent:  p -= lr * g
-    Momentum:         u = mo * u + (1 - mo) * g;   p -= lr * u          u: the running mean of g; mo is about 0.9
+    Momentum:         u = mo * u + (1 - mo) * g;   p -= lr * u          u: the running mean of g; mo is usually 0.9
     Adam:             p -= lr * (mean of g) / sqrt(mean of g^2)         running means, corrected for starting at zero
 
-For p = 1, g = 2 and lr = 0.1, GradientDescent gives 0.8. In Adam's first step the means are 2 and 4, so it moves by lr
-whatever the size of g, and gives 0.9.
+For p = 1, g = 2 and lr = 0.1, GradientDescent gives p = 0.8. In Adam's first step the corrected means are 2 and 4, so
+p moves by lr, whatever the size of g, to 0.9.
 
     optimizer = Momentum(learning_rate=0.01)
-    optimizer.step(model)                    # every Parameter once; then its grad is zero
-    optimizer.lr *= 0.1                      # may change between steps
+    optimizer.step(model)                    # updates every Parameter and clears its grad
+    optimizer.lr *= 0.1                      # may be changed between steps
 
 Read next: `averages.py`.
 """
@@ -24,32 +24,32 @@ from scratch.layer import Layer, Parameter
 
 
 class Optimizer:
-    """The contract, and what all share: clipping, weight decay, and a state that is saved by parameter name.
+    """The contract, and the shared parts: clipping, weight decay, and state that is saved by parameter name.
 
     lr: the learning rate; may be changed between steps.
-    clip_norm: a gradient of the whole model that is longer than this is scaled down to it, so that a single one cannot
-        throw the weights far (Pascanu et al. 2013, https://arxiv.org/abs/1211.5063, algorithm 1). None: never.
-    weight_decay: at each step every weight first shrinks, `p -= lr * weight_decay * p`, which discourages memorisation
-        by large weights (Loshchilov and Hutter 2017, https://arxiv.org/abs/1711.05101). Weights are parameters of two
-        or more axes; others do not shrink. (In PyTorch they do; its SGD and Adam add the decay to the gradient.)
+    clip_norm: the largest norm of the whole model's gradient; a longer gradient is scaled down to it, so that no one
+        step throws the weights far (Pascanu et al. 2013, https://arxiv.org/abs/1211.5063, algorithm 1). None: no limit.
+    weight_decay: every step first shrinks each weight, `p -= lr * weight_decay * p`, which discourages memorisation
+        by large weights (Loshchilov and Hutter 2017, https://arxiv.org/abs/1711.05101). Only parameters with
+        two or more axes shrink, not biases. (In PyTorch all do; its SGD and Adam add the decay to the gradient.)
 
-    A subclass writes `update` and names its state arrays in `slots`. An optimizer of your own that overrides `step`
-    must end with `layer.zero_grads()`.
+    A subclass defines `update` and names its state arrays in `slots`. If it overrides `step`, the new `step` must end
+    with `layer.zero_grads()`.
     """
 
     slots: tuple[str, ...] = ()
 
     def __init__(self, learning_rate: float, clip_norm: float | None = None, weight_decay: float = 0.0) -> None:
         self.lr, self.clip_norm, self.weight_decay = learning_rate, clip_norm, weight_decay
-        self.state: dict[Parameter, list[Array]] = {}  # for each Parameter one array a slot
-        self.steps: dict[Parameter, int] = {}  # how many steps each Parameter has made
+        self.state: dict[Parameter, list[Array]] = {}  # one array per slot for each Parameter
+        self.steps: dict[Parameter, int] = {}  # the number of steps each Parameter has taken
 
     def step(self, layer: Layer) -> None:
-        """Move every Parameter of `layer` once against its gradient; then the gradients are zero."""
+        """Update every Parameter of `layer` once, then clear the gradients."""
         parameters = layer.parameters()
         learning = [p for p in parameters if not p.fixed]
         if not learning:
-            raise ScratchError(f"{self}: {layer} has no Parameter to step")
+            raise ScratchError(f"{self}: {layer} has no Parameter to train")
         if self.clip_norm is not None:
             clip_by_norm([p.grad for p in learning], self.clip_norm)
         for p in learning:
@@ -59,15 +59,15 @@ class Optimizer:
                 p.data *= 1 - self.lr * self.weight_decay
             self.steps[p] = self.steps.get(p, 0) + 1
             self.update(p.data, p.grad, self.steps[p], *self.state[p])
-        for p in parameters:  # fixed ones too
+        for p in parameters:  # the fixed ones too
             p.grad.fill(0)
 
     def update(self, data: Array, grad: Array, t: int, *state: Array) -> None:
-        """Change `data` and `state` in place by one step, the t-th of this Parameter."""
+        """Update `data` and `state` in place: the t-th step of this Parameter."""
         raise NotImplementedError
 
     def state_dict(self, layer: Layer) -> dict[str, Any]:
-        """The kind, lr, and for each parameter name its number of steps and, as "slot/name", its state on the host."""
+        """The kind, lr, step counts by parameter name, and state arrays by "slot/name", on the host."""
         named = {name: p for name, p in layer.named_parameters().items() if p in self.state}
         arrays = {
             f"{slot}/{name}": to_host(array).copy()
@@ -77,7 +77,7 @@ class Optimizer:
         return {"kind": type(self).__name__, "lr": self.lr, "steps": steps, "arrays": arrays}
 
     def load_state(self, layer: Layer, state: dict[str, Any]) -> None:
-        """Continue from `state_dict(layer)` of the same kind of optimizer. Raises: ScratchError if it does not fit."""
+        """Restore a `state_dict(layer)` of the same kind of optimizer. Raises: ScratchError if it does not fit."""
         named = layer.named_parameters()
         if state["kind"] != type(self).__name__:
             raise ScratchError(f"{self}: the saved state is of {state['kind']}")
@@ -85,7 +85,7 @@ class Optimizer:
         shapes = {f"{slot}/{name}": named[name].data.shape for name in known for slot in self.slots}
         saved = {name: array.shape for name, array in state["arrays"].items()}
         if len(known) < len(state["steps"]) or saved != shapes:
-            raise ScratchError(f"{self}: the saved state is of another model, or of one of another size")
+            raise ScratchError(f"{self}: the saved state is of another model, or of another size")
         steps = {named[name]: int(count) for name, count in state["steps"].items()}
         self.lr, self.steps = float(state["lr"]), steps
         self.state = {
@@ -98,7 +98,7 @@ class Optimizer:
 
 
 class GradientDescent(Optimizer):
-    """Straight downhill.
+    """Steps straight downhill.
 
         p -= lr * g
     """
@@ -111,17 +111,17 @@ class GradientDescent(Optimizer):
 
 
 class Momentum(Optimizer):
-    """Along the running average of the gradients: components that alternate cancel, and steady ones remain.
+    """Steps along the running mean of the gradients: alternating components cancel, steady ones remain.
 
         u = mo * u + (1 - mo) * g
         p -= lr * u                            with `nesterov`:   p -= lr * (mo * u + (1 - mo) * g)
 
-    Nesterov's is the average one step further, if the next gradient were this one again.
+    Nesterov's variant uses the mean one step ahead, as if the next gradient equalled this one.
 
     Source: Grus, Data Science from Scratch, chapter 19; Sutskever et al. 2013,
         https://proceedings.mlr.press/v28/sutskever13.html, section 2, in the form of Bengio et al.
         2012, https://arxiv.org/abs/1212.0901, equation 7.
-    Differs: the usual momentum (Polyak; PyTorch) is u = mo * u + g, whose steps are 1 / (1 - mo) times as long.
+    Differs: the usual momentum (Polyak; PyTorch) is u = mo * u + g, which makes the steps 1 / (1 - mo) times as long.
     """
 
     slots = ("u",)
@@ -140,10 +140,10 @@ class Momentum(Optimizer):
 
 
 class RMSProp(Optimizer):
-    """Each number's step is divided by the usual size of its own gradient.
+    """Divides each number's step by the recent root mean square of its gradient.
 
         v = decay * v + (1 - decay) * g^2
-        p -= lr * g / (sqrt(v) + epsilon)      epsilon: no division by zero
+        p -= lr * g / (sqrt(v) + epsilon)      epsilon prevents division by zero
 
     Source: Tieleman and Hinton 2012, lecture 6.5 of "Neural networks for machine learning".
     """
@@ -163,11 +163,11 @@ class RMSProp(Optimizer):
 
 
 class Adam(Optimizer):
-    """Momentum for the direction, RMSProp for the size. Both means start at zero, and are corrected for it.
+    """Momentum gives the direction, RMSProp the step size. Both means are corrected for starting at zero.
 
         m = beta1 * m + (1 - beta1) * g
         v = beta2 * v + (1 - beta2) * g^2
-        p -= lr * (m / (1 - beta1^t)) / (sqrt(v / (1 - beta2^t)) + epsilon)        t = number of the step
+        p -= lr * (m / (1 - beta1^t)) / (sqrt(v / (1 - beta2^t)) + epsilon)        t: the step number
 
     Source: Kingma and Ba 2014, https://arxiv.org/abs/1412.6980, algorithm 1.
     """
@@ -200,7 +200,7 @@ class AdamW(Adam):
 
 
 def clip_by_norm(grads: list[Array], max_norm: float) -> None:
-    """Scale the vector that all of `grads` form together, in place, to length `max_norm` if it is longer."""
+    """Scale `grads` in place, all by the same factor, if their joint norm exceeds `max_norm`."""
     norm = float(sum((grad * grad).sum() for grad in grads)) ** 0.5
     if norm > max_norm:
         for grad in grads:

@@ -1,13 +1,13 @@
 """Shorter sequences: MaxPool1d, MaxOverTime, MeanOverTime. Smaller images: MaxPool2d, AveragePool2d.
 
 A convolution says at every step how strongly its pattern is present. Usually it is enough to know that it was present,
-and roughly where: so of every few steps the largest value is kept, and the sequence gets shorter. Of x = [1, 7, 3, 2],
-MaxPool1d(2) keeps [7, 3]; MaxOverTime keeps 7, whatever the length.
+and roughly where. So only the largest value of every few steps is kept, which shortens the sequence. From
+x = [1, 7, 3, 2], MaxPool1d(2) keeps [7, 3]; MaxOverTime keeps only 7, however long the sequence.
 
     model = Sequential([Conv1d(70, 256, 7), MaxPool1d(3), Relu()])      # (N, 150, 70) -> (N, 48, 256)
 
-Backward through a maximum: only the largest number had an effect on the output, so it receives the whole gradient. For
-the gradient [5, 6] of [7, 3], x receives [0, 5, 6, 0].
+In backward, the largest number of each window receives the whole gradient, since no other affected the output. If
+[7, 3] has the gradient [5, 6], x has [0, 5, 6, 0].
 
 Read next: `regular.py`.
 """
@@ -21,7 +21,7 @@ from scratch.layer import Layer
 
 
 class Pool(Layer):
-    """A layer with windows of `size` steps, or of `size` by `size` pixels, that do not overlap."""
+    """The base class of pools whose windows, of `size` steps or `size` by `size` pixels, do not overlap."""
 
     of_images = False
 
@@ -30,7 +30,7 @@ class Pool(Layer):
         expect(size >= 1, self, "a size of at least 1", size)
 
     def windows(self, input: Any) -> Array:
-        """The numbers in each window: (N, T // size, size, C); of images (N, H // size, W // size, size^2, C)."""
+        """The numbers in each window: (N, T // size, size, C); for images (N, H // size, W // size, size^2, C)."""
         x, K = as_floats(input), self.size
         kind = "images (N, H, W, C), H and W >= {size}" if self.of_images else "sequences (N, T, C), T >= {size}"
         expect(x.ndim == (4 if self.of_images else 3) and min(x.shape[1:-1]) >= K, self, kind, input)
@@ -41,7 +41,7 @@ class Pool(Layer):
         return x[:, : h * K, : w * K].reshape(N, h, K, w, K, C).swapaxes(2, 3).reshape(N, h, w, K * K, C)
 
     def joined(self, windows: Array, shape: tuple[int, ...]) -> Array:
-        """The input of this shape whose `windows` these are; zeros for steps or pixels in no window."""
+        """The inverse of `windows`: an array of this shape, zero at steps or pixels in no window."""
         x, K = zeros(*shape), self.size
         if not self.of_images:
             N, T, C = shape
@@ -56,13 +56,13 @@ class Pool(Layer):
 
 
 class MaxPool1d(Pool):
-    """The largest of every `size` steps, for each feature separately; steps at the end that fill no window are dropped.
+    """The largest of every `size` steps, per channel; trailing steps that do not fill a window are dropped.
 
         y[n, t, c] = max over k of x[n, t * size + k, c]
 
     Shapes: (N, T, C) -> (N, T // size, C).
     Source: Zhou and Chellappa 1988; Riesenhuber and Poggio 1999, https://doi.org/10.1038/14819
-    Differs: the windows do not overlap, which is the default of PyTorch and Keras. Of equal numbers the first is taken.
+    Differs: the windows do not overlap, the default in PyTorch and Keras. Of equal numbers, the first is taken.
     Raises: ScratchError for fewer than `size` steps.
     """
 
@@ -74,24 +74,24 @@ class MaxPool1d(Pool):
 
     def backward(self, gradient: Array) -> Array:
         shape, places, num = self.recall(gradient)
-        largest = xp.arange(num)[:, None] == places[..., None, :]  # (..., num, C), one True for each window and feature
+        largest = xp.arange(num)[:, None] == places[..., None, :]  # (..., num, C), one True per window and channel
         return self.joined(largest * gradient[..., None, :], shape)
 
 
 class MaxPool2d(MaxPool1d):
-    """The largest of every square of `size` by `size` pixels, for each feature separately, as MaxPool1d.
+    """The largest of every block of `size` by `size` pixels, per channel, as in MaxPool1d.
 
         y[n, i, j, c] = max over k, l of x[n, i * size + k, j * size + l, c]
 
-    Shapes: (N, H, W, C) -> (N, H // size, W // size, C); rows and columns at the end that fill no square are dropped.
-    Raises: ScratchError for images smaller than a square.
+    Shapes: (N, H, W, C) -> (N, H // size, W // size, C); trailing rows and columns that fill no window are dropped.
+    Raises: ScratchError for images smaller than a window.
     """
 
     of_images = True
 
 
 class AveragePool2d(Pool):
-    """The mean of every square of `size` by `size` pixels, for each feature separately.
+    """The mean of every block of `size` by `size` pixels, per channel.
 
         y[n, i, j, c] = mean over k, l of x[n, i * size + k, j * size + l, c]
 
@@ -107,19 +107,19 @@ class AveragePool2d(Pool):
 
     def backward(self, gradient: Array) -> Array:
         (shape,) = self.recall(gradient)
-        # Each pixel had the share 1 / size^2 in the output, and gets that share of the gradient.
+        # Each pixel had the weight 1 / size^2 in the output, so it gets that share of the gradient.
         shares = xp.ones((self.size**2, 1), dtype=gradient.dtype) / self.size**2
         return self.joined(shares * gradient[:, :, :, None], shape)
 
 
 class MaxOverTime(Layer):
-    """The largest of all steps, for each feature separately.
+    """The largest value over all steps, per channel.
 
         y[n, c] = max over t of x[n, t, c]
 
-    Shapes: (N, T, C), with an optional mask (N, T), True where a step is real -> (N, C); zeros without a real step.
+    Shapes: (N, T, C), with an optional mask (N, T), True at real steps -> (N, C); zeros if no step is real.
     Source: Collobert et al. 2011, https://jmlr.org/papers/v12/collobert11a.html, section 3.3.2.
-    Differs: of equal numbers the first is taken.
+    Differs: of equal numbers, the first is taken.
     """
 
     def forward(self, input: Any, mask: Array | None = None) -> Array:
@@ -134,23 +134,23 @@ class MaxOverTime(Layer):
 
     def backward(self, gradient: Array) -> Array:
         T, places, some = self.recall(gradient)
-        # Of all steps only the largest had an effect on the output.
+        # Only the step with the largest value affected the output.
         return (xp.arange(T)[:, None] == places[:, None]) * (gradient * some)[:, None]
 
 
 class MeanOverTime(Layer):
-    """The mean of all steps, for each feature separately.
+    """The mean over all steps, per channel.
 
         y[n, c] = mean over t of x[n, t, c]
 
-    Shapes: (N, T, C), with an optional mask (N, T), True where a step is real -> (N, C); zeros without a real step.
+    Shapes: (N, T, C), with an optional mask (N, T), True at real steps -> (N, C); zeros if no step is real.
     """
 
     def forward(self, input: Any, mask: Array | None = None) -> Array:
         input = as_floats(input)
         expect(input.ndim == 3 and input.shape[1] >= 1, self, "sequences (N, T, C), T >= 1", input)
         real = _real(self, mask, input)
-        # The weight of each step: they sum to one where there is a real step.
+        # The weight of each step; the weights sum to 1 if any step is real.
         shares = (real / xp.maximum(real.sum(axis=1, keepdims=True), 1)).astype(input.dtype)
         output = (xp.where(real[:, :, None], input, 0) * shares[:, :, None]).sum(axis=1)  # padding may be inf
         self.remember(output.shape, shares)
@@ -158,7 +158,7 @@ class MeanOverTime(Layer):
 
     def backward(self, gradient: Array) -> Array:
         (shares,) = self.recall(gradient)
-        # Each step had this share in the output, so it gets this share of the gradient.
+        # Each step had this weight in the output, so it gets this share of the gradient.
         return shares[:, :, None] * gradient[:, None]
 
 

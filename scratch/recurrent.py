@@ -1,11 +1,11 @@
 """Networks that read a sequence step by step and carry a state: SimpleRnn, LSTM, GRU.
 
-A sentence has any length, and its word order matters. So the same layer is applied at every step, to the step's input
-and to its own last output, the hidden state. In SimpleRnn, hidden[t] = tanh(w x[t] + u hidden[t-1] + b). With b = 0,
-w = u = 1 and x = 1, 0, 0 the hidden states are tanh(1) = 0.76, tanh(0.76) = 0.64 and 0.57: the first input is still
-there after two steps, but fading. LSTM and GRU add gates, numbers between 0 and 1 that decide what is kept. Backward
-goes from the last step to the first: hidden[t] was used twice, as an output and by step t + 1, so its gradient is the
-sum of the output's gradient and of what step t + 1 passes back.
+A sentence can have any length, and its word order matters. So the same layer is applied at every step, to that step's
+input and its own previous output, the hidden state. In SimpleRnn, hidden[t] = tanh(w x[t] + u hidden[t-1] + b). With
+b = 0, w = u = 1 and x = 1, 0, 0, the hidden states are tanh(1) = 0.76, tanh(0.76) = 0.64 and 0.57: the first input is
+still there after two steps, but fading. LSTM and GRU add gates, numbers between 0 and 1 that decide what is kept.
+Backward goes from the last step to the first. hidden[t] was used twice, as an output and by step t + 1, so its gradient
+is the sum of the output's gradient and of what step t + 1 passes back.
 
     rnn = SimpleRnn(input_dim=56, hidden_dim=32)
     rnn.forward(vector)       # (56,) -> (32,): one step; the state is carried until reset_hidden_state()
@@ -27,17 +27,17 @@ class Recurrent(Layer):
     """What the three layers share: their parameters, the inputs they accept, and the carried state.
 
     Shapes: one step (input_dim,) or one id -> (hidden_dim,); or sequences (N, T, input_dim) or ids (N, T)
-        -> (N, T, hidden_dim), with an optional mask (N, T), False where a step is padding: that step copies the state
-        and outputs zero. With `return_sequences=False` sequences -> (N, hidden_dim), the state after each row's last
-        real step. With `input_gradient=False` (the input is data) `backward` returns None.
+        -> (N, T, hidden_dim), with an optional mask (N, T), False at padding: a masked step copies the state and
+        outputs zeros. With `return_sequences=False`, sequences -> (N, hidden_dim), the state after each row's last real
+        step. With `input_gradient=False` (the input is data) `backward` returns None.
     Parameters: w (G * hidden_dim, input_dim), u (G * hidden_dim, hidden_dim), b (G * hidden_dim,), for G gates.
     State: `hidden`, carried from step to step until `reset_hidden_state()`. Sequences start from zeros, or with
-        `stateful=True` from the state that the last batch ended with. `backward` covers exactly the preceding
-        `forward`: the state that it started from is a constant.
-    Raises: ScratchError for an input of another rank or width, ids out of range, or a carried state of other rows.
+        `stateful=True` from the state in which the previous batch ended. `backward` covers exactly the preceding
+        `forward`: the state from which `forward` started is treated as a constant.
+    Raises: ScratchError for an input of the wrong rank or width, ids out of range, or a carried state for another N.
     """
 
-    # Two methods of the subclass, the loop over time forward and backward:
+    # Each subclass defines two methods, the loops over time forward and backward:
     read: Any  # (x, mask, *states) -> (outputs (N, T, hidden_dim), [the last states], what read_back needs)
     read_back: Any  # (output_grads, the last hidden state's grad, *memory) -> x_grad; adds to w.grad, u.grad, b.grad
     num_gates, num_states = 1, 1  # blocks of rows in w, u and b; arrays in the state
@@ -50,7 +50,7 @@ class Recurrent(Layer):
     ) -> None:
         self.input_dim, self.hidden_dim, self.stateful = input_dim, hidden_dim, stateful
         self.return_sequences, self.input_gradient = return_sequences, input_gradient
-        gates = range(self.num_gates)  # the rows of one gate below those of another, each drawn for its own size
+        gates = range(self.num_gates)  # stacked by rows, each gate initialised for its own size
         self.w = Parameter(xp.concatenate([random_tensor(hidden_dim, input_dim, init=init) for _ in gates]))
         self.u = Parameter(xp.concatenate([random_tensor(hidden_dim, hidden_dim, init=init) for _ in gates]))
         self.b = Parameter(zeros(self.num_gates * hidden_dim))
@@ -65,7 +65,7 @@ class Recurrent(Layer):
         return zeros(self.hidden_dim) if self.state is None else self.state[0]
 
     def forward(self, input: Any, mask: Array | None = None) -> Array:
-        if not hasattr(input, "dtype") or input.dtype.kind != "f":  # floats of the host are for `as_floats` to refuse
+        if not hasattr(input, "dtype") or input.dtype.kind != "f":  # `as_floats` rejects host float arrays
             input = to_device(input)
         if are_ids := input.dtype.kind in "iu" and input.ndim in (0, 2):
             expect_ids(self, input, self.input_dim)
@@ -73,7 +73,7 @@ class Recurrent(Layer):
         right, single = x.ndim in (1, 3) and x.shape[-1] == self.input_dim, x.ndim == 1
         expect(right, self, "a step ({input_dim},), sequences (N, T, {input_dim}) or ids (N, T)", input)
         expect(mask is None or not single, self, "no mask for a single step", mask)
-        x = x[None, None] if single else x  # a step is a batch of one sequence of one step
+        x = x[None, None] if single else x  # a single step is a batch of one sequence of length 1
         (N, T, _), H = x.shape, self.hidden_dim
         mask = xp.ones((N, T), dtype=bool) if mask is None else to_device(mask)
         expect_mask(self, mask, (N, T))
@@ -99,11 +99,11 @@ class Recurrent(Layer):
 
 
 class SimpleRnn(Recurrent):
-    """The new state is a squashed sum of the input and the previous state.
+    """The new state is the tanh of a weighted sum of the input and the previous state.
 
         hidden[t] = tanh(w x[t] + u hidden[t-1] + b)
 
-    Source: Elman 1990, https://doi.org/10.1207/s15516709cog1402_1; the book's chapter 21. (PyTorch has two biases.)
+    Source: Elman 1990, https://doi.org/10.1207/s15516709cog1402_1; Grus, chapter 21. (PyTorch has two biases.)
     """
 
     def read(self, x: Array, mask: Array, *states: Array) -> tuple[Array, list[Array], tuple]:
@@ -123,7 +123,7 @@ class SimpleRnn(Recurrent):
         from_next = last_grad  # the carry: what step t + 1 passes back to hidden[t]
         for t in reversed(range(x.shape[1])):
             real = mask[:, t, None]
-            # A masked step output zero and used no weight, so it has no gradient; it passes on what comes from t + 1.
+            # A masked step output zeros and used no weights, so it adds no gradient; it passes on that from step t + 1.
             hidden_grad = xp.where(real, output_grads[:, t] + from_next, 0)
             sum_grads[:, t] = hidden_grad * (1 - after[:, t] ** 2)  # tanh' = 1 - tanh^2
             from_next = xp.where(real, sum_grads[:, t] @ self.u.data, from_next)
@@ -132,8 +132,8 @@ class SimpleRnn(Recurrent):
 
 
 def add_gradients(layer: Recurrent, x: Array, before: Array, w_side: Array, u_side: Array) -> None:
-    """The gradients, summed over all steps of all rows, as every step used the same weights: w met x[t] with w_side[t],
-    and u met hidden[t-1], in `before`, with u_side[t]. Both are gradients of sums; only in the GRU do they differ."""
+    """Add the gradients, summed over steps and rows, as each step used the same weights. w_side[t] is the gradient of
+    w x[t], and u_side[t] that of u hidden[t-1] (`before` holds hidden[t-1]); only in the GRU do the two differ."""
     w_rows, u_rows = w_side.reshape(-1, w_side.shape[2]), u_side.reshape(-1, u_side.shape[2])  # (N * T, ...)
     layer.w.grad += w_rows.T @ x.reshape(-1, x.shape[2])
     layer.u.grad += u_rows.T @ before.reshape(-1, before.shape[2])
@@ -141,15 +141,15 @@ def add_gradients(layer: Recurrent, x: Array, before: Array, w_side: Array, u_si
 
 
 class LSTM(Recurrent):
-    """A second state, the cell, is updated additively: where f = 1 and i = 0, its content and its gradient stay.
+    """A second state, the cell, is updated additively: where f = 1 and i = 0, its content and gradient pass unchanged.
 
         i, f, o = sigmoid(w x[t] + u hidden[t-1] + b)     input, forget and output gate
-        g       = tanh(w x[t] + u hidden[t-1] + b)        the candidate; each of the four has its rows of w, u and b
+        g       = tanh(w x[t] + u hidden[t-1] + b)        the candidate; each of the four has its own rows of w, u and b
         cell[t]   = f * cell[t-1] + i * g
         hidden[t] = o * tanh(cell[t])
 
-    Source: Hochreiter and Schmidhuber 1997, https://doi.org/10.1162/neco.1997.9.8.1735; the forget gate Gers et al.
-        2000. Its bias starts at 1 (Jozefowicz et al. 2015), so that the cell at first remembers.
+    Source: Hochreiter and Schmidhuber 1997, https://doi.org/10.1162/neco.1997.9.8.1735; forget gate: Gers et al.
+        2000. Its bias starts at 1 (Jozefowicz et al. 2015), so that at first the cell keeps its content.
     Differs: the gates are in the order i, f, o, g (PyTorch and Keras: i, f, g, o); one bias, where PyTorch has two.
     """
 
@@ -187,12 +187,12 @@ class LSTM(Recurrent):
             hidden_grad = xp.where(real, output_grads[:, t] + hidden_from_next, 0)
             # So was cell[t]: in hidden[t] = o * tanh(cell[t]), with tanh' = 1 - tanh^2, and by step t + 1.
             cell_grad = xp.where(real, hidden_grad * o * (1 - tanh_cell**2) + cell_from_next, 0)
-            # The gradient of a factor is that of the product times the other factor; sigmoid' = s (1 - s).
+            # A factor's gradient is the product's gradient times the other factor; sigmoid' = s (1 - s).
             sum_grads[:, t, :H] = cell_grad * g * i * (1 - i)
             sum_grads[:, t, H : 2 * H] = cell_grad * old_cell * f * (1 - f)
             sum_grads[:, t, 2 * H : 3 * H] = hidden_grad * tanh_cell * o * (1 - o)
             sum_grads[:, t, 3 * H :] = cell_grad * i * (1 - g**2)
-            # A masked step copied both states, so it passes their gradients on as they are.
+            # A masked step copied both states, so it passes their gradients on unchanged.
             hidden_from_next = xp.where(real, sum_grads[:, t] @ self.u.data, hidden_from_next)
             cell_from_next = xp.where(real, cell_grad * f, cell_from_next)
         add_gradients(self, x, before, sum_grads, sum_grads)
@@ -200,15 +200,15 @@ class LSTM(Recurrent):
 
 
 class GRU(Recurrent):
-    """Two gates and no cell: the new state is a mixture of the old one and a candidate.
+    """Two gates and no cell: the new state is a weighted mean of the old state and a candidate.
 
         r, z      = sigmoid(w x[t] + u hidden[t-1] + b)          reset and update gate
         n         = tanh(w x[t] + b + r * (u hidden[t-1]))       the candidate
         hidden[t] = (1 - z) * n + z * hidden[t-1]
 
     Source: Cho et al. 2014, https://arxiv.org/abs/1406.1078, equations 5 to 8.
-    Differs: the reset gate acts after the product with u, as in PyTorch and Keras (Cho: before it). w and b are in the
-        order n, r, z, u is in the order r, z, n, as on disk (PyTorch: r, z, n). PyTorch has a second bias, of u hidden.
+    Differs: the reset gate acts after the product with u, as in PyTorch and Keras (Cho: before it). The gate order,
+        also on disk, is n, r, z in w and b, r, z, n in u (PyTorch: r, z, n). PyTorch adds a second bias to u hidden.
     """
 
     num_gates = 3
@@ -237,14 +237,14 @@ class GRU(Recurrent):
         for t in reversed(range(T)):
             real, (r, z, n, u_hidden) = mask[:, t, None], steps[t]
             hidden_grad = xp.where(real, output_grads[:, t] + from_next, 0)
-            # hidden[t] = (1 - z) * n + z * hidden[t-1]; n_grad, z_grad and r_grad are those of the sums inside.
+            # hidden[t] = (1 - z) * n + z * hidden[t-1]; n_grad, z_grad, r_grad are the gradients of the sums inside.
             n_grad = hidden_grad * (1 - z) * (1 - n**2)
             z_grad = hidden_grad * (before[:, t] - n) * z * (1 - z)
-            # In n, r and u hidden[t-1] are the two factors of a product.
+            # Inside n, r is multiplied by u hidden[t-1].
             r_grad = n_grad * u_hidden * r * (1 - r)
             w_side[:, t] = xp.concatenate([n_grad, r_grad, z_grad], axis=1)
             u_side[:, t] = xp.concatenate([r_grad, z_grad, n_grad * r], axis=1)
-            # hidden[t-1] was used in the products with u, and directly, with the weight z.
+            # hidden[t-1] was used twice: in the product with u, and directly, weighted by z.
             from_next = xp.where(real, u_side[:, t] @ self.u.data + hidden_grad * z, from_next)
         add_gradients(self, x, before, w_side, u_side)
         return w_side @ self.w.data

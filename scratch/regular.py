@@ -1,14 +1,14 @@
-"""Layers that prevent memorisation and keep the numbers between layers at one scale: Dropout, BatchNorm.
+"""Layers that reduce overfitting and keep activations at one scale: Dropout, BatchNorm.
 
-Dropout sets a random part of its input to zero at each step, so that no number can rely on another one:
+Dropout sets a random part of its input to zero at each training step, so that no unit can rely on another:
 
     training:    y = x * keep / (1 - p)       where keep is 0 with probability p, else 1
     evaluating:  y = x
 
 With p = 0.5 and x = [3, 4], y is one of [0, 0], [6, 0], [0, 8] and [6, 8]: on average [3, 4].
 
-BatchNorm gives each feature mean 0 and variance 1 over the batch, followed by a learned scale and shift. So the next
-layer always receives numbers of one scale, whatever the earlier layers are learning.
+BatchNorm normalises each feature to mean 0 and variance 1 over the batch, then applies a learned scale and shift. So
+the scale of the next layer's input does not drift while the earlier layers learn.
 
     layer = Dropout(0.1)
     with evaluating(layer): ...              # passes its input on unchanged
@@ -25,14 +25,14 @@ from scratch.layer import Layer, Parameter
 
 
 class Dropout(Layer):
-    """While training, each number becomes zero with probability p, and the others grow to make up for it.
+    """In training, each number is set to zero with probability p, and the others are scaled up to keep the mean.
 
         y = x * keep / (1 - p)
 
     Shapes: any -> the same.
     Source: Srivastava et al. 2014, https://jmlr.org/papers/v15/srivastava14a.html
-    Differs: from Grus, who scales by (1 - p) when not training; scaling while training leaves nothing to do at
-        prediction. PyTorch does the same.
+    Differs: Grus scales by (1 - p) when not training. Scaling in training, as PyTorch does, leaves nothing to do at
+        prediction.
     Raises: ScratchError unless 0 <= p < 1.
     """
 
@@ -44,19 +44,19 @@ class Dropout(Layer):
     def forward(self, input: Any) -> Array:
         input = as_floats(input)
         if not self.train:
-            self.remember(input.shape)  # which forgets an earlier forward
+            self.remember(input.shape)  # replaces an earlier forward's memory
             return input
         scale = (self.draw(input.shape) >= self.p).astype(float_type()) / (1 - self.p)
         self.remember(input.shape, scale)
         return input * scale
 
     def draw(self, shape: tuple[int, ...]) -> Array:
-        """Random numbers from 0 to below 1, one for each number of the input. (The engine draws those of its part.)"""
+        """Uniform random numbers in [0, 1), one per input number. (The engine draws those of its part of the batch.)"""
         return uniform(*shape)
 
     def backward(self, gradient: Array) -> Array:
         (scale,) = self.recall(gradient)
-        # A number that became zero had no effect on the output; one that was scaled passes its gradient on scaled.
+        # A number set to zero had no effect on the output; the gradient of a scaled number is scaled likewise.
         return gradient * scale
 
     def __repr__(self) -> str:
@@ -64,20 +64,20 @@ class Dropout(Layer):
 
 
 class BatchNorm(Layer):
-    """Each feature with mean 0 and variance 1 over the batch, then a learned scale and shift.
+    """Normalises each feature to mean 0 and variance 1 over the batch, then applies a learned scale and shift.
 
         training:    y = w (x - mean) / sqrt(variance + epsilon) + b     mean and variance over all axes but the last
-        evaluating:  the same with running means of both, so that an output does not depend on the rest of its batch
+        evaluating:  the same with running averages of both, so that no output depends on the rest of its batch
 
-    epsilon keeps a constant feature from being divided by zero.
+    epsilon prevents a division by zero for a constant feature.
 
     Shapes: (..., num_features) -> the same.
     Parameters: w (num_features,), b (num_features,); and running_mean and running_variance (num_features,), which are
-        saved with the weights although no gradient changes them.
+        saved with the weights, though no gradient changes them.
     Source: Ioffe and Szegedy 2015, https://arxiv.org/abs/1502.03167, algorithms 1 and 2.
-    Differs: `momentum` is the weight of the old running value (Keras; in PyTorch, of the new one). As in PyTorch, the
+    Differs: `momentum` is the weight of the old running value, as in Keras (in PyTorch, of the new). As in PyTorch, the
         running variance divides by n - 1, the batch's own variance by n.
-    Raises: ScratchError for an input of another width, or a training batch of a single row, which has no variance.
+    Raises: ScratchError for an input of the wrong width, or a training batch of a single row, which has no variance.
     """
 
     def __init__(self, num_features: int, momentum: float = 0.9, epsilon: float = 1e-5) -> None:
@@ -110,9 +110,9 @@ class BatchNorm(Layer):
         b_grad, w_grad = rows.sum(axis=0), (rows * normed).sum(axis=0)
         self.b.grad += b_grad
         self.w.grad += w_grad
-        # Changing one row changes the mean and the variance too. A change that all rows share changes only the mean,
-        # and one proportional to their distance from it only the variance; neither changes y (but for epsilon). So both
-        # parts are subtracted from the gradient. What is left changes neither, and there the slope is w * scale.
+        # A row also affects y through the mean and the variance. Shifting all rows equally changes only the mean, and
+        # stretching them about the mean only the variance; y stays the same (apart from epsilon). So the gradient's
+        # components along both are subtracted. The rest changes neither, and along it the slope is w * scale.
         input_grad = self.w.data * scale * (rows - b_grad / n - normed * (w_grad / n))
         return input_grad.reshape(gradient.shape)
 

@@ -1,14 +1,14 @@
 """Learning-rate schedules: the factor that multiplies the learning rate at an epoch or a step.
 
 Large steps make progress early in training; small steps at the end settle into a minimum. So `cosine_decay` falls from
-1 to 0, and a learning rate of 0.001 is 0.0005 half-way. A warm-up also keeps the first steps small, because the
+1 to 0: half-way, a learning rate of 0.001 has become 0.0005. A warm-up also keeps the first steps small, because the
 gradients of randomly initialised weights carry little information:
 
     cosine_decay(50, 100)                   # 0.5
     cosine_decay(0, 100, warmup=3)          # 0.25, then 0.5, 0.75 and 1.0
-    step_decay(12, at=(10, 20))             # 0.1: of the two drops, the first has happened
+    step_decay(12, at=(10, 20))             # 0.1: one of the two drops has happened
 
-A schedule is a function, and the training loop sets the rate:
+A schedule is a plain function; the training loop sets the rate:
 
     for step in range(num_steps):
         optimizer.lr = 0.001 * cosine_decay(step, num_steps, warmup=100)
@@ -21,7 +21,7 @@ from collections.abc import Sequence
 
 
 def step_decay(epoch: int, at: Sequence[int], factor: float = 0.1) -> float:
-    """The multiplier in `epoch`: 1 at first, and multiplied by `factor` at each epoch in `at`."""
+    """The multiplier in `epoch`: 1 at first, then multiplied by `factor` at each epoch in `at`."""
     return factor ** sum(epoch >= cut for cut in at)
 
 
@@ -40,7 +40,7 @@ def triangle(step: int, num_steps: int, start: float, top: float, end: float) ->
 
     The peak is at the fraction `top` of the steps.
     Source: Smith 2015, https://arxiv.org/abs/1506.01186.
-    Differs: a single cycle, whose two sides may have different slopes.
+    Differs: there is a single cycle, and its two sides may have different slopes.
     """
     share = step / num_steps
     if share < top:

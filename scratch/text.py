@@ -13,7 +13,7 @@ The simplest language model counts which id followed each run of ids. It is the 
 "abac", a is followed once by b and once by c, so both are likelier after "a" than another a:
 
     model = NgramModel(vocab.encode("abac"), vocab.size, order=2)
-    model.following(vocab.encode("a"))  # [0.214, 0.393, 0.393], worked out in NgramModel
+    model.following(vocab.encode("a"))  # [0.214, 0.393, 0.393] for a, b, c; derived in NgramModel
 
 Read next: `batching.py`.
 """
@@ -29,7 +29,7 @@ from scratch.checks import ScratchError
 
 
 class Vocabulary:
-    """Words and their ids, which count up from 0 in order of first appearance.
+    """Words and their ids, numbered from 0 in order of first appearance.
 
     w2i: word -> id; i2w: id -> word.
     Source: Grus, Data Science from Scratch, chapter 21.
@@ -66,7 +66,7 @@ class Vocabulary:
         try:
             return [self.w2i[word] for word in words]
         except KeyError as error:
-            raise ScratchError(f"unknown word {error.args[0]!r}: not one of the vocabulary's {self.size}") from None
+            raise ScratchError(f"unknown word {error.args[0]!r}: not in the vocabulary of {self.size}") from None
 
     def one_hot_encode(self, word: str) -> list[float]:
         """A list with 1 at the id of `word`, 0 elsewhere. Raises: AssertionError, as in Grus, for an unknown word."""
@@ -83,22 +83,22 @@ class Vocabulary:
 def without_accents(text: str) -> str:
     """`text` without accents: "Ślusàrski" becomes "Slusarski".
 
-    Each letter is decomposed into a base letter and its marks, and marks (category Mn) are dropped. Latin letters that
-    do not decompose, such as ß and ł, are kept. In other scripts a mark can be part of the letter: й becomes и, and a
-    Korean syllable is split into its letters.
+    Each letter is decomposed into a base letter and its combining marks, and the marks (category Mn) are dropped. Latin
+    letters that do not decompose, such as ß and ł, are kept. In other scripts a mark can be part of the letter: й
+    becomes и, and a Korean syllable is split into its letters.
     Source: Unicode Standard Annex 15, normalisation form D.
     """
     parts = unicodedata.normalize("NFD", text)
     return "".join(part for part in parts if unicodedata.category(part) != "Mn")
 
 
-# Words are split as in the vocabulary of GloVe, word vectors that were learned from which words occur near each other.
+# Words are split as in the vocabulary of GloVe, whose word vectors were trained on which words occur near each other.
 _WORD = re.compile(
     r"""
-    -[lr][rsc]b-            # -lrb-, which stands for a left bracket, and its kin
-    | \w+?(?=n't\b)         # the "does" of "doesn't": as short as can be, before n't
+    -[lr][rsc]b-            # -lrb-, which stands for a left round bracket, and the like
+    | \w+?(?=n't\b)         # the "does" of "doesn't": the shortest match before n't
     | n't\b
-    | \w+(?:[-/.]\w+)*      # a word; "well-known", "and/or" and "u.s" are one
+    | \w+(?:[-/.]\w+)*      # a word; "well-known", "and/or" and "u.s" each count as one
     | '\w+                  # the 's of "film's"
     | \.\.\. | -- | `` | '' | [^\w\s]
     """,
@@ -107,7 +107,7 @@ _WORD = re.compile(
 
 
 def words_of(text: str) -> list[str]:
-    """The words and punctuation marks of `text`, in lower case; joined by spaces, they split into the same list."""
+    """The words and punctuation marks of `text`, in lower case. Joined by spaces, they split into the same list."""
     return _WORD.findall(text.lower())
 
 
@@ -115,7 +115,7 @@ class Level(NamedTuple):
     """Counts of the distinct runs of n ids in a text, for one n: see `NgramModel`."""
 
     keys: numpy.ndarray  # context * num_ids + id, ascending; a context is an index into the keys of the level before:
-    # of "abac" level 2 has ab, ac and ba, which are 0 * 3 + 1, 0 * 3 + 2 and 1 * 3 + 0
+    # for "abac", the keys of level 2 are 0 * 3 + 1 (ab), 0 * 3 + 2 (ac) and 1 * 3 + 0 (ba)
     counts: numpy.ndarray  # how often each run occurs
     totals: numpy.ndarray  # how often an id follows each context
     kinds: numpy.ndarray  # how many distinct ids follow each context
@@ -124,12 +124,12 @@ class Level(NamedTuple):
 class NgramModel:
     """Predicts each id from the run of up to `order` - 1 ids before it, by how often it followed that run.
 
-    An n-gram is a run of n ids. The model is interpolated: the estimate of each length is mixed with the shorter one's.
+    An n-gram is a run of n ids. The model is interpolated: each estimate is mixed with that of a run one id shorter.
 
         p_n(id | run) = (count(run id) + kinds(run) * p_{n-1}(id | run without its first)) / (count(run) + kinds(run))
 
-    count(run) is how often an id followed the run, and kinds(run) is how many distinct ids did: the more there were,
-    the likelier a new one is. p_0 is uniform, so every id has a positive probability. In "abac", an a is 2 of 4 ids and
+    count(run) is how often an id followed the run, and kinds(run) is how many distinct ids did: the more kinds, the
+    likelier a new one. p_0 is uniform, so every id has a positive probability. In "abac", 2 of the 4 ids are a, and
     there are 3 kinds, so p_1(a) = (2 + 3 * 1/3) / (4 + 3) = 3/7, and p_2(a | a) = (0 + 2 * 3/7) / (2 + 2) = 0.214.
 
     A run of n ids is stored as two numbers: the index of its first n - 1 ids in the level before, and its last id.
@@ -145,8 +145,8 @@ class NgramModel:
         ids = self._checked(ids)
         contexts, num_contexts = numpy.zeros(len(ids), dtype=numpy.int64), 1
         for n in range(1, min(order, len(ids)) + 1):
-            # The run of n ids that ends at ids[t], for t >= n - 1, begins with the n - 1 ids of contexts[t - n + 1]. In
-            # "abac" the runs a, b and c are 0, 1 and 2, so places is [0, 1, 0, 2]; no id comes after the last one.
+            # For t >= n - 1, the run of n ids that ends at ids[t] is context contexts[t - n + 1] followed by ids[t]. In
+            # "abac" the runs a, b and c are 0, 1 and 2, so places is [0, 1, 0, 2]; nothing follows the last run.
             keys, places, counts = numpy.unique(
                 contexts * num_ids + ids[n - 1 :], return_inverse=True, return_counts=True
             )
@@ -168,7 +168,7 @@ class NgramModel:
             found = known & (level.keys[places] == wanted)
             count = numpy.where(found, level.counts[places], 0)
             total, kinds = (numpy.where(known, part[contexts], 0) for part in (level.totals, level.kinds))
-            # No id follows a context that is unseen or occurs only at the end of the text: keep the shorter run's p.
+            # Nothing follows a context that is unseen, or occurs only at the end of the text: keep the shorter run's p.
             # (`maximum` only avoids 0 / 0 there.)
             p = numpy.where(total > 0, (count + kinds * p) / numpy.maximum(total + kinds, 1), p)
             rows.append(numpy.log(p))
@@ -197,7 +197,7 @@ class NgramModel:
     def _place(self, run: Sequence[int]) -> int | None:
         """The index of `run` in the level of its length, or None if it was not seen."""
         place = 0  # the empty run
-        for level, id in zip(self.levels, run, strict=False):  # a run is shorter than there are levels
+        for level, id in zip(self.levels, run, strict=False):  # a run has fewer ids than there are levels
             key = place * self.num_ids + id
             place = int(numpy.searchsorted(level.keys, key))
             if place == len(level.keys) or level.keys[place] != key:

@@ -124,7 +124,7 @@ class Run:
         return history.progress(items, f"epoch {self.epoch + 1}", total)
 
     def finite(self, loss: float) -> float:
-        """`loss`, if it and the weights are finite. Raises: ScratchError otherwise, before the model is used further."""
+        """`loss`, if it and the weights are finite; a ScratchError otherwise, before the model is used further."""
         return history.stop_unless_finite(loss, self.model, f"epoch {self.epoch + 1}")
 
     def record(self, *, note: str = "", **figures: Any) -> None:
