@@ -129,10 +129,12 @@ class Conv2d(Layer):
         edge = ends(K, self.padding)
         x = xp.pad(input, ((0, 0), edge, edge, (0, 0)))
         N, H, W = len(x), x.shape[1] - K + 1, x.shape[2] - K + 1
-        output = zeros(N, H, W, self.output_dim)
+        output = zeros(N * H * W, self.output_dim)  # a row for each window
         for k in range(K):
             for m in range(K):
-                output += x[:, k : k + H, m : m + W] @ self.w.data[:, k, m].T
+                pixels = x[:, k : k + H, m : m + W].reshape(-1, self.input_dim)  # the pixel at (k, m) of each window
+                output += pixels @ self.w.data[:, k, m].T
+        output = output.reshape(N, H, W, self.output_dim)
         if self.b is not None:
             output += self.b.data
         self.remember(output.shape, x)
@@ -150,7 +152,7 @@ class Conv2d(Layer):
                 pixels = x[:, k : k + H, m : m + W].reshape(-1, self.input_dim)
                 self.w.grad[:, k, m] += grad_rows.T @ pixels
                 if self.input_gradient:
-                    x_grad[:, k : k + H, m : m + W] += gradient @ self.w.data[:, k, m]
+                    x_grad[:, k : k + H, m : m + W] += (grad_rows @ self.w.data[:, k, m]).reshape(-1, H, W, x.shape[3])
         before, after = ends(K, self.padding)
         _, height, width, _ = x.shape
         return x_grad[:, before : height - after, before : width - after] if self.input_gradient else None

@@ -7,7 +7,8 @@ dL/dw = 12 x = 24 to w.grad, and returns dL/dx = 12 w = 36 to the preceding laye
 
     predicted = model.forward(x)
     total += loss.loss(predicted, actual)
-    model.backward(loss.gradient(predicted, actual))
+    gradient = loss.gradient(predicted, actual)
+    model.backward(gradient)
     optimizer.step(model)
 
 Shapes are batch first, channels last: (N, features) for N examples, (N, T, features) for sequences of T steps, and

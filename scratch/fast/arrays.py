@@ -1,7 +1,7 @@
 """Array operations that the engine shares: pieces that fit a cache, sums by id, memory that is kept, random numbers.
 
 Gains, on two cores with AVX-512: `keep_memory` takes the page faults of a CIFAR-10 step from 15,800 to about 150, and
-of a BiDAF step from 14,500 to 124; `add_at` is many times faster than `numpy.add.at`.
+of a BiDAF step from 14,500 to 124. `add_at` is level with `numpy.add.at` of NumPy 2.4, and faster for few ids.
 """
 
 import ctypes

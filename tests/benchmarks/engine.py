@@ -1,6 +1,7 @@
-"""What each file of the engine gains: plain layers beside their fast twins, on one thread, and then on more.
+"""What each file of the engine gains: plain layers beside their fast twins, on one thread.
 
     python tests/benchmarks/engine.py
+    python tests/benchmarks/engine.py --threads 2        # 2 LSTM of 256 in 2 parts; with 1, BLAS has all cores
 
 Every row is a forward and a backward (or a step of an optimizer), the median of alternating runs in one process, with
 nothing else running. The sizes are those of the models.
@@ -81,7 +82,13 @@ LAYERS: dict[str, tuple[str, Callable[[], Any], Callable[[], Any]]] = {
 def main() -> None:
     parser = Parser(__doc__)
     parser.add_argument("--rounds", type=positive, default=15, help="runs of each side (default: 15)")
+    parser.common(threads=None)
     flags = parser.parse_args()
+    if flags.threads:  # in a process of its own: BLAS's threads go on waiting for a while after a product
+        deep, x = Sequential([LSTM(65, 256), LSTM(256, 256), Linear(256, 65)]), ids(65, 64, 50)
+        layer = both_ways(fast(deep, threads=flags.threads), x)
+        print(f"{statistics.median(times_of([layer], 2 * flags.rounds)[0]):.4g} ms")
+        return
     print("| what | file | plain, ms | fast, ms | ratio |\n|---|---|---|---|---|")
     with threadpool_limits(1, user_api="blas"):
         for what, (file, make, input) in LAYERS.items():
@@ -102,10 +109,6 @@ def main() -> None:
         table, places, rows = floats(20_000, 100), ids(20_000, 20_000), floats(20_000, 100)
         show("20,000 rows added by id to 20,000", "arrays.py", lambda: numpy.add.at(table, places, rows),
              lambda: add_at(table, places, rows), flags.rounds)
-    deep, x = Sequential([LSTM(65, 256), LSTM(256, 256), Linear(256, 65)]), ids(65, 64, 50)
-    one, two = fast(deep, threads=1), fast(deep, threads=2)
-    show("2 LSTM of 256: two threads in BLAS, or two parts", "parts.py", both_ways(one, x), both_ways(two, x),
-         flags.rounds)
 
 
 def both_ways(layer: Any, x: Any) -> Callable[[], Any]:
@@ -113,14 +116,19 @@ def both_ways(layer: Any, x: Any) -> Callable[[], Any]:
     return lambda: (layer.forward(x), layer.backward(gradient))
 
 
-def show(what: str, file: str, plain: Callable[[], Any], quick: Callable[[], Any], rounds: int) -> None:
-    times: tuple[list[float], list[float]] = [], []
+def times_of(functions: list[Callable[[], Any]], rounds: int) -> list[list[float]]:
+    """Milliseconds of each function, called in turn; the first round does not count."""
+    times: list[list[float]] = [[] for _ in functions]
     for _ in range(rounds + 1):
-        for some, function in zip(times, (plain, quick), strict=True):
+        for some, function in zip(times, functions, strict=True):
             started = time.perf_counter()
             function()
             some.append(1000 * (time.perf_counter() - started))
-    a, b = (statistics.median(some[1:]) for some in times)
+    return [some[1:] for some in times]
+
+
+def show(what: str, file: str, plain: Callable[[], Any], quick: Callable[[], Any], rounds: int) -> None:
+    a, b = map(statistics.median, times_of([plain, quick], rounds))
     print(f"| {what} | `{file}` | {a:.4g} | {b:.4g} | {a / b:.2f} |", flush=True)
 
 
