@@ -5,8 +5,8 @@ BatchNorm they are not: there the threads wait for each other and sum their stat
 values, which nobody changes meanwhile; each has its own memory and its own gradients.
 
 It is faster than leaving the threads to the matrix product: the elementwise work uses all cores too, and no thread
-waits for the others at the end of each small product. (Forward and backward of two LSTMs of 256, batch of 64, on two cores:
-58 ms instead of 72.) The product itself is limited to one thread meanwhile.
+waits for the others at the end of each small product. (Forward and backward of two LSTMs of 256, batch of 64, on two
+cores: 58 ms instead of 72.) The product itself is limited to one thread meanwhile.
 
 Random numbers do not depend on the number of threads or processes: every part starts a forward from the same state of
 Python's generator, the first one with the generator itself, and Dropout skips to the numbers of its own rows
