@@ -7,9 +7,9 @@ a time multiply tens of thousands of tiny matrices a second. All rows go through
 from typing import Any
 
 from scratch import dense
-from scratch.backend import Array, as_floats, to_device
+from scratch.backend import Array, as_floats
 from scratch.checks import expect
-from scratch.fast.arrays import add_at, expect_ids
+from scratch.fast.arrays import add_at
 
 
 class Linear(dense.Linear):
@@ -38,12 +38,6 @@ class Linear(dense.Linear):
 
 class Embedding(dense.Embedding):
     """As `dense.Embedding`."""
-
-    def forward(self, input: Any) -> Array:
-        ids = to_device(input)
-        expect_ids(self, ids, self.num_embeddings)
-        self.remember((*ids.shape, self.embedding_dim), ids)
-        return self.w.data[ids]
 
     def backward(self, gradient: Array) -> None:
         (ids,) = self.recall(gradient)
