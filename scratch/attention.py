@@ -151,12 +151,12 @@ class BidirectionalAttention(Layer):
         h_grad += of_h[:, :, None] * w[0]
         u_grad += of_u[:, :, None] * w[1]
         # w[2] multiplied the products h[t] * u[j].
-        product_grad = s_grad @ u  # of w[2] * h
-        h_grad += product_grad * w[2]
+        scaled_h_grad = s_grad @ u  # of w[2] * h
+        h_grad += scaled_h_grad * w[2]
         u_grad += s_grad.swapaxes(1, 2) @ (h * w[2])
         self.w.grad[0] += of_h.ravel() @ h.reshape(-1, D)
         self.w.grad[1] += of_u.ravel() @ u.reshape(-1, D)
-        self.w.grad[2] += (h * product_grad).sum(axis=(0, 1))
+        self.w.grad[2] += (h * scaled_h_grad).sum(axis=(0, 1))
         return h_grad, u_grad
 
 

@@ -23,7 +23,7 @@ from scratch.optimizers import Optimizer
 class Averager(Optimizer):
     """Takes the steps of `inner`; after each, `follow` updates an average of the weights.
 
-    The average starts from the weights before the first step.
+    The average starts from the weights before the first update, after any weight decay.
     """
 
     def __init__(self, inner: Optimizer, decay: float) -> None:

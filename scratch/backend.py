@@ -1,6 +1,6 @@
 """Where arrays are stored: NumPy arrays on the CPU, or CuPy arrays on a GPU.
 
-Every chapter imports `xp` and writes plain NumPy: `xp.tanh(a)`, `gradient @ w`. `xp` stands for NumPy or for CuPy,
+Chapters import `xp` and writes plain NumPy: `xp.tanh(a)`, `gradient @ w`. `xp` stands for NumPy or for CuPy,
 chosen once, before any layer is built, in one of three ways:
 
     use("cuda")                      # in a program
@@ -136,8 +136,8 @@ def to_host(array: Any) -> numpy.ndarray:
 def as_floats(values: Any) -> Array:
     """A layer's input as floats on the device.
 
-    Lists and integers are converted. On a GPU, NumPy arrays are rejected, so that a loop that copies every batch twice
-    does not go unnoticed.
+    Lists and integers are converted. On a GPU, NumPy arrays are rejected: a loop should copy each batch there once, by
+    `to_device`, not once for each layer or loss that reads it.
     """
     if type(values) is xp.ndarray and values.dtype is _dtype:
         return values

@@ -37,7 +37,7 @@ class Linear(Layer):
 
     def __init__(self, input_dim: int, output_dim: int, init: str = "xavier", bias: bool = True) -> None:
         self.input_dim, self.output_dim = input_dim, output_dim
-        # Random: equal weights would make all outputs equal, and keep them so. `initial.py` explains the scale.
+        # Random: in a hidden layer, equal weights would make all outputs equal for ever. `initial.py` has the scale.
         self.w = Parameter(random_tensor(output_dim, input_dim, init=init))
         self.b = Parameter(zeros(output_dim)) if bias else None
 

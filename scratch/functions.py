@@ -94,9 +94,9 @@ def sample_from(weights: Any, temperature: float = 1.0, top_k: int | None = None
         weights[numpy.argsort(-weights, kind="stable")[top_k:]] = 0.0
     if temperature == 0:
         return int(weights.argmax())
-    weights /= weights.max()
+    weights /= weights.max()  # so that a low temperature underflows all but the largest, not all
     if temperature != 1:
-        # Use logarithms, relative to the largest: otherwise a low temperature would underflow every weight to zero.
+        # weights ** (1 / temperature), in logarithms.
         with numpy.errstate(divide="ignore"):  # log(0) = -inf, which exp turns back into 0
             weights = numpy.exp(numpy.log(weights) / temperature)
     cumulative = weights.cumsum()

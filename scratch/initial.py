@@ -1,9 +1,10 @@
 """The initial values of a network's weights, and the one seed behind all randomness.
 
-If all weights were equal, every unit would learn the same thing, so weights start at random. Their spread matters: if
-each layer doubles its input, ten layers make it a thousand times as large; if each halves it, ten layers leave a
-thousandth. A sum of fan_in products has fan_in times the variance of one product, so the rules of Xavier and He divide
-the weights' variance by fan_in to preserve the scale of the values (and by fan_out, for that of the gradients):
+If all weights of a hidden layer were equal, all its units would learn the same thing, so weights start at random. Their
+spread matters: if each layer doubles its input, ten layers make it a thousand times as large; if each halves it, ten
+layers leave a thousandth. An output is a sum of fan_in products, one for each input, and has fan_in times the variance
+of one. So the rules of Xavier and He divide the weights' variance by fan_in, to preserve the scale of the values (and
+Xavier's by fan_out, the number of outputs, for that of the gradients; He's 2 is for relu, which drops half of them):
 
     xavier:  variance = 2 / (fan_in + fan_out)      he:  variance = 2 / fan_in
 

@@ -170,7 +170,7 @@ class SoftmaxCrossEntropy(NegativeLogLikelihood):
         predicted = as_floats(predicted)
         truth, shares = self._truth(predicted, actual, mask)
         # A row's loss is -sum(truth * log softmax(z)) = sum(truth) * log(sum(exp z)) - sum(truth * z). The derivative
-        # of log(sum(exp z)) is softmax(z); sum(truth) is 1, up to rounding.
+        # of log(sum(exp z)) is softmax(z). sum(truth) is 1, unless a caller's rows sum to something else.
         gradient = softmax(predicted) * truth.sum(axis=-1, keepdims=True) - truth
         return xp.where(shares > 0, gradient, 0) * shares  # a masked row may hold NaN, and 0 * NaN is NaN
 

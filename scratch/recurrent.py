@@ -29,8 +29,8 @@ class Recurrent(Layer):
     Shapes: one step (input_dim,) or one id -> (hidden_dim,); or sequences (N, T, input_dim) or ids (N, T)
         -> (N, T, hidden_dim), with an optional mask (N, T), False at padding: a masked step copies the state and
         outputs zeros. With `return_sequences=False`, sequences -> (N, hidden_dim), the state after each row's last real
-        step. With `input_gradient=False` (the input is data) `backward` returns None.
-    Parameters: w (G * hidden_dim, input_dim), u (G * hidden_dim, hidden_dim), b (G * hidden_dim,), for G gates.
+        step. For ids, or with `input_gradient=False`, `backward` returns None.
+    Parameters: w (G * hidden_dim, input_dim), u (G * hidden_dim, hidden_dim), b (G * hidden_dim,), for G = num_gates.
     State: `hidden`, carried from step to step until `reset_hidden_state()`. Sequences start from zeros, or with
         `stateful=True` from the state in which the previous batch ended. `backward` covers exactly the preceding
         `forward`: the state from which `forward` started is treated as a constant.
@@ -40,7 +40,7 @@ class Recurrent(Layer):
     # Each subclass defines two methods, the loops over time forward and backward:
     read: Any  # (x, mask, *states) -> (outputs (N, T, hidden_dim), [the last states], what read_back needs)
     read_back: Any  # (output_grads, the last hidden state's grad, *memory) -> x_grad; adds to w.grad, u.grad, b.grad
-    num_gates, num_states = 1, 1  # blocks of rows in w, u and b; arrays in the state
+    num_gates, num_states = 1, 1  # blocks of rows in w, u and b, gates or not; arrays in the state
     working = (*Layer.working, "state")
     state: tuple[Array, ...] | None = None  # the carried state: (hidden,), or (hidden, cell)
 
@@ -123,12 +123,12 @@ class SimpleRnn(Recurrent):
         from_next = last_grad  # the carry: what step t + 1 passes back to hidden[t]
         for t in reversed(range(x.shape[1])):
             real = mask[:, t, None]
-            # A masked step output zeros and used no weights, so it adds no gradient; it passes on that from step t + 1.
+            # A masked step's result was discarded, so it adds no gradient; it passes on the gradient from step t + 1.
             hidden_grad = xp.where(real, output_grads[:, t] + from_next, 0)
             sum_grads[:, t] = hidden_grad * (1 - after[:, t] ** 2)  # tanh' = 1 - tanh^2
             from_next = xp.where(real, sum_grads[:, t] @ self.u.data, from_next)
         add_gradients(self, x, before, sum_grads, sum_grads)
-        return sum_grads @ self.w.data
+        return sum_grads @ self.w.data  # w multiplied x[t]
 
 
 def add_gradients(layer: Recurrent, x: Array, before: Array, w_side: Array, u_side: Array) -> None:
@@ -137,7 +137,7 @@ def add_gradients(layer: Recurrent, x: Array, before: Array, w_side: Array, u_si
     w_rows, u_rows = w_side.reshape(-1, w_side.shape[2]), u_side.reshape(-1, u_side.shape[2])  # (N * T, ...)
     layer.w.grad += w_rows.T @ x.reshape(-1, x.shape[2])
     layer.u.grad += u_rows.T @ before.reshape(-1, before.shape[2])
-    layer.b.grad += w_rows.sum(axis=0)
+    layer.b.grad += w_rows.sum(axis=0)  # b is added to w x[t]
 
 
 class LSTM(Recurrent):
@@ -149,7 +149,7 @@ class LSTM(Recurrent):
         hidden[t] = o * tanh(cell[t])
 
     Source: Hochreiter and Schmidhuber 1997, https://doi.org/10.1162/neco.1997.9.8.1735; forget gate: Gers et al.
-        2000. Its bias starts at 1 (Jozefowicz et al. 2015), so that at first the cell keeps its content.
+        2000. Its bias starts at 1 (Jozefowicz et al. 2015), so that at first the cell keeps most of it.
     Differs: the gates are in the order i, f, o, g (PyTorch and Keras: i, f, g, o); one bias, where PyTorch has two.
     """
 
@@ -179,7 +179,7 @@ class LSTM(Recurrent):
         x, mask, before, steps = memory
         (N, T, _), H = x.shape, self.hidden_dim
         sum_grads = zeros(N, T, 4 * H)
-        # The two carries: what step t + 1 passes back to hidden[t] and to cell[t].
+        # The two carries: what step t + 1 passes back to hidden[t] and to cell[t]. The last cell was not an output.
         hidden_from_next, cell_from_next = last_grad, zeros(N, H)
         for t in reversed(range(T)):
             real, (i, f, o, g, old_cell, tanh_cell) = mask[:, t, None], steps[t]
@@ -192,11 +192,11 @@ class LSTM(Recurrent):
             sum_grads[:, t, H : 2 * H] = cell_grad * old_cell * f * (1 - f)
             sum_grads[:, t, 2 * H : 3 * H] = hidden_grad * tanh_cell * o * (1 - o)
             sum_grads[:, t, 3 * H :] = cell_grad * i * (1 - g**2)
-            # A masked step copied both states, so it passes their gradients on unchanged.
+            # Step t multiplied hidden[t-1] by u and cell[t-1] by f; a masked step copied both.
             hidden_from_next = xp.where(real, sum_grads[:, t] @ self.u.data, hidden_from_next)
             cell_from_next = xp.where(real, cell_grad * f, cell_from_next)
         add_gradients(self, x, before, sum_grads, sum_grads)
-        return sum_grads @ self.w.data
+        return sum_grads @ self.w.data  # w multiplied x[t]
 
 
 class GRU(Recurrent):

@@ -77,7 +77,7 @@ class BatchNorm(Layer):
     Source: Ioffe and Szegedy 2015, https://arxiv.org/abs/1502.03167, algorithms 1 and 2.
     Differs: `momentum` is the weight of the old running value, as in Keras (in PyTorch, of the new). As in PyTorch, the
         running variance divides by n - 1, the batch's own variance by n.
-    Raises: ScratchError for an input of the wrong width, or a training batch of a single row, which has no variance.
+    Raises: ScratchError for an input of the wrong width, or a training batch of a single row (y would be b).
     """
 
     def __init__(self, num_features: int, momentum: float = 0.9, epsilon: float = 1e-5) -> None:
@@ -112,7 +112,8 @@ class BatchNorm(Layer):
         self.w.grad += w_grad
         # A row also affects y through the mean and the variance. Shifting all rows equally changes only the mean, and
         # stretching them about the mean only the variance; y stays the same (apart from epsilon). So the gradient's
-        # components along both are subtracted. The rest changes neither, and along it the slope is w * scale.
+        # components along both, vectors of squared length n, are subtracted. The rest changes neither, and along it
+        # the slope is w * scale.
         input_grad = self.w.data * scale * (rows - b_grad / n - normed * (w_grad / n))
         return input_grad.reshape(gradient.shape)
 

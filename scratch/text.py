@@ -114,7 +114,8 @@ def words_of(text: str) -> list[str]:
 class Level(NamedTuple):
     """Counts of the distinct runs of n ids in a text, for one n: see `NgramModel`."""
 
-    keys: numpy.ndarray  # context * num_ids + id, ascending; a context is an index into the keys of the level before:
+    keys: numpy.ndarray  # context * num_ids + id, ascending; a context is an index into the keys of the level before
+    # (0, the empty run, at level 1):
     # for "abac", the keys of level 2 are 0 * 3 + 1 (ab), 0 * 3 + 2 (ac) and 1 * 3 + 0 (ba)
     counts: numpy.ndarray  # how often each run occurs
     totals: numpy.ndarray  # how often an id follows each context
