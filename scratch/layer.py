@@ -1,9 +1,9 @@
 """The contract that every layer keeps: Parameter, Layer, Sequential, evaluating. Read this chapter first.
 
-A loss L measures how wrong a network's output is. Training needs the derivative of L with respect to every number in
-the network, and the chain rule lets each layer compute its part without knowing the rest. Take y = w x with w = 3,
-x = 2 and L = y^2. `forward` computes y = 6 and remembers x. `backward` receives dL/dy = 2 y = 12, adds
-dL/dw = 12 x = 24 to w.grad, and returns dL/dx = 12 w = 36 to the preceding layer. The optimizer then moves w downhill:
+A loss L measures how wrong a network's output is. Training needs the derivative of L with respect to every number, and
+the chain rule lets each layer compute its part without knowing the rest. Take y = w x with w = 3, x = 2 and L = y^2.
+`forward` computes y = 6 and remembers x. `backward` receives dL/dy = 2 y = 12, adds dL/dw = 12 x = 24 to w.grad and
+returns dL/dx = 12 w = 36 to the layer before. An optimizer then moves w downhill, and sets w.grad to zero:
 
     predicted = model.forward(x)
     total += loss.loss(predicted, actual)
@@ -11,9 +11,8 @@ dL/dw = 12 x = 24 to w.grad, and returns dL/dx = 12 w = 36 to the preceding laye
     model.backward(gradient)
     optimizer.step(model)
 
-Shapes are batch first, channels last: (N, features) for N examples, (N, T, features) for sequences of T steps, and
-(N, H, W, channels) for images. `xp` is NumPy, or CuPy on a GPU; `as_floats` also accepts lists (`backend.py`). `expect`
-rejects wrong input and fills in the names in braces (`checks.py`). Read next: `dense.py`.
+Shapes are batch first, channels last: (N, features), (N, T, features) for T steps, (N, H, W, channels) for images. `xp`
+is NumPy or CuPy, `as_floats` takes lists too (`backend.py`), `expect` rejects wrong input. Read next: `dense.py`.
 """
 
 import copy
@@ -29,42 +28,32 @@ class Parameter:
     """A trainable array: `data` is its value, and `grad` is the sum of the gradients from all its uses."""
 
     def __init__(self, data: Array, fixed: bool = False) -> None:
-        self.data, self.grad = data, xp.zeros_like(data)
-        self.fixed = fixed  # True: saved with the model, but not trained
+        self.data, self.grad, self.fixed = data, xp.zeros_like(data), fixed  # fixed: saved with the model, not learned
 
 
 class Layer:
-    """A differentiable function. Its Parameters and inner Layers are attributes, or items of lists or dicts."""
+    """A function with a derivative. Its Parameters and inner Layers are attributes, or items of lists or dicts."""
 
-    working: tuple[str, ...] = ("_memory", "_train")  # attributes that copies leave out
-    _memory: tuple | None = None  # class-level defaults, so a subclass need not call super().__init__()
+    forward: Any  # from input to output; it calls `self.remember(output.shape, ...)` with what backward needs
+    backward: Any  # from dL/d output to dL/d input (integers: None, several inputs: a tuple); it starts with `recall`
+    working: tuple[str, ...] = ("_memory", "_train")  # attributes that a copy of the layer does not take over
+    _memory: tuple | None = None  # defaults of the class, so that a subclass need not call super().__init__()
     _train: bool = True
 
-    def forward(self, *inputs: Any, **options: Any) -> Any:
-        """Compute the output. A subclass also calls `self.remember(output.shape, ...)` with what backward needs."""
-        raise NotImplementedError
-
-    def backward(self, gradient: Any) -> Any:
-        """From dL/d output, compute dL/d input: None for integers, a tuple for several inputs. Starts with `recall`."""
-        raise NotImplementedError
-
-    def remember(self, output_shape: tuple[int, ...], *values: Any) -> None:
-        """Keep `values` for one call of backward. While evaluating, keep nothing."""
+    def remember(self, output_shape: tuple[int, ...], *values: Any) -> None:  # for one backward
         self._memory = (output_shape, values) if self._train else None
 
     def recall(self, gradient: Array) -> tuple:
         """Return and forget the values of the last forward. Raises: RuntimeError if there are none, or none left."""
         memory, self._memory = self._memory, None
         if memory is None:
-            raise RuntimeError(f"{self}: backward needs a forward call of its own, outside evaluating(...); if the "
-                               "layer appears twice in a network, use its sibling() the second time")
-        if gradient.shape != memory[0]:
+            raise RuntimeError(f"{self}: backward needs a forward of its own first; a second place needs a sibling()")
+        if gradient.shape != memory[0]:  # checked first, so that the message is only made when it is needed
             expect(False, self, f"a gradient of its output's shape {memory[0]}", gradient)
         return memory[1]
 
     @property
-    def train(self) -> bool:
-        """False while evaluating. Setting it applies to every inner layer too."""
+    def train(self) -> bool:  # False while evaluating; setting it sets it in every inner layer too
         return self._train
 
     @train.setter
@@ -78,12 +67,10 @@ class Layer:
             if isinstance(value, (Parameter, Layer)):
                 yield name, value
             elif isinstance(value, (list, dict)):
-                for key, item in value.items() if isinstance(value, dict) else enumerate(value):
-                    if isinstance(item, (Parameter, Layer)):
-                        yield f"{name}.{key}", item
+                pairs = value.items() if isinstance(value, dict) else enumerate(value)
+                yield from ((f"{name}.{key}", item) for key, item in pairs if isinstance(item, (Parameter, Layer)))
 
     def all_layers(self) -> Iterator["Layer"]:
-        """This layer and every layer inside it."""
         yield self
         for _, child in self.children():
             yield from child.all_layers() if isinstance(child, Layer) else ()
@@ -92,21 +79,13 @@ class Layer:
         """Every Parameter by its path ("layers.0.w"), in order of definition, each object once."""
         found: dict[str, Parameter] = {}
         for name, child in self.children():
-            inner = {name: child}
-            if isinstance(child, Layer):
-                inner = {f"{name}.{path}": p for path, p in child.named_parameters().items()}
-            found |= {path: p for path, p in inner.items() if p not in found.values()}
+            inner = {"": child} if isinstance(child, Parameter) else child.named_parameters()
+            found |= {f"{name}.{path}".rstrip("."): p for path, p in inner.items() if p not in found.values()}
         return found
 
-    def parameters(self) -> list[Parameter]:
-        return list(self.named_parameters().values())
-
-    def params(self) -> list[Array]:  # `params` and `grads`: the names in Grus, Data Science from Scratch
-        return [p.data for p in self.parameters()]
-
-    def grads(self) -> list[Array]:
-        return [p.grad for p in self.parameters()]
-
+    def parameters(self) -> list[Parameter]: return list(self.named_parameters().values())
+    def params(self) -> list[Array]: return [p.data for p in self.parameters()]  # Grus's name; and `grads`
+    def grads(self) -> list[Array]: return [p.grad for p in self.parameters()]
     def zero_grads(self) -> None:
         for p in self.parameters():
             p.grad.fill(0)
@@ -140,12 +119,11 @@ class Sequential(Layer):
 
 
 @contextmanager
-def evaluating(*models: Layer) -> Iterator[None]:
-    """Within this context the models only predict: nothing is random or remembered, so `backward` raises."""
-    before = [(layer, layer.train) for model in models for layer in model.all_layers()]
+def evaluating(model: Layer) -> Iterator[None]:
+    """Within this context the model only predicts: nothing is random or remembered, so `backward` cannot follow."""
+    before = [(layer, layer.train) for layer in model.all_layers()]
+    model.train = False
     try:
-        for layer, _ in before:
-            layer._train = False
         yield
     finally:
         for layer, train in before:

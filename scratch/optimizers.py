@@ -6,8 +6,7 @@ The gradient g points uphill, so every optimizer steps downhill; they differ in 
     Momentum:         u = mo * u + (1 - mo) * g;   p -= lr * u          u: the running mean of g; mo is usually 0.9
     Adam:             p -= lr * (mean of g) / sqrt(mean of g^2)         running means, corrected for starting at zero
 
-For p = 1, g = 2 and lr = 0.1, GradientDescent gives p = 0.8. In Adam's first step the corrected means are 2 and 4, so
-p moves by lr, whatever the size of g, to 0.9.
+For p = 1, g = 2 and lr = 0.1, GradientDescent gives p = 0.8; in Adam's first step the means are 2 and 4, so p = 0.9.
 
     optimizer = Momentum(learning_rate=0.01)
     optimizer.step(model)                    # updates every Parameter and clears its grad
@@ -29,12 +28,10 @@ class Optimizer:
     lr: the learning rate; may be changed between steps.
     clip_norm: the largest norm of the whole model's gradient; a longer gradient is scaled down to it, so that no one
         step throws the weights far (Pascanu et al. 2013, https://arxiv.org/abs/1211.5063, algorithm 1). None: no limit.
-    weight_decay: every step first shrinks each weight, `p -= lr * weight_decay * p`, which discourages memorisation
-        by large weights (Loshchilov and Hutter 2017, https://arxiv.org/abs/1711.05101). Only parameters with
-        two or more axes shrink, not biases. (In PyTorch all do; its SGD and Adam add the decay to the gradient.)
+    weight_decay: every step first shrinks each weight of two or more axes, `p -= lr * weight_decay * p`, to discourage
+        memorisation (Loshchilov and Hutter 2017, https://arxiv.org/abs/1711.05101; in PyTorch biases shrink too).
 
-    A subclass defines `update` and names its state arrays in `slots`. If it overrides `step`, the new `step` must end
-    with `layer.zero_grads()`.
+    A subclass defines `update` and names its state arrays in `slots`. A `step` of its own ends with `zero_grads()`.
     """
 
     slots: tuple[str, ...] = ()
@@ -118,9 +115,8 @@ class Momentum(Optimizer):
 
     Nesterov's variant uses the mean one step ahead, as if the next gradient equalled this one.
 
-    Source: Grus, Data Science from Scratch, chapter 19; Sutskever et al. 2013,
-        https://proceedings.mlr.press/v28/sutskever13.html, section 2, in the form of Bengio et al.
-        2012, https://arxiv.org/abs/1212.0901, equation 7.
+    Source: Grus, chapter 19; Sutskever et al. 2013, https://proceedings.mlr.press/v28/sutskever13.html, section 2, in
+        the form of Bengio et al. 2012, https://arxiv.org/abs/1212.0901, equation 7.
     Differs: the usual momentum (Polyak; PyTorch) is u = mo * u + g, which makes the steps 1 / (1 - mo) times as long.
     """
 
@@ -150,9 +146,7 @@ class RMSProp(Optimizer):
 
     slots = ("v",)
 
-    def __init__(
-        self, learning_rate: float = 0.001, decay: float = 0.9, epsilon: float = 1e-8, **shared: Any
-    ) -> None:
+    def __init__(self, learning_rate: float = 0.001, decay: float = 0.9, epsilon: float = 1e-8, **shared: Any) -> None:
         super().__init__(learning_rate, **shared)
         self.decay, self.epsilon = decay, epsilon
 

@@ -32,7 +32,7 @@ def test_batch_norm_looks_at_the_whole_batch_of_all_threads(num_threads):
             q = alone.named_parameters()[name]
             assert relative_error(p.grad, q.grad) < 1e-9, name
             assert relative_error(p.data, q.data) < 1e-12, name  # the running statistics, too
-        with evaluating(cut, alone):
+        with evaluating(cut), evaluating(alone):
             assert relative_error(cut.forward(x), alone.forward(x)) < 1e-12
 
 

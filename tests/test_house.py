@@ -22,7 +22,7 @@ FLOORS = [
     ["attention"],
     ["bidirectional", "averages", "batching", "gradient_check"],
 ]
-LONGEST = {"layer": 152, "losses": 200, "optimizers": 207, "backend": 150, "convolution": 159, "pooling": 170}
+LONGEST = {"layer": 130, "losses": 200, "optimizers": 201, "backend": 150, "convolution": 159, "pooling": 170}
 
 
 def source(path):
