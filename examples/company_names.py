@@ -5,16 +5,15 @@
   python examples/company_names.py generate --count 10   names from trained weights
   python examples/company_names.py evaluate              how many of 1,000 names are new, how many garbage
 
-After Joel Grus, Data Science from Scratch, 2nd edition, chapter 21. Losses are in nats per character: guessing
-uniformly among 52 characters costs ln 52 = 3.95 nats each.
+After Grus, Data Science from Scratch, 2nd edition, chapter 21. Losses are in nats; chance is ln 52 = 3.95 a letter.
 """
 
 import math
 import random
-import sys
 from argparse import Namespace
 from itertools import pairwise
 from pathlib import Path
+from sys import argv
 from typing import Any
 
 from scratch.backend import to_device
@@ -27,6 +26,7 @@ from scratch.schedules import step_decay
 from scratch.tools import program, weights
 from scratch.tools.files import read_lines, read_shapes
 from scratch.tools.run import Run
+from scratch.tools.scores import novelty
 
 # Y Combinator's top companies of 2018 (https://www.ycombinator.com/topcompanies/), 100 of the 101 in Grus's book.
 COMPANIES = """
@@ -41,11 +41,9 @@ Goldbelly, Buildzoom, People.ai, inDinero, Firebase, Genius, ScienceExchange, Th
 Scale Labs, Strikingly, The Athletic, HelloSign, GoCardless
 """
 # Each letter's target is the next letter: for "Lob" the network reads ^ L o b and should predict L o b $.
-START, STOP = "^", "$"
-MAX_LENGTH = 160
-COMMANDS = "train", "generate", "evaluate"
+START, STOP, MAX_LENGTH = "^", "$", 160
+WEIGHTS = Path(__file__).resolve().parents[1] / "weights" / "companies_32.npz"
 LAYERS = {"rnn": SimpleRnn, "gru": GRU, "lstm": LSTM}
-WEIGHTS = Path(__file__).resolve().parent.parent / "weights" / "companies_32.npz"
 
 
 def build(layer: str, vocab_size: int, hidden_dim: int) -> Sequential:
@@ -63,23 +61,19 @@ def update(model: Any, loss: Loss, optimizer: Optimizer, x: Any, y: Any) -> floa
     """One training step. Returns the mean loss of the letters in y, in nats."""
     predicted = model.forward(x)
     value = loss.loss(predicted, y)
-    gradient = loss.gradient(predicted, y)
-    model.backward(gradient)
+    model.backward(loss.gradient(predicted, y))
     optimizer.step(model)
     return value
 
 
-# The two ways to learn a name differ in how far the gradient reaches. With one update per letter, as in Grus's book, it
-# goes back only one step: nothing teaches the network what to keep in its hidden state for later letters. With one
-# update per name, it goes back through all letters. That occasionally makes it explode, so there it is clipped.
+# With one update per letter, as in Grus's book, the gradient goes back one step: nothing teaches the network what to
+# keep for later letters. With one per name, it goes back through all letters, and is clipped in case it explodes.
 def letter_by_letter(model: Any, loss: Loss, optimizer: Optimizer, ids: list[int]) -> float:
-    """Train on one name. Returns the sum of its letters' losses, in nats."""
     reset(model)
     return sum(update(model, loss, optimizer, letter, next_letter) for letter, next_letter in pairwise(ids))
 
 
 def whole_name(model: Any, loss: Loss, optimizer: Optimizer, ids: list[int]) -> float:
-    """Train on one name. Returns the sum of its letters' losses, in nats."""
     row = to_device([ids])  # a batch of one name
     return update(model, loss, optimizer, row[:, :-1], row[:, 1:]) * (len(ids) - 1)
 
@@ -102,8 +96,7 @@ def generate(model: Any, vocab: Vocabulary, seed: str = "", temperature: float =
 def train(flags: Namespace) -> None:
     names = [name.strip() for name in COMPANIES.split(",")] if flags.names is None else read_lines(flags.names)
     if bad := [name for name in names if len(name) > MAX_LENGTH or START in name or STOP in name]:
-        raise ScratchError(f"{flags.names}: {bad[0][:40]!r} ({len(bad[0])} characters) is too long or holds {START} or "
-                           f"{STOP}, the start and stop marks; expected one name per line, at most {MAX_LENGTH} long")
+        raise ScratchError(f"{flags.names}: {bad[0][:40]!r} ({len(bad[0])} characters) is too long, or holds ^ or $")
     if flags.smoke:
         names, flags.epochs, flags.hidden = names[:5], min(flags.epochs, 20), 8
     vocab = Vocabulary([*(character for name in names for character in name), START, STOP])
@@ -116,15 +109,13 @@ def train(flags: Namespace) -> None:
         model, loss, optimizer = fast(model, threads=1), fast(loss), fast(optimizer)
     print(f"{len(names)} names, {num_characters} characters of {vocab.size} kinds; chance is {chance:.3f} nats each")
     known = {"layer": flags.layer, "hidden": flags.hidden, "whole_names": flags.whole_names, "names": sorted(names)}
-    settings = known | {"names": names, "lr": rate, "seed": flags.seed}
-    known["vocabulary"] = vocab.w2i
+    settings, known = known | {"names": names, "lr": rate, "seed": flags.seed}, known | {"vocabulary": vocab.w2i}
     with Run(flags, model, optimizer, settings, "company_names", known, chance=chance, unit="nats per character",
              every=5, inputs=[flags.names], files=["weights.json", "vocab.json"]) as run:
         for epoch in run.epochs():
             optimizer.lr = rate * step_decay(epoch, at=[201])  # a tenth after 200 epochs, as in Grus's book
-            total = 0.0
-            for name in run.progress(random.sample(names, len(names))):
-                total += learn(model, loss, optimizer, vocab.encode(START + name + STOP))
+            order = run.progress(random.sample(names, len(names)))
+            total = sum(learn(model, loss, optimizer, vocab.encode(START + name + STOP)) for name in order)
             run.record(loss=run.finite(total / num_characters), name=generate(model, vocab))
     print("\nTwenty names:", *listed([generate(model, vocab) for _ in range(20)], names), sep="\n")
     run.finish("Learning names", chance=chance, num_names=len(names), num_characters=num_characters)
@@ -138,7 +129,6 @@ def listed(invented: list[str], names: list[str]) -> list[str]:
 
 
 def generate_or_evaluate(flags: Namespace) -> None:
-    """Print names from trained weights; or, for `evaluate`, the shares of verbatim, new and garbage names."""
     program.writable_file(flags.report, flags.weights)
     known = weights.metadata_of(flags.weights, "company_names", layer=str, hidden=int, loss=float, names=list)
     vocab = weights.vocabulary_of(known.get("vocabulary"), flags.weights)
@@ -150,25 +140,15 @@ def generate_or_evaluate(flags: Namespace) -> None:
     model = model if flags.plain else fast(model, threads=1)
     unknown = set(flags.seed_text) - (vocab.w2i.keys() - {START, STOP})
     if unknown or len(flags.seed_text) > MAX_LENGTH:
-        raise ScratchError(f"--seed-text: {''.join(unknown)[:40]!r} occurs in none of the names that these weights "
-                           f"were trained on, or the text is longer than {MAX_LENGTH} characters")
+        raise ScratchError(f"--seed-text: {''.join(unknown)[:40]!r} is in no name they learned, or it is too long")
     count = flags.count or (20 if flags.command == "generate" else 1000)
     invented = [generate(model, vocab, flags.seed_text, flags.temperature, flags.top_k) for _ in range(count)]
     if flags.command == "generate":
-        print(*listed(invented, known["names"]), sep="\n")
-        return
-    kinds = [kind(name, known["names"]) for name in invented]
-    shares = {name: kinds.count(name) / count for name in ("verbatim", "new", "garbage")}
-    print(f"{flags.weights}: {known['layer']} {known['hidden']}, loss {known['loss']:.3f} nats per character")
-    print(", ".join(f"{share:.1%} {name}" for name, share in shares.items()))
-    program.write_report(flags.report, {"count": count, "loss": known["loss"], **shares})
-
-
-def kind(name: str, names: list[str]) -> str:
-    """`verbatim` (in the list), `garbage` (under two letters, or over a third of its trigrams in no name) or `new`."""
-    own, *others = ([f"^{n.lower()}$"[i : i + 3] for i in range(len(n))] for n in (name, *names))
-    garbage = len(name) < 2 or sum(three not in set().union(*others) for three in own) > len(own) / 3
-    return "verbatim" if name in names else "garbage" if garbage else "new"
+        return print(*listed(invented, known["names"]), sep="\n")
+    shares = novelty(invented, known["names"])
+    print(f"{flags.weights}: {known['layer']} {known['hidden']}, loss {known['loss']:.3f} nats per character",
+          ", ".join(f"{share:.1%} {name}" for name, share in shares.items()), sep="\n")
+    return program.write_report(flags.report, {"count": count, "loss": known["loss"], **shares})
 
 
 def main() -> None:
@@ -180,7 +160,7 @@ def main() -> None:
     parser.common(out=Path("runs/company_names"), epochs=300, lr=None, seed=0, device=None, plain=False, resume=False,
                   report=None, plot=None, smoke=False, weights=WEIGHTS, count=None, seed_text="", temperature=1.0,
                   top_k=None)
-    command, *rest = sys.argv[1:] if sys.argv[1:2] in ([name] for name in COMMANDS) else ["train", *sys.argv[1:]]
+    command, *rest = argv[1:] if argv[1:2] in (["train"], ["generate"], ["evaluate"]) else ["train", *argv[1:]]
     flags = parser.parse_args(rest, Namespace(command=command))
     program.begin(flags)
     (train if flags.command == "train" else generate_or_evaluate)(flags)

@@ -21,7 +21,8 @@ from scratch.gradient_check import gradient_errors
 from scratch.layer import Layer, Parameter, Sequential, evaluating
 from scratch.losses import MSE, SSE, Loss, NegativeLogLikelihood, SoftmaxCrossEntropy
 from scratch.optimizers import Adam, AdamW, GradientDescent, Momentum, Optimizer, RMSProp
-from scratch.pooling import AveragePool2d, MaxOverTime, MaxPool1d, MaxPool2d, MeanOverTime
+from scratch.over_time import MaxOverTime, MeanOverTime
+from scratch.pooling import AveragePool2d, MaxPool1d, MaxPool2d
 from scratch.recurrent import GRU, LSTM, SimpleRnn
 from scratch.regular import BatchNorm, Dropout
 from scratch.schedules import cosine_decay, step_decay

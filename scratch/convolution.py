@@ -5,9 +5,8 @@ of K steps, and scores how well the window matches its pattern:
 
     y[t] = w[0] x[t] + w[1] x[t + 1] + ... + w[K - 1] x[t + K - 1] + b
 
-With x = [1, 2, 4, 8], w = [-1, 1] and b = 0, y = [1, 2, 4]: how much x grows at each step. The same sum can be
-taken weight by weight: w[0] multiplies [1, 2, 4], w[1] multiplies [2, 4, 8], and y = -[1, 2, 4] + [2, 4, 8]. That is
-the whole layer: a loop over the K positions in the window, in forward and again in backward.
+With x = [1, 2, 4, 8], w = [-1, 1] and b = 0, y = [1, 2, 4]. Weight by weight, w[0] multiplies [1, 2, 4], and w[1]
+multiplies [2, 4, 8]. That is the whole layer: a loop over the K positions in the window, forward and again backward.
 
     layer = Conv1d(50, 64, kernel_size=3)
     y = layer.forward(x)                # (N, T, 50) -> (N, T - 2, 64)
@@ -36,12 +35,9 @@ class Conv1d(Layer):
         where T' is T - kernel_size + 1, or T with "same"; of these, every `stride`-th is kept. For ids, or with
         `input_gradient=False`, the input gradient is None.
     Parameters: w (output_dim, kernel_size, input_dim), b (output_dim,).
-    Source: LeCun et al. 1989, https://doi.org/10.1162/neco.1989.1.4.541; in one dimension Waibel et al. 1989,
-        https://doi.org/10.1109/29.21701
-    Differs: as everywhere in deep learning, the kernel is not flipped; mathematical convolution flips it.
-        PyTorch's w is (output_dim, input_dim, kernel_size), its input (N, input_dim, T).
-    Raises: ScratchError for an input of the wrong width, ids out of range, an input shorter than a window (unless
-        "same"), or an invalid padding, stride or kernel_size.
+    Source: LeCun et al. 1989, https://doi.org/10.1162/neco.1989.1.4.541; Waibel et al. 1989, doi 10.1109/29.21701.
+    Differs: mathematical convolution flips the kernel. PyTorch's w is (output_dim, input_dim, kernel_size).
+    Raises: ScratchError for an input of the wrong width, or shorter than a window, or an invalid argument.
     """
 
     def __init__(
@@ -61,8 +57,7 @@ class Conv1d(Layer):
         return [slice(k, k + num, self.stride) for k in range(self.kernel_size)]
 
     def forward(self, input: Any) -> Array:
-        if not hasattr(input, "dtype"):
-            input = to_device(input)
+        input = input if hasattr(input, "dtype") else to_device(input)
         if are_ids := input.ndim == 2 and input.dtype.kind in "iu":
             expect_ids(self, input, self.input_dim, lowest=-1)
         x = one_hot(input, self.input_dim) if are_ids else as_floats(input)
@@ -101,13 +96,11 @@ class Conv2d(Layer):
 
     `padding` is as in Conv1d. `bias=False` omits b, which a BatchNorm (`regular.py`) after the layer would cancel.
 
-    Shapes: (N, H, W, input_dim) -> (N, H', W', output_dim). H' is H - kernel_size + 1, or H with "same";
-        W' likewise. With `input_gradient=False`, the input gradient is None.
+    Shapes: (N, H, W, input_dim) -> (N, H', W', output_dim), where H' is H - kernel_size + 1, or H with "same".
     Parameters: w (output_dim, kernel_size, kernel_size, input_dim), by rows, then columns; b (output_dim,).
     Source: LeCun et al. 1989, https://doi.org/10.1162/neco.1989.1.4.541
     Differs: PyTorch's w is (output_dim, input_dim, kernel_size, kernel_size), its input (N, input_dim, H, W).
-    Raises: ScratchError for an input of the wrong width, an image smaller than a window (unless "same"), or an invalid
-        padding or kernel_size.
+    Raises: ScratchError for an input of the wrong width, or smaller than a window, or an invalid argument.
     """
 
     def __init__(
@@ -126,15 +119,14 @@ class Conv2d(Layer):
         expect(input.ndim == 4 and input.shape[3] == self.input_dim, self, "images (N, H, W, {input_dim})", input)
         least = 1 if self.padding == "same" else K
         expect(min(input.shape[1:3]) >= least, self, f"images of at least {least} by {least}", input)
-        edge = ends(K, self.padding)
-        x = xp.pad(input, ((0, 0), edge, edge, (0, 0)))
-        N, H, W = len(x), x.shape[1] - K + 1, x.shape[2] - K + 1
-        output = zeros(N * H * W, self.output_dim)  # a row for each window
+        x = xp.pad(input, ((0, 0), ends(K, self.padding), ends(K, self.padding), (0, 0)))
+        H, W = x.shape[1] - K + 1, x.shape[2] - K + 1
+        output = zeros(len(x) * H * W, self.output_dim)  # a row for each window
         for k in range(K):
             for m in range(K):
                 pixels = x[:, k : k + H, m : m + W].reshape(-1, self.input_dim)  # the pixel at (k, m) of each window
                 output += pixels @ self.w.data[:, k, m].T
-        output = output.reshape(N, H, W, self.output_dim)
+        output = output.reshape(-1, H, W, self.output_dim)
         if self.b is not None:
             output += self.b.data
         self.remember(output.shape, x)
@@ -154,5 +146,5 @@ class Conv2d(Layer):
                 if self.input_gradient:
                     x_grad[:, k : k + H, m : m + W] += (grad_rows @ self.w.data[:, k, m]).reshape(-1, H, W, x.shape[3])
         before, after = ends(K, self.padding)
-        _, height, width, _ = x.shape
-        return x_grad[:, before : height - after, before : width - after] if self.input_gradient else None
+        rows, columns = (slice(before, size - after) for size in x.shape[1:3])
+        return x_grad[:, rows, columns] if self.input_gradient else None

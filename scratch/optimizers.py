@@ -95,10 +95,7 @@ class Optimizer:
 
 
 class GradientDescent(Optimizer):
-    """Steps straight downhill.
-
-        p -= lr * g
-    """
+    """Steps straight downhill: p -= lr * g."""
 
     def __init__(self, learning_rate: float = 0.1, **shared: Any) -> None:
         super().__init__(learning_rate, **shared)

@@ -1,4 +1,4 @@
-"""Shorter sequences: MaxPool1d, MaxOverTime, MeanOverTime. Smaller images: MaxPool2d, AveragePool2d.
+"""Shorter sequences: MaxPool1d. Smaller images: MaxPool2d, AveragePool2d.
 
 A convolution says at every step how strongly its pattern is present. Usually it is enough to know that it was present,
 and roughly where. So only the largest value of every few steps is kept, which shortens the sequence. From
@@ -9,13 +9,13 @@ x = [1, 7, 3, 2], MaxPool1d(2) keeps [7, 3]; MaxOverTime keeps only 7, however l
 In backward, the largest number of each window receives the whole gradient, since no other affected the output. If
 [7, 3] has the gradient [5, 6], x has [0, 5, 6, 0].
 
-Read next: `regular.py`.
+Read next: `over_time.py`.
 """
 
 from typing import Any
 
-from scratch.backend import Array, as_floats, to_device, xp
-from scratch.checks import expect, expect_mask
+from scratch.backend import Array, as_floats, xp
+from scratch.checks import expect
 from scratch.initial import zeros
 from scratch.layer import Layer
 
@@ -110,59 +110,3 @@ class AveragePool2d(Pool):
         # Each pixel had the weight 1 / size^2 in the output, so it gets that share of the gradient.
         shares = xp.ones((self.size**2, 1), dtype=gradient.dtype) / self.size**2
         return self.joined(shares * gradient[:, :, :, None], shape)
-
-
-class MaxOverTime(Layer):
-    """The largest value over all steps, per channel.
-
-        y[n, c] = max over t of x[n, t, c]
-
-    Shapes: (N, T, C), with an optional mask (N, T), True at real steps -> (N, C); zeros if no step is real.
-    Source: Collobert et al. 2011, https://jmlr.org/papers/v12/collobert11a.html, section 3.3.2.
-    Differs: of equal numbers, the first is taken.
-    """
-
-    def forward(self, input: Any, mask: Array | None = None) -> Array:
-        input = as_floats(input)
-        expect(input.ndim == 3 and input.shape[1] >= 1, self, "sequences (N, T, C), T >= 1", input)
-        real = _real(self, mask, input)
-        some = real.any(axis=1, keepdims=True)  # (N, 1): False for a row that is all padding
-        x = xp.where(real[:, :, None], input, -xp.inf)
-        output = xp.where(some, x.max(axis=1), 0)
-        self.remember(output.shape, input.shape[1], x.argmax(axis=1), some)
-        return output
-
-    def backward(self, gradient: Array) -> Array:
-        T, places, some = self.recall(gradient)
-        # Only the step with the largest value affected the output.
-        return (xp.arange(T)[:, None] == places[:, None]) * (gradient * some)[:, None]
-
-
-class MeanOverTime(Layer):
-    """The mean over all steps, per channel.
-
-        y[n, c] = mean over t of x[n, t, c]
-
-    Shapes: (N, T, C), with an optional mask (N, T), True at real steps -> (N, C); zeros if no step is real.
-    """
-
-    def forward(self, input: Any, mask: Array | None = None) -> Array:
-        input = as_floats(input)
-        expect(input.ndim == 3 and input.shape[1] >= 1, self, "sequences (N, T, C), T >= 1", input)
-        real = _real(self, mask, input)
-        # The weight of each step; the weights sum to 1 if any step is real.
-        shares = (real / xp.maximum(real.sum(axis=1, keepdims=True), 1)).astype(input.dtype)
-        output = (xp.where(real[:, :, None], input, 0) * shares[:, :, None]).sum(axis=1)  # padding may be inf
-        self.remember(output.shape, shares)
-        return output
-
-    def backward(self, gradient: Array) -> Array:
-        (shares,) = self.recall(gradient)
-        # Each step had this weight in the output, so it gets this share of the gradient.
-        return shares[:, :, None] * gradient[:, None]
-
-
-def _real(layer: Layer, mask: Any, input: Array) -> Array:
-    mask = xp.ones(input.shape[:2], dtype=bool) if mask is None else to_device(mask)
-    expect_mask(layer, mask, input.shape[:2])
-    return mask

@@ -17,7 +17,8 @@ from scratch.convolution import Conv1d, Conv2d
 from scratch.dense import Embedding, Flatten, Linear
 from scratch.fast import fast
 from scratch.layer import Layer, Sequential
-from scratch.pooling import AveragePool2d, MaxOverTime, MaxPool1d, MaxPool2d, MeanOverTime
+from scratch.over_time import MaxOverTime, MeanOverTime
+from scratch.pooling import AveragePool2d, MaxPool1d, MaxPool2d
 from scratch.recurrent import GRU, LSTM, SimpleRnn
 from scratch.regular import BatchNorm, Dropout
 

@@ -268,12 +268,14 @@ def test_control_characters_in_names_are_shown_and_not_obeyed(tmp_path):
     assert "\x1b" not in out
 
 
-def test_kinds_of_names():
+def test_the_novelty_of_names():
+    from scratch.tools.scores import novelty
+
     names = ["Airbnb", "Stripe", "Lob"]
-    assert PROGRAM.kind("Lob", names) == "verbatim"
-    assert PROGRAM.kind("Airipe", names) == "new"
-    assert PROGRAM.kind("Xqzw", names) == "garbage"
-    assert PROGRAM.kind("", names) == "garbage"
+    for name, kind in (("Lob", "verbatim"), ("Airipe", "new"), ("Xqzw", "garbage"), ("", "garbage")):
+        assert novelty([name], names)[kind] == 1
+    assert novelty(["Lob", "Airipe", "Xqzw", ""], names) == {"verbatim": 0.25, "new": 0.25, "garbage": 0.5}
+    assert sum(novelty([], names).values()) == 0
 
 
 @pytest.mark.slow

@@ -13,7 +13,8 @@ from scratch.dense import Linear
 from scratch.gradient_check import relative_error
 from scratch.layer import Parameter, Sequential, evaluating
 from scratch.optimizers import GradientDescent
-from scratch.pooling import MaxOverTime, MaxPool1d
+from scratch.over_time import MaxOverTime
+from scratch.pooling import MaxPool1d
 from scratch.regular import BatchNorm
 
 rng = np.random.default_rng(2)

@@ -13,7 +13,8 @@ from scratch.dense import Embedding, Linear
 from scratch.gradient_check import relative_error
 from scratch.layer import Layer, Parameter, evaluating
 from scratch.optimizers import Adam, AdamW, GradientDescent, Momentum, RMSProp
-from scratch.pooling import AveragePool2d, MaxOverTime, MaxPool1d, MaxPool2d
+from scratch.over_time import MaxOverTime
+from scratch.pooling import AveragePool2d, MaxPool1d, MaxPool2d
 from scratch.regular import BatchNorm
 
 FIXTURES = dict(np.load(FILE))

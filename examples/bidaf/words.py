@@ -11,7 +11,7 @@ from scratch.checks import expect, expect_ids
 from scratch.convolution import Conv1d
 from scratch.dense import Embedding
 from scratch.layer import Layer
-from scratch.pooling import MaxOverTime
+from scratch.over_time import MaxOverTime
 
 UNKNOWN = ""  # word 0: neither its vector nor its spelling is known
 REPLACEMENT = "\N{REPLACEMENT CHARACTER}"  # character 1; 0 is padding after the end of a word

@@ -20,7 +20,8 @@ from scratch.convolution import Conv1d
 from scratch.dense import Flatten, Linear
 from scratch.functions import log_softmax
 from scratch.layer import Layer, Sequential, evaluating
-from scratch.pooling import MaxOverTime, MaxPool1d
+from scratch.over_time import MaxOverTime
+from scratch.pooling import MaxPool1d
 from scratch.regular import BatchNorm, Dropout
 from scratch.tools.files import read_shapes
 from scratch.tools.history import progress

@@ -15,7 +15,7 @@ from scratch.bidirectional import Bidirectional
 from scratch.checks import ScratchError
 from scratch.dense import Embedding, Linear
 from scratch.layer import Layer, Sequential
-from scratch.pooling import MaxOverTime, MeanOverTime
+from scratch.over_time import MaxOverTime, MeanOverTime
 from scratch.recurrent import LSTM
 from scratch.regular import Dropout
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from scratch import pooling
+from scratch import over_time, pooling
 from scratch.backend import Array, as_floats, xp
 from scratch.checks import expect
 from scratch.fast.arrays import as_mask, pieces
@@ -35,8 +35,8 @@ class MaxPool1d(pooling.MaxPool1d):
         return input_grad
 
 
-class MaxOverTime(pooling.MaxOverTime):
-    """As `pooling.MaxOverTime`."""
+class MaxOverTime(over_time.MaxOverTime):
+    """As `over_time.MaxOverTime`."""
 
     def forward(self, input: Any, mask: Array | None = None) -> Array:
         input = as_floats(input)
@@ -119,6 +119,6 @@ def _empty_output(input: Array, size: int) -> Array:
 
 
 TWINS: dict[type, type] = {
-    pooling.MaxPool1d: MaxPool1d, pooling.MaxOverTime: MaxOverTime, pooling.MaxPool2d: MaxPool2d,
+    pooling.MaxPool1d: MaxPool1d, over_time.MaxOverTime: MaxOverTime, pooling.MaxPool2d: MaxPool2d,
     pooling.AveragePool2d: AveragePool2d,
 }

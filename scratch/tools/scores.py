@@ -83,3 +83,23 @@ def table(confusion: numpy.ndarray, labels: Sequence[str]) -> str:
         worst = f"{labels[others.argmax()]} ({others.max()})" if others.any() else ""
         rows.append(f"{label:12} {confusion[k].sum():6} {precision:10.3f} {recall:7.3f} {f1:6.3f}  {worst}")
     return "\n".join(rows)
+
+
+def novelty(invented: Sequence[str], known: Sequence[str]) -> dict[str, float]:
+    """The shares of invented names that are "verbatim" (known ones), "garbage", or "new".
+
+    Garbage is a name of one character or none, or one with more than a third of its trigrams in no known name. The
+    start and the end count as characters, and letter case is ignored.
+    """
+
+    def trigrams(name: str) -> list[str]:
+        marked = f"\0{name.lower()}\1"
+        return [marked[i : i + 3] for i in range(len(name))]
+
+    common = {three for name in known for three in trigrams(name)}
+    kinds = []
+    for name in invented:
+        own = trigrams(name)
+        garbage = len(name) < 2 or sum(three not in common for three in own) > len(own) / 3
+        kinds.append("verbatim" if name in known else "garbage" if garbage else "new")
+    return {kind: kinds.count(kind) / max(len(kinds), 1) for kind in ("verbatim", "new", "garbage")}
