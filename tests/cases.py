@@ -8,14 +8,16 @@ from typing import Any
 import numpy as np
 import pytest
 from bidaf.highway import Highway
+from conftest import ON_A_DEVICE
 
 from scratch.activations import Gelu, LogSoftmax, Relu, Sigmoid, Softmax, Tanh
 from scratch.attention import BidirectionalAttention, DotAttention
-from scratch.backend import to_device, xp
+from scratch.backend import to_device, to_host, xp
 from scratch.bidirectional import Bidirectional
 from scratch.convolution import Conv1d, Conv2d
 from scratch.dense import Embedding, Flatten, Linear
 from scratch.fast import fast
+from scratch.gradient_check import relative_error
 from scratch.layer import Layer, Sequential
 from scratch.over_time import MaxOverTime, MeanOverTime
 from scratch.pooling import AveragePool2d, MaxPool1d, MaxPool2d
@@ -212,3 +214,17 @@ def each_case(**only: bool) -> Any:
     """A parametrization of a test over the cases (with a batch axis, if batch=True)."""
     chosen = [case for case in CASES if all(getattr(case, key) == value for key, value in only.items())]
     return pytest.mark.parametrize("case", chosen, ids=lambda case: case.name)
+
+
+def padding_changes_nothing(loss: Any, predicted: np.ndarray, actual: np.ndarray, mask: np.ndarray) -> None:
+    """Check that a loss of (N, T, K), whose last step `mask` leaves out everywhere, does not depend on that step."""
+    short = [to_device(a[:, :-1]) for a in (predicted, actual, mask)]
+    long = [to_device(a) for a in (predicted, actual, mask)]
+    assert loss.loss(*short) == pytest.approx(loss.loss(*long), rel=1e-5 if ON_A_DEVICE else None)  # in another order
+    gradient = loss.gradient(*long)
+    assert gradient.dtype == np.float32
+    assert relative_error(gradient[:, :-1], loss.gradient(*short)) < 1e-6
+    assert not to_host(gradient)[~mask].any()
+    nothing = to_device(np.zeros(mask.shape, dtype=bool))
+    assert loss.loss(long[0], long[1], nothing) == 0
+    assert not to_host(loss.gradient(long[0], long[1], nothing)).any()

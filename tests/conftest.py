@@ -10,6 +10,7 @@ import pytest
 
 from scratch import backend
 
+pytest.register_assert_rewrite("cases")  # so that its failed assertions show their values
 ON_A_DEVICE = os.environ.get("SCRATCH_DEVICE") == "cuda"  # a GPU, or its stand-in: whichever is called cupy
 
 ON_THREADS = pytest.mark.skipif(ON_A_DEVICE, reason="a GPU is one device for all rows")

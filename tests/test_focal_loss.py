@@ -4,8 +4,8 @@ import math
 
 import numpy as np
 import pytest
+from cases import padding_changes_nothing
 from char_cnn.losses import FocalLoss
-from conftest import ON_A_DEVICE
 
 from scratch.backend import precision, to_device, to_host
 from scratch.checks import ScratchError
@@ -39,16 +39,7 @@ def test_float32_stays_float32_and_padding_changes_nothing(device):
     loss, predicted = FocalLoss(), rng.normal(size=(N, T, K))
     predicted[~MASK] = -np.inf  # padding may hold anything
     predicted[~MASK, 0] = 0
-    short = [to_device(a[:, :2]) for a in (predicted, IDS, MASK)]
-    long = [to_device(a) for a in (predicted, IDS, MASK)]
-    assert loss.loss(*short) == pytest.approx(loss.loss(*long), rel=1e-5 if ON_A_DEVICE else None)  # in another order
-    gradient = loss.gradient(*long)
-    assert gradient.dtype == np.float32
-    assert relative_error(gradient[:, :2], loss.gradient(*short)) < 1e-6
-    assert not to_host(gradient)[~MASK].any()
-    nothing = to_device(np.zeros((N, T), dtype=bool))
-    assert loss.loss(long[0], long[1], nothing) == 0
-    assert not to_host(loss.gradient(long[0], long[1], nothing)).any()
+    padding_changes_nothing(loss, predicted, IDS, MASK)
 
 
 def test_it_is_cross_entropy_for_gamma_zero_and_ignores_rows_that_are_certainly_right(device):
