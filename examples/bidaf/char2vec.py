@@ -30,6 +30,7 @@ from scratch.layer import Layer
 from scratch.losses import Loss
 from scratch.optimizers import Adam
 from scratch.tools import program
+from scratch.tools.claims import claim
 from scratch.tools.files import read_arrays, write_arrays
 from scratch.tools.history import progress
 from scratch.tools.plots import labelled_points
@@ -118,6 +119,7 @@ def command(arguments: list[str]) -> None:
     if importlib.util.find_spec("sklearn") is None:
         raise ScratchError("the picture needs scikit-learn: pip install -e '.[data]'")
     program.writable(flags.out)
+    claim(flags.out, ["char2vec.npz", "char2vec.png"])
     file, flags.plot = flags.out / "char2vec.npz", flags.plot or flags.out / "char2vec.png"
     program.writable_file(flags.plot, flags.data, file)
     program.writable_file(flags.report, flags.data, file, flags.plot)

@@ -24,6 +24,7 @@ from typing import Any, NamedTuple
 import numpy
 
 from scratch.checks import ScratchError
+from scratch.tools.files import remove_when_stopped
 
 
 class Source(NamedTuple):
@@ -159,13 +160,19 @@ def find(name: str, given: str | Path | None = None) -> Path:
     try:
         fetcher = pooch.create(folder, source.address, registry=registry, retry_if_failed=1)
         for file in registry:  # cached files whose checksums match are not downloaded again
-            fetcher.fetch(file, progressbar=True)
+            fetcher.fetch(file, downloader=_download)
     except (OSError, ValueError) as error:  # no network, a full disk or a wrong checksum
         raise ScratchError(
             f"the data set {name} is {elsewhere}, and could not be fetched from {source.address} ({error}); "
             f"{source.by_hand}"
         ) from error
     return folder
+
+
+def _download(address: str, path: str, fetcher: Any) -> None:
+    """Download to pooch's temporary file."""
+    remove_when_stopped(path)
+    importlib.import_module("pooch").HTTPDownloader(progressbar=True)(address, path, fetcher)
 
 
 def find_glove(given: Path | None) -> Path:
