@@ -9,6 +9,7 @@ import sys
 
 
 def stop(number: int, frame: object) -> None:
+    signal.signal(signal.SIGINT, lambda *_: None)
     try:
         name = os.path.splitext(os.path.basename(os.path.normpath(sys.argv[0])))[0]
         print(f"{name}: stopped", file=sys.stderr)

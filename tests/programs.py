@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -29,6 +30,11 @@ def run(name, *arguments, cwd, input=None, **options):
     process = start(name, *arguments, cwd=cwd, stdin=subprocess.PIPE, **options)
     out, err = process.communicate(input, timeout=120)
     return process.returncode, out, err
+
+
+def free_port():
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return listener.getsockname()[1]
 
 
 def refused(name, *arguments, cwd, **options):

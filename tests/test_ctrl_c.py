@@ -1,103 +1,25 @@
 """Ctrl-C at any moment of any command: exit code 130 and one line on stderr; a file is the old one, or complete."""
 
-import importlib.util
-import json
+import os
 import random
 import re
 import signal
 import subprocess
+import sys
 import time
+from functools import partial
 
-import numpy as np
 import programs
 import pytest
-from cifar10_files import batch_files, some_images, write
+from commands import COMMANDS, Program, files, make_data, unfinished, until
 from programs import ROOT
-from test_bidaf_programs import article
-from test_name_service import free_port
-
-from scratch.tools.files import read_metadata
-
-COMMANDS = [
-    "company_names.py train --smoke", "company_names.py generate", "company_names.py evaluate --count 20",
-    "alice train --smoke", "alice generate", "alice evaluate --smoke",
-    "char_lm train --smoke --threads 2", "char_lm sample", "char_lm evaluate text.txt",
-    "char_lm compare text.txt --order 3 --plot c.png",
-    "char_cnn train --smoke", "char_cnn predict --text goal", "char_cnn evaluate --data_path news.csv",
-    "movie_reviews train --smoke --model lstm", "movie_reviews predict dull",
-    "movie_reviews evaluate --data phrases --model characters",
-    "cifar10 train --smoke", "cifar10 evaluate --data images", "cifar10 show --data images",
-    "name_languages train --smoke", "name_languages predict Satoshi", "name_languages evaluate --data names",
-    "name_languages serve --port PORT",
-    "bidaf train --smoke", "bidaf prepare --data squad --glove glove.txt", "bidaf char2vec --data squad", "bidaf ask",
-    "bidaf evaluate --data squad",
-]
-NEEDS = {"char_cnn": "pandas", "serve": "fastapi_offline", "char2vec": "sklearn"}
-STOPPED = re.compile(r"\w+: stopped(; --resume goes on after epoch \d+)?\n")
 
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
-    """A folder with a little of every data set."""
     place = tmp_path_factory.mktemp("data")
-    (place / "text.txt").write_text("How much wood would a woodchuck chuck? " * 40)
-    (place / "news.csv").write_text("".join(f'"{k % 4 + 1}","Title","Text {k}"\n' for k in range(40)))
-    (place / "phrases").mkdir()
-    rows = [f"{k}\t{k}\tquiet , moving film {k}\t{k % 5}\n" for k in range(1, 60)]
-    (place / "phrases" / "train.tsv").write_text("PhraseId\tSentenceId\tPhrase\tSentiment\n" + "".join(rows))
-    write(place / "images", batch_files(some_images(), "py"))
-    (place / "names").mkdir()
-    for label in read_metadata(ROOT / "weights" / "name_languages.npz")["labels"]:
-        (place / "names" / f"{label}.txt").write_text("".join(f"{label}{end}\n" for end in "abcdefghijklmn"))
-    (place / "squad").mkdir()
-    for name, title in (("train-v1.1.json", "A"), ("dev-v1.1.json", "Warsaw")):
-        data = {"version": "1.1", "data": [article(title, ["Ann", "Bob", "Eve", "Kim", "Lea"])]}
-        (place / "squad" / name).write_text(json.dumps(data), encoding="utf-8")
-    numbers = np.random.default_rng(0).normal(size=(3, 100))
-    lines = [f"{word} {' '.join(map(str, row))}\n" for word, row in zip(["lives", "in", "rome"], numbers, strict=True)]
-    (place / "glove.txt").write_text("".join(lines))
+    make_data(place)
     return place
-
-
-class Program:
-    """A command that runs, and what it has printed."""
-
-    def __init__(self, command, place, env=()):
-        for word, package in NEEDS.items():
-            if word in command and importlib.util.find_spec(package) is None:
-                pytest.skip(f"needs {package}")
-        self.errors = place / "stderr"
-        name, *arguments = command.replace("PORT", str(free_port())).split()
-        with open(self.errors, "wb") as file:
-            # Python says when it has imported a module: so it is known when the first line of the program has run.
-            env = {"PYTHONPROFILEIMPORTTIME": "1", **dict(env)}
-            self.process = programs.start(name, *arguments, cwd=place, env=env, stderr=file, stdin=subprocess.DEVNULL)
-        self.wait_for("ctrl_c")
-
-    def wait_for(self, module):
-        """Wait until the program has imported `module`."""
-        pattern, limit = re.compile(rf"\| +{module}\n"), time.monotonic() + 60
-        while not pattern.search(self.errors.read_text()):
-            assert self.process.poll() is None and time.monotonic() < limit, self.said()
-            time.sleep(0.001)
-
-    def said(self):
-        lines = self.errors.read_text().splitlines(keepends=True)
-        return "".join(line for line in lines if not line.startswith("import time:"))
-
-    def interrupt(self, times=1):
-        """Send Ctrl-C, and check the end. Returns the exit code."""
-        for _ in range(times):
-            self.process.send_signal(signal.SIGINT)
-        out, _ = self.process.communicate(timeout=60)
-        code, said = self.process.returncode, self.said()
-        assert code in (0, 130), (code, said)
-        assert STOPPED.fullmatch(said) if code else not said, said
-        return code, out
-
-
-def unfinished(place):
-    return [*place.rglob("*.unfinished"), *place.rglob("tmp*")]
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -106,6 +28,114 @@ def test_at_a_random_moment(command, place):
     time.sleep(random.Random(command).uniform(0, 0.6))
     program.interrupt()
     assert not unfinished(place)
+
+
+SLOW_WRITES = """
+import os, time
+real, left = os.fsync, [int(os.environ["WRITES"])]
+def fsync(file):
+    real(file)
+    left[0] -= 1
+    if not left[0]:
+        open("writing", "w").close()
+        time.sleep(60)
+os.fsync = fsync
+"""
+
+
+@pytest.mark.parametrize(("command", "number"), [
+    ("company_names.py train --smoke", 1), ("company_names.py train --smoke", 3), ("char_lm train --smoke", 2),
+    ("char_lm train --smoke", 4), ("bidaf prepare --data squad --glove glove.txt", 1),
+    ("char_lm compare text.txt --order 3 --plot c.png --report c.json", 2),
+])
+def test_during_a_write(command, number, place, tmp_path):
+    (tmp_path / "sitecustomize.py").write_text(SLOW_WRITES)
+    for folder in place.glob("runs/*/*"):
+        folder.unlink()
+    program = Program(command, place, {"PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}", "WRITES": str(number)})
+    until((place / "writing").exists, program.process)
+    (place / "writing").unlink()
+    assert unfinished(place)
+    before = files(place)
+    assert program.interrupt()[0] == 130
+    assert not unfinished(place)
+    assert files(place) == before
+
+
+@pytest.mark.parametrize("command", [command for command in COMMANDS if " train " in command])
+def test_after_the_first_epoch_and_again_at_once(command, place):
+    program = Program(command, place)
+    while not (line := program.process.stdout.readline()).startswith("epoch"):
+        assert line, program.said()
+    program.interrupt(times=3)
+    assert "--resume goes on after epoch" in program.said() or program.process.returncode == 0
+
+
+@pytest.mark.parametrize("attempt", range(4))
+def test_after_the_last_line(attempt, place):
+    program = Program("company_names.py generate --count 5", place)
+    for _ in range(5):
+        assert program.process.stdout.readline()
+    time.sleep(0.005 * attempt)
+    program.interrupt()
+
+
+FILLS_THE_PIPE = """
+import os, time
+from scratch.tools import program
+def main():
+    print("printed")
+    os.set_blocking(1, False)
+    try:
+        while True:
+            os.write(1, b".")
+    except BlockingIOError:
+        os.set_blocking(1, True)
+        open("full", "w").close()
+        time.sleep(60)
+program.run(main)
+"""
+
+
+def test_nobody_reads_what_was_printed(place):
+    (place / "fills.py").write_text(FILLS_THE_PIPE)
+    env = programs.environment() | {"PYTHONUNBUFFERED": ""}  # print keeps a short text
+    process = subprocess.Popen([sys.executable, "fills.py"], cwd=place, env=env, encoding="utf-8",
+                               stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    until((place / "full").exists, process)
+    process.send_signal(signal.SIGINT)
+    assert process.stderr.readline() == "fills: stopped\n"
+    with pytest.raises(subprocess.TimeoutExpired):  # it waits for the reader
+        process.wait(timeout=0.3)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(timeout=20) == 130
+    out, err = process.communicate()
+    assert set(out) == {"."} and not err
+
+
+def test_a_program_that_ignores_it_goes_on_ignoring_it(place):
+    ignore = partial(signal.signal, signal.SIGINT, signal.SIG_IGN)  # as nohup does, or `&` in a script
+    program = Program("company_names.py generate --count 5", place, preexec_fn=ignore)
+    code, out = program.interrupt()
+    assert code == 0 and len(out.splitlines()) == 5
+
+
+def imported(program):
+    return re.findall(r"import time:.*\| +(\S+)\n", program.errors.read_text())
+
+
+@pytest.mark.parametrize("name", sorted({command.split()[0] for command in COMMANDS}))
+def test_nothing_is_imported_before(name, place):
+    """What comes before the handler is Python's own start: it prints a traceback, and nothing can be done about it."""
+    (place / "empty").mkdir(exist_ok=True)
+    (place / "empty" / "__main__.py").write_text("")
+    start = subprocess.run([sys.executable, "-X", "importtime", "empty"], cwd=place, capture_output=True, text=True,
+                           env=programs.environment(), check=True)
+    own = set(re.findall(r"import time:.*\| +(\S+)\n", start.stderr))
+    program = Program(f"{name} --help", place)
+    program.interrupt()
+    names = imported(program)
+    assert set(names[: names.index("ctrl_c")]) - own <= {"signal", "enum", "types"}
 
 
 @pytest.mark.slow

@@ -91,7 +91,9 @@ def test_a_cupy_that_cannot_be_had_is_explained(text, said, tmp_path):
 @pytest.mark.parametrize(
     ("size", "said"), [(48, "(Out of memory allocating 4,000 bytes); try --batch-size 24"), (1, "a smaller network")]
 )
-def test_memory_that_is_too_small_names_the_batch_to_try(size, said, capsys):
+def test_memory_that_is_too_small_names_the_batch_to_try(size, said, capsys, monkeypatch):
+    monkeypatch.setattr(sys, "unraisablehook", sys.unraisablehook)
+
     def main():
         program.begin(types.SimpleNamespace(batch_size=size))
         raise MemoryError("Out of memory allocating 4,000 bytes")

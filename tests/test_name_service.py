@@ -17,7 +17,7 @@ from urllib.parse import quote
 
 import programs
 import pytest
-from programs import ROOT
+from programs import ROOT, free_port
 
 pytest.importorskip("fastapi_offline")
 pytest.importorskip("uvicorn")
@@ -31,11 +31,6 @@ from scratch.fast import fast
 @pytest.fixture(scope="module")
 def model():
     return fast(load(WEIGHTS), threads=1)
-
-
-def free_port():
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return listener.getsockname()[1]
 
 
 @pytest.fixture(scope="module")

@@ -110,7 +110,7 @@ def run(main: Callable[[], None]) -> NoReturn:
         try:
             code, message = _ending(main)
         finally:
-            signal.signal(signal.SIGINT, signal.SIG_IGN)  # the work is done, and Python only tidies up
+            _ignore_ctrl_c()  # the work is done, and Python only tidies up
         if message:
             _say(message)
         sys.exit(code)
@@ -152,7 +152,7 @@ def _stop(number: int, frame: object) -> None:
     or while threads wait for each other, which would then wait for ever. Ending is safe at every moment, because files
     are replaced only when they are complete.
     """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGINT, lambda *_: None)
     remove_unfinished()
     hint = _hint()
     with suppress(OSError, ValueError, RuntimeError):  # stderr is closed, or in the middle of a write
@@ -165,6 +165,14 @@ def _stop(number: int, frame: object) -> None:
             sys.stdout.flush()
         end_all(130)
     os._exit(130)
+
+
+def _ignore_ctrl_c() -> None:
+    """From now until the process has ended. (A handler would be undone by Python when it ends, but not this.)"""
+    report = sys.unraisablehook
+    race = "Signal 2 ignored due to race condition"  # what Python reports if it comes while it is being ignored
+    sys.unraisablehook = lambda found: None if str(found.exc_value) == race else report(found)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 _begun = argparse.Namespace()  # the flags of the running program
