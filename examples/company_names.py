@@ -8,7 +8,9 @@
 After Grus, Data Science from Scratch, 2nd edition, chapter 21. Losses are in nats; chance is ln 52 = 3.95 a letter.
 """
 
-import ctrl_c  # before all that takes time to import
+if __name__ == "__main__":
+    import ctrl_c  # before all that takes time to import
+
 import math
 import random
 from argparse import Namespace
@@ -17,13 +19,10 @@ from pathlib import Path
 from sys import argv
 from typing import Any
 
-from scratch.backend import to_device
-from scratch.checks import ScratchError
+from scratch import ScratchError, evaluating, step_decay, to_device
 from scratch.deep_learning import Linear, Loss, Momentum, Optimizer, Sequential, SoftmaxCrossEntropy, softmax
 from scratch.fast import fast
-from scratch.layer import evaluating
 from scratch.nlp import GRU, LSTM, SimpleRnn, Vocabulary, sample_from
-from scratch.schedules import step_decay
 from scratch.tools import program, weights
 from scratch.tools.files import read_lines, read_shapes
 from scratch.tools.run import Run
@@ -139,7 +138,8 @@ def generate_or_evaluate(flags: Namespace) -> None:
     model = build(known["layer"], vocab.size, known["hidden"])
     weights.load_weights(model, flags.weights)
     model = model if flags.plain else fast(model, threads=1)
-    if (unknown := set(flags.seed_text) - (vocab.w2i.keys() - {START, STOP})) or len(flags.seed_text) > MAX_LENGTH:
+    unknown = set(flags.seed_text) - (vocab.w2i.keys() - {START, STOP})
+    if unknown or len(flags.seed_text) > MAX_LENGTH:
         raise ScratchError(f"--seed-text: {''.join(unknown)[:40]!r} is in no name they learned, or it is too long")
     count = flags.count or (20 if flags.command == "generate" else 1000)
     invented = [generate(model, vocab, flags.seed_text, flags.temperature, flags.top_k) for _ in range(count)]

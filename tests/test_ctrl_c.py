@@ -1,18 +1,23 @@
 """Ctrl-C at any moment of any command: exit code 130 and one line on stderr; a file is the old one, or complete."""
 
+import http.server
 import os
 import random
 import re
 import signal
 import subprocess
 import sys
+import threading
 import time
+from contextlib import suppress
 from functools import partial
 
 import programs
 import pytest
 from commands import COMMANDS, Program, files, make_data, unfinished, until
 from programs import ROOT
+
+from scratch.tools.datasets import Source
 
 
 @pytest.fixture(scope="module")
@@ -113,6 +118,41 @@ def test_nobody_reads_what_was_printed(place):
     assert set(out) == {"."} and not err
 
 
+class Endless(http.server.BaseHTTPRequestHandler):
+    """A server whose file never ends."""
+
+    def do_GET(self):
+        self.send_response(200)
+        self.end_headers()
+        with suppress(OSError):
+            while True:
+                self.wfile.write(bytes(2**16))
+                time.sleep(0.01)
+
+    def log_message(self, *args):
+        pass
+
+
+def test_during_a_download(place, tmp_path):
+    pytest.importorskip("pooch")
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Endless) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        source = Source(f"http://127.0.0.1:{server.server_port}/", {"a.txt": "0" * 64}, "")
+        (tmp_path / "downloads.py").write_text(
+            "import ctrl_c\nfrom scratch.tools import datasets, program\nfrom scratch.tools.datasets import Source\n"
+            f"datasets.SOURCES['names'] = {source!r}\nprogram.run(lambda: datasets.find('names'))"
+        )
+        env = programs.environment() | {"XDG_CACHE_HOME": str(tmp_path / "cache"), "SCRATCH_DATA": ""}
+        env["PYTHONPATH"] += f"{os.pathsep}{ROOT / 'examples'}"
+        process = subprocess.Popen([sys.executable, "downloads.py"], cwd=tmp_path, env=env, stderr=subprocess.PIPE)
+        until(lambda: any(path.stat().st_size for path in (tmp_path / "cache").rglob("tmp*")), process)
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=20)
+        server.shutdown()
+    assert process.returncode == 130 and b"downloads: stopped\n" in err and b"Traceback" not in err
+    assert not [path for path in (tmp_path / "cache").rglob("*") if path.is_file()]
+
+
 def test_a_program_that_ignores_it_goes_on_ignoring_it(place):
     ignore = partial(signal.signal, signal.SIGINT, signal.SIG_IGN)  # as nohup does, or `&` in a script
     program = Program("company_names.py generate --count 5", place, preexec_fn=ignore)
@@ -136,6 +176,11 @@ def test_nothing_is_imported_before(name, place):
     program.interrupt()
     names = imported(program)
     assert set(names[: names.index("ctrl_c")]) - own <= {"signal", "enum", "types"}
+
+
+def test_a_program_that_is_imported_leaves_ctrl_c_alone():
+    code = "import signal, company_names; assert signal.getsignal(2) is signal.default_int_handler"
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT / "examples", env=programs.environment(), check=True)
 
 
 @pytest.mark.slow
