@@ -57,9 +57,10 @@ def test_a_killed_run_is_resumed_and_its_leftovers_go(command, place, tmp_path):
     first = begin(command, place, tmp_path)
     until((tmp_path / "checkpoint.npz").exists, _going_on(first))
     end(first)
-    for name in ("weights.npz", "loss.png", "notes.txt"):  # the number is that of a process that lives, but not there
+    for name in ("weights.npz", "loss.png", "r.json", "notes.txt"):  # by the number of a process that lives
         (tmp_path / f".{name}.{os.getpid()}.unfinished").touch()
-    code, _, err = programs.run(*arguments(command, tmp_path), "--resume", cwd=place)
+    report = "--report", tmp_path / "r.json"
+    code, _, err = programs.run(*arguments(command, tmp_path), "--resume", *report, cwd=place)
     assert code == 0, err
     left = [path.name for path in (tmp_path).glob(".*.unfinished")]
     assert left == [f".notes.txt.{os.getpid()}.unfinished"]  # which is no file of the run

@@ -16,6 +16,7 @@ from programs import ROOT, environment, run, weights
 from scratch.backend import xp
 from scratch.fast.processes import job, size_of_job
 from scratch.gradient_check import relative_error
+from scratch.tools.claims import claim
 
 pytest.importorskip("mpi4py")
 MPIEXEC = shutil.which("mpiexec", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}")
@@ -140,6 +141,13 @@ def test_an_error_in_one_process_ends_all_with_its_words(tmp_path):
 def test_bad_input_is_one_message_and_the_exit_code_of_one_process(tmp_path):
     code, _, err = together(2, ROOT / "examples" / "char_lm", "train", "--data", "nowhere", cwd=tmp_path)
     assert code == 2 and err.count("char_lm: error: nowhere: no such") == 1, err
+
+
+def test_a_folder_in_use_is_refused_by_the_first_for_all(tmp_path):
+    (tmp_path / "r").mkdir()
+    claim(tmp_path / "r", [])
+    code, _, err = together(2, ROOT / "examples" / "char_lm", "train", "--smoke", "--out", "r", cwd=tmp_path)
+    assert code == 2 and err.count("has a run there") == 1, err
 
 
 def test_all_have_the_first_ones_chance(tmp_path):

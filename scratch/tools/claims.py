@@ -43,8 +43,15 @@ def claim(folder: str | Path, names: Iterable[str], prefix: str = "") -> None:
     Raises: ScratchError, naming the other process, when that has claimed the folder.
     """
     place = Path(os.path.realpath(folder)) / f".{prefix}lock"
-    if not may_write() or place in _claimed:
+    if not may_write() or not (place in _claimed or _locked(place, folder)):
         return
+    for name in names:  # nobody else may write them now, so these are leftovers, whatever process has their number
+        for unfinished in place.parent.glob(f".{glob.escape(name)}.*.unfinished"):
+            unfinished.unlink(missing_ok=True)
+
+
+def _locked(place: Path, folder: str | Path) -> bool:
+    """Lock the file `place`, and write there who did; False where there are no locks, which is said."""
     descriptor = os.open(place, os.O_RDWR | os.O_CREAT, 0o666)
     try:
         _lock(descriptor)
@@ -55,10 +62,8 @@ def claim(folder: str | Path, names: Iterable[str], prefix: str = "") -> None:
     except OSError as error:  # some network file systems have no locks
         os.close(descriptor)
         print(f"{folder}: cannot be locked ({error.strerror or error}); do not start a second run there")
-        return
+        return False
     _claimed.add(place)
     os.ftruncate(descriptor, 0)
     os.write(descriptor, f"process {os.getpid()} on {socket.gethostname()}\n".encode())
-    for name in names:  # nobody else may write them now, so these are leftovers, whatever process has their number
-        for unfinished in place.parent.glob(f".{glob.escape(name)}.*.unfinished"):
-            unfinished.unlink(missing_ok=True)
+    return True

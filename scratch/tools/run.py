@@ -211,8 +211,10 @@ def check_paths(flags: Namespace, inputs: Sequence[Path | None], files: Sequence
     prefix = getattr(flags, "prefix", "")
     paths = [Path(flags.out) / f"{prefix}{name}" for name in (*OWN_FILES, *files)]
     program.writable(flags.out)
-    claim(flags.out, [path.name for path in paths], prefix)
     plot, others = getattr(flags, "plot", None) or paths[3], [path for path in paths if path != paths[3]]
+    report = getattr(flags, "report", None)
+    written = [path.name for path in (*paths, plot, report) if path and path.parent == paths[0].parent]
+    claim(flags.out, written, prefix)
     program.writable_file(plot, *inputs, *others)
-    program.writable_file(getattr(flags, "report", None), *inputs, plot, *paths)
+    program.writable_file(report, *inputs, plot, *paths)
     return paths
