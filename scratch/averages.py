@@ -14,8 +14,10 @@ Read next: `schedules.py`.
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from scratch.backend import Array
+from scratch.checks import expect
 from scratch.layer import Layer
 from scratch.optimizers import Optimizer
 
@@ -26,10 +28,17 @@ class Averager(Optimizer):
     The average starts from the weights before the first update, after any weight decay.
     """
 
+    changing = ("lr", "decay")
+
     def __init__(self, inner: Optimizer, decay: float) -> None:
         super().__init__(inner.lr, inner.clip_norm, inner.weight_decay)
         self.inner, self.decay = inner, decay
-        self.slots = ("average", *inner.slots)
+        self.slots, self.squares = ("average", *inner.slots), inner.squares
+        expect(0 <= decay <= 1, self, "a decay from 0 to 1", decay)
+
+    def arguments(self) -> dict[str, Any]:
+        inner = {name: value for name, value in self.inner.arguments().items() if name not in self.inner.changing}
+        return super().arguments() | {"inner": {"kind": type(self.inner).__name__, **inner}, "lr": self.lr}
 
     def update(self, data: Array, grad: Array, t: int, *state: Array) -> None:
         average, *others = state

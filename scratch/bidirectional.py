@@ -47,6 +47,9 @@ class Bidirectional(Layer):
         self.input_dim, self.output_dim = forward.input_dim, forward.hidden_dim + backward.hidden_dim
         self.directions = {"forward": forward, "backward": backward}  # of reading; each layer has both passes
 
+    def __repr__(self) -> str:
+        return f"Bidirectional({self.directions['forward']}, {self.directions['backward']})"
+
     def forward(self, input: Any, mask: Array | None = None) -> Array:
         if not hasattr(input, "dtype") or input.dtype.kind != "f":
             input = to_device(input)

@@ -17,7 +17,7 @@ Read next: `pooling.py`.
 from typing import Any
 
 from scratch.backend import Array, as_floats, to_device, xp
-from scratch.checks import expect, expect_ids
+from scratch.checks import VOCABULARY, as_ids, expect
 from scratch.functions import one_hot
 from scratch.initial import random_tensor, zeros
 from scratch.layer import Layer, Parameter
@@ -59,7 +59,7 @@ class Conv1d(Layer):
     def forward(self, input: Any) -> Array:
         input = input if hasattr(input, "dtype") else to_device(input)
         if are_ids := input.ndim == 2 and input.dtype.kind in "iu":
-            expect_ids(self, input, self.input_dim, lowest=-1)
+            input = as_ids(self, input, self.input_dim, lowest=-1, hint=VOCABULARY)
         x = one_hot(input, self.input_dim) if are_ids else as_floats(input)
         expect(x.ndim == 3 and x.shape[2] == self.input_dim, self, "sequences (N, T, {input_dim}) or ids (N, T)", input)
         least = self.kernel_size if self.padding == "valid" else 1
@@ -72,7 +72,7 @@ class Conv1d(Layer):
 
     def backward(self, gradient: Array) -> Array | None:
         x, with_input = self.recall(gradient)
-        self.b.grad += gradient.sum(axis=(0, 1))
+        self.b.grad += gradient.sum(axis=(0, 1), dtype="float64")
         x_grad, grad_rows = zeros(*x.shape), gradient.reshape(-1, self.output_dim)
         for k, rows in enumerate(self.places(x.shape[1])):
             # x[n, rows] was multiplied by w[:, k], as in Linear: each one's gradient is the output's times the other.
@@ -108,7 +108,7 @@ class Conv2d(Layer):
         init: str = "he", input_gradient: bool = True,
     ) -> None:
         self.input_dim, self.output_dim, self.kernel_size = input_dim, output_dim, kernel_size
-        self.padding, self.input_gradient = padding, input_gradient
+        self.padding, self.bias, self.input_gradient = padding, bias, input_gradient
         expect(padding in ("valid", "same"), self, "padding 'valid' or 'same'", padding)
         expect(kernel_size >= 1, self, "a kernel_size of at least 1", kernel_size)
         self.w = Parameter(random_tensor(output_dim, kernel_size, kernel_size, input_dim, init=init))
@@ -136,7 +136,7 @@ class Conv2d(Layer):
         (x,) = self.recall(gradient)
         (_, H, W, D), K = gradient.shape, self.kernel_size
         if self.b is not None:
-            self.b.grad += gradient.sum(axis=(0, 1, 2))
+            self.b.grad += gradient.sum(axis=(0, 1, 2), dtype="float64")
         x_grad, grad_rows = zeros(*x.shape), gradient.reshape(-1, D)
         for k in range(K):
             for m in range(K):

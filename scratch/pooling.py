@@ -51,9 +51,6 @@ class Pool(Layer):
         x[:, : h * K, : w * K] = windows.reshape(N, h, w, K, K, C).swapaxes(2, 3).reshape(N, h * K, w * K, C)
         return x
 
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({self.size})"
-
 
 class MaxPool1d(Pool):
     """The largest of every `size` steps, per channel; trailing steps that do not fill a window are dropped.

@@ -59,9 +59,6 @@ class Dropout(Layer):
         # A number set to zero had no effect on the output; the gradient of a scaled number is scaled likewise.
         return gradient * scale
 
-    def __repr__(self) -> str:
-        return f"Dropout(p={self.p})"
-
 
 class BatchNorm(Layer):
     """Normalises each feature to mean 0 and variance 1 over the batch, then applies a learned scale and shift.
@@ -93,21 +90,22 @@ class BatchNorm(Layer):
         mean, variance, n = self.running_mean.data, self.running_variance.data, len(rows)
         if self.train:
             expect(n > 1, self, "more than one row to train on", input)
-            mean = rows.mean(axis=0)
+            # In float32, a mean of many rows would lose digits, and the square of 1e20 overflow.
+            mean = rows.mean(axis=0, dtype="float64")
             variance = ((rows - mean) ** 2).mean(axis=0)
             for running, latest in ((self.running_mean, mean), (self.running_variance, variance * (n / (n - 1)))):
                 running.data *= self.momentum
-                running.data += (1 - self.momentum) * latest
+                running.data += (1 - self.momentum) * xp.minimum(latest, xp.finfo(rows.dtype).max)
         scale = 1 / xp.sqrt(variance + self.epsilon)
-        normed = (rows - mean) * scale
-        self.remember(input.shape, normed, scale)
+        normed = ((rows - mean) * scale).astype(rows.dtype)
+        self.remember(input.shape, normed, scale.astype(rows.dtype))
         return (self.w.data * normed + self.b.data).reshape(input.shape)
 
     def backward(self, gradient: Array) -> Array:
         normed, scale = self.recall(gradient)
         rows, n = gradient.reshape(normed.shape), len(normed)
         # y = w normed + b, in every row.
-        b_grad, w_grad = rows.sum(axis=0), (rows * normed).sum(axis=0)
+        b_grad, w_grad = rows.sum(axis=0, dtype="float64"), (rows * normed).sum(axis=0, dtype="float64")
         self.b.grad += b_grad
         self.w.grad += w_grad
         # A row also affects y through the mean and the variance. Shifting all rows equally changes only the mean, and
@@ -115,7 +113,4 @@ class BatchNorm(Layer):
         # components along both, vectors of squared length n, are subtracted. The rest changes neither, and along it
         # the slope is w * scale.
         input_grad = self.w.data * scale * (rows - b_grad / n - normed * (w_grad / n))
-        return input_grad.reshape(gradient.shape)
-
-    def __repr__(self) -> str:
-        return f"BatchNorm({self.num_features})"
+        return input_grad.astype(gradient.dtype).reshape(gradient.shape)

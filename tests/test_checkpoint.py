@@ -107,7 +107,9 @@ def test_checkpoints_that_do_not_fit_change_nothing(tmp_path):
         {"random": [version, numbers, "x"]}, {"optimizer": saved | {"kind": "Momentum"}}, {"optimizer": {}},
         {"optimizer": 3}, {"optimizer": saved | {"steps": {}}}, {"optimizer": saved | {"steps": 1}},
         {"optimizer": saved | {"steps": saved["steps"] | {"layers.9.w": 1}}},
-        {"optimizer": saved | {"steps": saved["steps"] | {"layers.2.b": "x"}}}, {"optimizer": saved | {"lr": None}},
+        {"optimizer": saved | {"steps": saved["steps"] | {"layers.2.b": "x"}}}, *(
+            {"optimizer": saved | {"arguments": saved["arguments"] | {"lr": lr}}} for lr in (None, "x", -1, [1], True)
+        ),
     ):
         write_arrays(path, arrays, metadata | change)
         with pytest.raises(ScratchError, match=r"saved state|not a checkpoint"):

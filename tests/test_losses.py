@@ -87,7 +87,7 @@ def test_a_truth_that_does_not_fit_is_refused(how):
                 method(scores, to_device(wrong))
     with pytest.raises(ScratchError, match="ids from 0 to 4"):
         cross_entropy.gradient(scores[0, 0], -1)
-    with pytest.raises(ScratchError, match="SSE: expected a truth"):
+    with pytest.raises(ScratchError, match=r"SSE\(\): expected a truth"):
         sse.loss(to_device(np.zeros((3, 1))), to_device(np.zeros(3)))
     with pytest.raises(ScratchError, match="a mask"):
         sse.loss(to_device(np.zeros((3, 2))), to_device(np.zeros((3, 2))), to_device(np.ones((2, 2), dtype=bool)))

@@ -7,7 +7,7 @@ from typing import Any
 import numpy
 
 from scratch.backend import Array, to_device, xp
-from scratch.checks import expect, expect_ids
+from scratch.checks import as_ids, expect
 from scratch.convolution import Conv1d
 from scratch.dense import Embedding
 from scratch.layer import Layer
@@ -91,7 +91,7 @@ class WordVectors(Layer):
     def forward(self, input: Any) -> Array:
         ids = to_device(input)
         expect(ids.ndim == 2, self, "word ids (N, T)", ids)
-        expect_ids(self, ids, len(self._vectors))
+        ids = as_ids(self, ids, len(self._vectors))
         # 1. GloVe's vectors.
         output = self._vectors[ids]
         if self.characters is None:

@@ -5,7 +5,7 @@ from typing import Any
 from scratch import losses
 from scratch.backend import Array, as_floats, to_device, xp
 from scratch.checks import expect
-from scratch.fast.arrays import as_mask, expect_ids
+from scratch.fast.arrays import as_ids, as_mask
 from scratch.functions import log_softmax, one_hot, softmax
 
 
@@ -16,7 +16,7 @@ class NegativeLogLikelihood(losses.NegativeLogLikelihood):
         log_p = self._log_p(as_floats(predicted))
         actual = self._truth(log_p, actual, mask)
         if isinstance(actual, int):
-            return -float(log_p[actual])
+            return 0.0 - float(log_p[actual])
         if actual.ndim == log_p.ndim:
             # An impossible class that is not the truth costs nothing, but 0 * -inf would be NaN.
             at_truth = (xp.where(actual == 0, 0, log_p) * actual).sum(axis=-1).reshape(-1)
@@ -24,10 +24,10 @@ class NegativeLogLikelihood(losses.NegativeLogLikelihood):
             rows = log_p.reshape(-1, log_p.shape[-1])
             at_truth = rows[xp.arange(len(rows)), actual.reshape(-1)]
         if mask is None and self.class_weights is None:
-            return 0.0 - float(at_truth.sum()) / max(at_truth.size, 1)
+            return 0.0 - float(at_truth.sum(dtype="float64")) / max(at_truth.size, 1)
         weights, total = self._row_weights(log_p, actual, mask)
         # Padding may hold anything: minus infinity too, of which zero times is NaN.
-        return 0.0 - float((xp.where(weights > 0, at_truth, 0) * weights).sum()) / total
+        return 0.0 - float((xp.where(weights > 0, at_truth, 0) * weights).sum(dtype="float64")) / total
 
     def gradient(self, predicted: Any, actual: Any, mask: Array | None = None) -> Array:
         predicted = as_floats(predicted)
@@ -81,8 +81,7 @@ class NegativeLogLikelihood(losses.NegativeLogLikelihood):
             return as_floats(actual)
         if actual.shape != predicted.shape[:-1]:
             expect(False, self, f"ids {predicted.shape[:-1]} or rows {predicted.shape}", actual)
-        expect_ids(self, actual, num_classes)
-        return actual
+        return as_ids(self, actual, num_classes, hint="")
 
 
 class SoftmaxCrossEntropy(NegativeLogLikelihood, losses.SoftmaxCrossEntropy):

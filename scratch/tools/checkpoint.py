@@ -25,7 +25,7 @@ from scratch.layer import Layer
 from scratch.optimizers import Optimizer
 from scratch.tools.files import read_arrays, read_metadata, write_arrays
 
-FORMAT = 2  # of the file: 1 had one step count for all parameters
+FORMAT = 3  # of the file: 1 had one step count for all parameters, 2 not the arguments of the optimizer
 
 
 def save_checkpoint(
