@@ -71,8 +71,8 @@ class Lookahead(Averager):
 
         every `every` steps:   slow = decay * slow + (1 - decay) * p;   p = slow
 
-    This averages out the overshoot of the optimizer's fast steps; a larger `decay` averages more. Like `lr`, `decay`
-    may be changed between steps.
+    p are the weights after a step of the optimizer `inner`. This averages out the overshoot of its fast steps; a larger
+    `decay` averages more. Like `lr`, `decay` may be changed between steps.
 
     Source: Zhang et al. 2019, https://arxiv.org/abs/1907.08610, algorithm 1; the paper's alpha is 1 - decay.
     """
@@ -88,7 +88,7 @@ class Lookahead(Averager):
 
 
 class MovingAverage(Averager):
-    """Takes another optimizer's steps and keeps a running mean of the resulting weights.
+    """Takes the steps of the optimizer `inner` and keeps a running mean of the resulting weights.
 
         average = decay * average + (1 - decay) * p
 

@@ -26,7 +26,7 @@ from scratch.recurrent import Recurrent
 
 
 class Bidirectional(Layer):
-    """Two recurrent layers side by side; the second reads each row from its last real step to its first.
+    """Two recurrent layers side by side: `forward`, and `backward`, which reads each row from its last real step.
 
     Shapes: sequences (N, T, input_dim) or ids (N, T), with an optional mask (N, T), True at real steps
         -> (N, T, output_dim), the first layer's hidden_dim numbers and then the second's; a masked step outputs zeros.

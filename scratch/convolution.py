@@ -34,7 +34,7 @@ class Conv1d(Layer):
     Shapes: (N, T, input_dim), or ids (N, T) in place of one-hot rows, -1 for a row of zeros -> (N, T', output_dim),
         where T' is T - kernel_size + 1, or T with "same"; of these, every `stride`-th is kept. For ids, or with
         `input_gradient=False`, the input gradient is None.
-    Parameters: w (output_dim, kernel_size, input_dim), b (output_dim,).
+    Parameters: w (output_dim, kernel_size, input_dim), b (output_dim,); `init` is one of `initial.INITS`.
     Source: LeCun et al. 1989, https://doi.org/10.1162/neco.1989.1.4.541; Waibel et al. 1989, doi 10.1109/29.21701.
     Differs: mathematical convolution flips the kernel. PyTorch's w is (output_dim, input_dim, kernel_size).
     Raises: ScratchError for an input of the wrong width, or shorter than a window, or an invalid argument.
@@ -94,7 +94,7 @@ class Conv2d(Layer):
 
         y[n, i, j] = b + sum over k, m of w[:, k, m] x[n, i + k, j + m]
 
-    `padding` is as in Conv1d. `bias=False` omits b, which a BatchNorm (`regular.py`) after the layer would cancel.
+    `padding`, `init`, `input_gradient` are as in Conv1d. `bias=False` omits b, as a BatchNorm would cancel it.
 
     Shapes: (N, H, W, input_dim) -> (N, H', W', output_dim), where H' is H - kernel_size + 1, or H with "same".
     Parameters: w (output_dim, kernel_size, kernel_size, input_dim), by rows, then columns; b (output_dim,).

@@ -69,7 +69,7 @@ class Embedding(Layer):
         output[n] = w[ids[n]]
 
     Shapes: integers (...) -> (..., embedding_dim); one id gives one vector.
-    Parameters: w (num_embeddings, embedding_dim).
+    Parameters: w (num_embeddings, embedding_dim); `init` is one of `initial.INITS`.
     Source: Bengio et al. 2003, A Neural Probabilistic Language Model, section 2.
         https://www.jmlr.org/papers/v3/bengio03a.html
     Raises: ScratchError for ids that are not integers in 0 .. num_embeddings - 1.

@@ -102,7 +102,7 @@ class Layer:
 
 
 class Sequential(Layer):
-    """Layers in sequence: the output of each is the input of the next."""
+    """A list of `layers` in sequence: the output of each is the input of the next."""
 
     def __init__(self, layers: Iterable[Layer]) -> None:
         self.layers = list(layers)

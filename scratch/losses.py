@@ -80,7 +80,7 @@ class MSE(SSE):
 
     def gradient(self, predicted: Any, actual: Any, mask: Array | None = None) -> Array:
         error, count = self._errors(predicted, actual, mask)
-        return 2 * error / max(count, 1)
+        return error * (2 / max(count, 1))
 
 
 class NegativeLogLikelihood(Loss):
@@ -153,7 +153,7 @@ class SoftmaxCrossEntropy(NegativeLogLikelihood):
     With `label_smoothing` s, an id becomes probabilities: 1 - s for its class, plus s / K for every class. Scores that
     grow without bound then no longer lower the loss (Szegedy et al. 2015, https://arxiv.org/abs/1512.00567, section 7).
 
-    Shapes: as NegativeLogLikelihood.
+    Shapes, masks and `class_weights`: as in NegativeLogLikelihood: predicted (..., K); ids (...) or rows (..., K).
     Source: Grus, Data Science from Scratch, chapter 19 ("isn't this a pleasant equation?", he asks of its gradient).
     Differs: the loss is the mean over rows, not the book's sum; for one row they agree. The book adds 1e-30 to each
         probability; here the log-probabilities are computed directly, without underflow.

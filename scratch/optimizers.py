@@ -179,7 +179,7 @@ class Adam(Optimizer):
 
 
 class AdamW(Adam):
-    """Adam with weight decay.
+    """Adam with weight decay: beta1, beta2 and epsilon are as in Adam.
 
     Source: Loshchilov and Hutter 2017, https://arxiv.org/abs/1711.05101, algorithm 2.
     """
@@ -197,4 +197,4 @@ def clip_by_norm(grads: list[Array], max_norm: float) -> None:
     norm = float(sum((grad.astype("float64") ** 2).sum() for grad in grads)) ** 0.5
     if norm > max_norm:
         for grad in grads:
-            grad *= max_norm / norm
+            grad[...] = grad.astype("float64") * (max_norm / norm)

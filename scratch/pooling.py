@@ -92,7 +92,8 @@ class AveragePool2d(Pool):
 
         y[n, i, j, c] = mean over k, l of x[n, i * size + k, j * size + l, c]
 
-    Shapes and Raises: as MaxPool2d.
+    Shapes: (N, H, W, C) -> (N, H // size, W // size, C); trailing rows and columns that fill no window are dropped.
+    Raises: ScratchError for images smaller than a window.
     """
 
     of_images = True

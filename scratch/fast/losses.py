@@ -27,7 +27,7 @@ class NegativeLogLikelihood(losses.NegativeLogLikelihood):
             return 0.0 - float(at_truth.sum(dtype="float64")) / max(at_truth.size, 1)
         weights, total = self._row_weights(log_p, actual, mask)
         # Padding may hold anything: minus infinity too, of which zero times is NaN.
-        return 0.0 - float((xp.where(weights > 0, at_truth, 0) * weights).sum(dtype="float64")) / total
+        return 0.0 - float((xp.where(weights > 0, at_truth, 0) * (weights / total)).sum(dtype="float64"))
 
     def gradient(self, predicted: Any, actual: Any, mask: Array | None = None) -> Array:
         predicted = as_floats(predicted)

@@ -167,11 +167,12 @@ class MovingAverage(OneVector, averages.MovingAverage):
 def clip(grad: Array, max_norm: float) -> None:
     """As `optimizers.clip_by_norm` of one vector."""
     square = square_of(grad)
-    if not 1e-30 < square < math.inf:  # in float32 it was too large, or too small
-        square = float((grad.astype(numpy.float64) ** 2).sum())
+    if not 1e-30 < square < math.inf:  # in float32 it is too large, or too small
+        return optimizers.clip_by_norm([grad], max_norm)
     norm = math.sqrt(square)
     if norm > max_norm:
         grad *= max_norm / norm
+    return None
 
 
 def square_of(grad: Array) -> float:
