@@ -31,6 +31,9 @@ setup(
     license="MIT",
     python_requires=">=3.10",
     packages=["scratch", "scratch.fast", "scratch.tools"],
+    # With this, `pip install -e` adds this folder to Python's path. Its other way, a finder that comes after the path,
+    # would not be asked where Python is started beside a clone called `scratch`: that folder looks like a package.
+    package_dir={"": "."},
     package_data={"scratch": ["py.typed"]},
     install_requires=["numpy>=1.26", "tqdm>=4.60", "matplotlib>=3.7", "threadpoolctl>=3"],
     extras_require=extras,
