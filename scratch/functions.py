@@ -47,10 +47,9 @@ def softmax(z: Any, mask: Array | None = None) -> Array:
 
 
 def minus_max(z: Array) -> Array:
-    """z - max z over the last axis. The lowest float stands for a difference that is below all floats."""
+    """z - max z over the last axis. A difference below all floats, which would overflow, becomes nearly the lowest."""
     largest = z.max(axis=-1, keepdims=True)
-    # A number less than this would overflow in the subtraction.
-    smallest = xp.maximum(largest, 0) + xp.finfo(z.dtype).min
+    smallest = xp.maximum(largest, 0) + 0.999999 * xp.finfo(z.dtype).min  # "nearly", since the sum may be rounded
     return xp.maximum(z, smallest) - largest
 
 

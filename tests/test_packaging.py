@@ -19,6 +19,7 @@ def test_it_imports_beside_a_clone_that_is_called_scratch(tmp_path):
     command = "import scratch, scratch.fast; from scratch import LSTM; print(scratch.__file__)"
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     for folder in (tmp_path, ROOT, ROOT.parent):
-        run = subprocess.run([sys.executable, "-c", command], cwd=folder, env=environment, capture_output=True, text=True)
+        options = {"cwd": folder, "env": environment, "capture_output": True, "text": True}
+        run = subprocess.run([sys.executable, "-c", command], **options)
         assert run.returncode == 0, run.stderr
         assert run.stdout.strip().endswith("__init__.py")

@@ -2,11 +2,13 @@
 
 from typing import Any
 
+import numpy
+
 from scratch import losses
 from scratch.backend import Array, as_floats, to_device, xp
 from scratch.checks import expect
 from scratch.fast.arrays import as_ids, as_mask
-from scratch.functions import log_softmax, one_hot, softmax
+from scratch.functions import one_hot
 
 
 class NegativeLogLikelihood(losses.NegativeLogLikelihood):
@@ -99,15 +101,32 @@ class SoftmaxCrossEntropy(NegativeLogLikelihood, losses.SoftmaxCrossEntropy):
         return actual
 
     def _log_p(self, predicted: Array) -> Array:
-        return log_softmax(predicted)
+        z = _minus_max(predicted)
+        z -= xp.log(xp.exp(z).sum(axis=-1, keepdims=True))
+        return z if z.ndim == 1 else xp.maximum(z, float(xp.finfo(z.dtype).min), out=z)
 
     def _softmax_part(self, predicted: Array, actual: Any) -> Array:
         # d log(sum exp z)/dz is softmax(z); the truth's own -z[truth] gives the -1 at the truth. When `actual`
         # holds weights for all classes, there is one such term for each, so the softmax counts as often as they sum to.
-        probabilities = softmax(predicted)
+        probabilities = xp.exp(_minus_max(predicted))
+        probabilities /= probabilities.sum(axis=-1, keepdims=True)
+        probabilities = probabilities.astype(predicted.dtype, copy=False)
         if not isinstance(actual, int) and actual.ndim == predicted.ndim:
             probabilities *= actual.sum(axis=-1, keepdims=True)
         return probabilities
+
+
+def _minus_max(z: Array) -> Array:
+    """As `functions.minus_max`, but a difference below all floats is -inf; of a single row, in float64, where none is.
+
+    That is as fast for a single row, and needs no care.
+    """
+    if z.ndim == 1:
+        z = z.astype("float64")
+        z -= z.max()
+        return z
+    with numpy.errstate(over="ignore"):
+        return z - z.max(axis=-1, keepdims=True)
 
 
 TWINS: dict[type, type] = {
