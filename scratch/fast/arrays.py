@@ -64,8 +64,8 @@ def sum_rows(rows: Array) -> Array:
     """
     if len(rows) == 1:
         return rows[0].copy()
-    if xp.device != "cpu":  # a GPU adds pairwise
-        return rows.sum(axis=0)
+    if xp.device != "cpu":
+        return rows.sum(axis=0, dtype="float64").astype(rows.dtype)
     if len(rows) <= _FEW_ROWS:
         return numpy.ones(len(rows), dtype=rows.dtype).dot(rows)
     total = numpy.zeros(rows.shape[1])
@@ -97,7 +97,9 @@ def add_at(target: Array, ids: Array, rows: Array) -> None:
         one_hot = (ids[:, None] == xp.arange(len(target))).astype(rows.dtype)
         target += rows.T.dot(one_hot).T
     elif xp.ndarray is not numpy.ndarray:
-        xp.add.at(target, ids, rows)
+        total = xp.zeros(target.shape, dtype="float64")
+        xp.add.at(total, ids, rows)
+        target += total
     elif len(ids):
         order = numpy.argsort(ids, kind="stable")
         ids = ids[order]
