@@ -37,13 +37,12 @@ class Layer:
     forward: Any  # from input to output; it calls `self.remember(output.shape, ...)` with what backward needs
     backward: Any  # from dL/d output to dL/d input (integers: None, several inputs: a tuple); it starts with `recall`
     working: tuple[str, ...] = ("_memory", "_train")  # attributes that a copy of the layer does not take over
-    adapt: Any  # for a subclass of plain arrays with params() and grads(), as in Grus (`plain_arrays.py`)
+    adapt: Any = staticmethod(lambda cls: None)  # for subclasses written as in Grus: `plain_arrays.py` sets it
     _memory: tuple | None = None  # defaults of the class, so that a subclass need not call super().__init__()
     _train: bool = True
 
     def __init_subclass__(cls) -> None:
-        if "params" in vars(cls):
-            Layer.adapt(cls)
+        Layer.adapt(cls)
 
     def remember(self, output_shape: tuple[int, ...], *values: Any) -> None:  # for one backward
         self._memory = (output_shape, values) if self._train else None

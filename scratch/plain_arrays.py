@@ -35,9 +35,13 @@ from scratch.layer import Layer, Parameter
 
 def adapt(cls: Any) -> None:
     """Give a subclass of Layer that defines params() the methods below, in place of Layer's."""
-    cls.__getattr__, cls.children, cls.named_parameters = read_array, children, named_parameters
-    if hasattr(cls, "backward"):
-        cls.backward = collecting(cls.backward)
+    if isinstance(vars(cls).get("train"), bool):  # it would hide Layer's property, which sets inner layers too
+        cls._train = cls.train
+        del cls.train
+    if "params" in vars(cls):
+        cls.__getattr__, cls.children, cls.named_parameters = read_array, children, named_parameters
+        if hasattr(cls, "backward"):
+            cls.backward = collecting(cls.backward)
 
 
 def read_array(self: Any, name: str) -> Any:
@@ -104,4 +108,4 @@ def collecting(backward: Any) -> Any:
     return collect
 
 
-Layer.adapt = staticmethod(adapt)  # which calls it for each class that defines params()
+Layer.adapt = staticmethod(adapt)  # which is called for each subclass that is defined from here on
