@@ -2,8 +2,8 @@
 
     from scratch.deep_learning import Linear, Sequential, Sigmoid, SSE, GradientDescent
 
-The classes come from the chapters that define them. A Tensor, in the book a list of lists, is an array here; each
-function accepts lists too. `plain_arrays.py` explains how a layer typed in from the book learns.
+The classes are imported from the modules that define them. A Tensor, in the book a list of lists, is an array here; the
+functions on tensors accept lists too. `plain_arrays.py` explains how a layer typed in from the book is trained.
 
 Read next: `nlp.py`.
 """
@@ -38,23 +38,23 @@ def shape(tensor: Any) -> list[int]:
 
 
 def is_1d(tensor: Any) -> bool:
-    """Whether it is a list of numbers, not of lists."""
+    """Whether `tensor` has a single axis: a list of numbers, not of lists."""
     return len(shape(tensor)) == 1
 
 
 def tensor_sum(tensor: Any) -> float:
-    """The sum of all its numbers."""
+    """The sum of all numbers in `tensor`."""
     return float(to_host(tensor).sum())
 
 
 def tensor_apply(f: Callable[[float], float], tensor: Any) -> Tensor:
-    """f(x) for each number x."""
+    """f(x) elementwise, for x in `tensor`."""
     values = to_host(tensor)
     return as_floats([f(x) for x in values.ravel().tolist()]).reshape(values.shape)
 
 
 def tensor_combine(f: Callable[[float, float], float], t1: Any, t2: Any) -> Tensor:
-    """f(x, y) for each number x of t1 and the number y at its place in t2."""
+    """f(x, y) elementwise, for x in `t1` and y in `t2`."""
     left, right = to_host(t1), to_host(t2)
     pairs = zip(left.ravel().tolist(), right.ravel().tolist(), strict=True)
     return as_floats([f(x, y) for x, y in pairs]).reshape(left.shape)
@@ -66,17 +66,17 @@ def zeros_like(tensor: Any) -> Tensor:
 
 
 def random_uniform(*dims: int) -> Tensor:
-    """Random numbers between 0 and 1, in the shape `dims`."""
+    """Random numbers between 0 and 1, of shape `dims`."""
     return random_tensor(*dims, init="uniform")
 
 
 def random_normal(*dims: int, mean: float = 0.0, variance: float = 1.0) -> Tensor:
-    """Normally distributed random numbers, in the shape `dims`."""
+    """Normally distributed random numbers, of shape `dims`."""
     return mean + math.sqrt(variance) * random_tensor(*dims, init="normal")
 
 
 def sigmoid(t: float) -> float:
-    """1 / (1 + exp(-t)) of a single number."""
+    """1 / (1 + exp(-t)) for a single number t."""
     return 0.5 * math.tanh(0.5 * t) + 0.5
 
 

@@ -1,8 +1,8 @@
 """The functions that layers and losses are built from, safe for large inputs.
 
 `exp(1000)` overflows and `log(0)` is minus infinity, so the textbook forms of softmax and cross-entropy fail on healthy
-networks: for the scores 1000 and 0, softmax would be inf / inf. The forms below are equal up to rounding and do not
-overflow:
+networks: for the scores 1000 and 0, softmax would compute inf / inf, which is NaN. The forms below are equal to them up
+to rounding, and do not overflow:
 
     softmax(z)     = exp(z - max z) / sum exp(z - max z)
     log_softmax(z) = (z - max z) - log sum exp(z - max z)
@@ -11,8 +11,8 @@ overflow:
     softmax([1000, 0])     = [1, 0]
     log_softmax([1000, 0]) = [0, -1000]
 
-A mask (True for data, False for padding) gives padding probability zero; a row that is all padding becomes all zeros,
-never NaN.
+With a mask (True for data, False for padding), padding gets probability zero; a row that is all padding becomes all
+zeros, never NaN.
 
 Read next: `text.py`.
 """
@@ -47,10 +47,9 @@ def softmax(z: Any, mask: Array | None = None) -> Array:
 
 
 def minus_max(z: Array) -> Array:
-    """z - max z over the last axis. A difference below all floats, which would overflow, becomes nearly the lowest."""
-    largest = z.max(axis=-1, keepdims=True)
-    smallest = xp.maximum(largest, 0) + 0.999999 * xp.finfo(z.dtype).min  # "nearly", since the sum may be rounded
-    return xp.maximum(z, smallest) - largest
+    """z - max z over the last axis. A difference that would overflow is clamped to just above the lowest float."""
+    half = 0.5 * z - 0.5 * z.max(axis=-1, keepdims=True)  # the whole difference could overflow
+    return 2 * xp.maximum(half, 0.499999 * xp.finfo(z.dtype).min)
 
 
 def softmax_gradient(p: Array, gradient: Array) -> Array:
@@ -90,17 +89,17 @@ def sample_from(weights: Any, temperature: float = 1.0, top_k: int | None = None
     weights = numpy.array(to_host(weights), dtype=numpy.float64)
     largest = weights.max(initial=0) if weights.ndim == 1 else 0.0
     if not (0 < largest < numpy.inf and weights.min() >= 0):
-        raise ScratchError("sample_from: expected a list of weights, none negative and at least one positive")
+        raise ScratchError("sample_from: expected a list of weights, all finite, none negative, at least one positive")
     if not 0 <= temperature < numpy.inf or (top_k is not None and top_k < 1):
         raise ScratchError(f"sample_from: expected temperature >= 0 and top_k >= 1, got {temperature} and {top_k}")
     if top_k is not None and top_k < len(weights):
         weights[numpy.argsort(-weights, kind="stable")[top_k:]] = 0.0
     if temperature == 0:
         return int(weights.argmax())
-    weights /= largest  # so that a low temperature underflows all but the largest, not all
+    weights /= largest  # the largest is now 1, so a low temperature cannot underflow every weight to 0
     if temperature != 1:
-        # weights ** (1 / temperature), in logarithms. A quotient below all floats, like log(0), becomes -inf, and its
-        # exp is 0.
+        # weights ** (1 / temperature), in logarithms. A quotient too negative for a float becomes -inf, like log(0);
+        # exp(-inf) is 0.
         with numpy.errstate(divide="ignore", over="ignore"):
             weights = numpy.exp(numpy.log(weights) / temperature)
     cumulative = weights.cumsum()

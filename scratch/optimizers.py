@@ -1,6 +1,6 @@
 """How gradients update parameters: GradientDescent, Momentum, RMSProp, Adam, AdamW.
 
-The gradient g points uphill, so every optimizer steps downhill; they differ in how they smooth and scale the step:
+The gradient g points uphill, so every optimizer steps the other way; they differ in how they smooth and scale the step:
 
     GradientDescent:  p -= lr * g
     Momentum:         u = mo * u + (1 - mo) * g;   p -= lr * u          u: the running mean of g; mo is usually 0.9
@@ -22,12 +22,12 @@ from scratch.optimizer_state import OptimizerState
 
 
 class Optimizer(OptimizerState):
-    """The contract, and the shared parts: clipping and weight decay; `optimizer_state.py` has the state.
+    """The base class of optimizers: the contract, clipping and weight decay. OptimizerState keeps the state.
 
     Every optimizer takes these arguments:
     learning_rate, or lr: how far a step goes; the attribute `lr` may be changed between steps.
-    clip_norm: the largest norm of the whole model's gradient; a longer gradient is scaled down to it, so that no one
-        step throws the weights far (Pascanu et al. 2013, https://arxiv.org/abs/1211.5063, algorithm 1). None: no limit.
+    clip_norm: the largest allowed norm of the model's gradient; a longer one is scaled down to it, so that no single
+        step moves the weights far (Pascanu et al. 2013, https://arxiv.org/abs/1211.5063, algorithm 1). None: no limit.
     weight_decay: every step first shrinks each weight of two or more axes, `p -= lr * weight_decay * p`, to discourage
         memorisation (Loshchilov and Hutter 2017, https://arxiv.org/abs/1711.05101; in PyTorch biases shrink too).
 
@@ -42,7 +42,7 @@ class Optimizer(OptimizerState):
         super().__init__()
         self.lr, self.clip_norm, self.weight_decay = learning_rate if lr is None else lr, clip_norm, weight_decay
         for name, value in {"lr": self.lr, "weight_decay": weight_decay, "clip_norm": clip_norm or 0}.items():
-            expect(0 <= value < xp.inf, self, f"a {name} of at least 0", value)
+            expect(0 <= value < xp.inf, self, f"a finite {name} of at least 0", value)
 
     def __init_subclass__(cls, **options: bool) -> None:  # so that help(Adam) explains the arguments that all share
         super().__init_subclass__(**options)
@@ -66,10 +66,10 @@ class Optimizer(OptimizerState):
             self.update(p.data, p.grad, self.steps[p], *self.state[p])
 
     def expect_finite_squares(self, learning: dict[str, Parameter]) -> None:
-        """A running mean of squares that overflowed would stay infinite, and the Parameter never move again."""
+        """Reject gradients whose squares overflow: the running mean would stay infinite, and its weight never move."""
         for name, p in learning.items():
             limit, largest = float(xp.finfo(p.grad.dtype).max) ** 0.5, float(abs(p.grad).max())
-            right = not limit < largest < xp.inf  # an infinite gradient shows in the next loss, which is NaN
+            right = not limit < largest < xp.inf  # an infinite gradient passes, since it makes the next loss NaN
             expect(right, self, f"a gradient of {name} up to {limit:.2g}", f"{largest:.2g}", "clip it (clip_norm)")
 
     def update(self, data: Array, grad: Array, t: int, *state: Array) -> None:
@@ -125,7 +125,7 @@ class Momentum(Optimizer):
 
 
 class RMSProp(Optimizer):
-    """Divides each number's step by the recent root mean square of its gradient.
+    """Divides each weight's step by the recent root mean square of its gradient.
 
         v = decay * v + (1 - decay) * g^2
         p -= lr * g / (sqrt(v) + epsilon)      epsilon prevents division by zero
@@ -179,7 +179,7 @@ class Adam(Optimizer):
 
 
 class AdamW(Adam):
-    """Adam with weight decay: beta1, beta2 and epsilon are as in Adam.
+    """Adam with a weight decay of 0.01 by default; beta1, beta2 and epsilon are as in Adam.
 
     Source: Loshchilov and Hutter 2017, https://arxiv.org/abs/1711.05101, algorithm 2.
     """
@@ -193,7 +193,7 @@ class AdamW(Adam):
 
 def clip_by_norm(grads: list[Array], max_norm: float) -> None:
     """Scale `grads` in place, all by the same factor, if their joint norm exceeds `max_norm`."""
-    # In float64: in float32 the square of 1e20 overflows, and a gradient of infinite norm would be scaled to nothing.
+    # In float64: in float32 the square of 1e20 overflows, and an infinite norm would scale every gradient to zero.
     norm = float(sum((grad.astype("float64") ** 2).sum() for grad in grads)) ** 0.5
     if norm > max_norm:
         for grad in grads:

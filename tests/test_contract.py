@@ -223,7 +223,7 @@ def test_a_shape_error_names_layer_expectation_and_cause():
 
 @EACH_WAY
 def test_the_vocabulary_is_suspected_only_where_there_may_be_one(how):
-    hint, seven = "is the vocabulary the one it was trained with", to_device([[7]])
+    hint, seven = "is this the vocabulary that the model was trained with", to_device([[7]])
     for layer in (Embedding(5, 2), LSTM(5, 2), Conv1d(5, 2, 1)):
         with pytest.raises(ScratchError, match=hint):
             how(layer).forward(seven)

@@ -188,9 +188,9 @@ def test_arrays_that_cannot_be_found_are_refused():
         def params(self):
             return [self.w]
 
-    with pytest.raises(ScratchError, match="attributes of the layer"):
+    with pytest.raises(ScratchError, match="one attribute each"):
         Sequential([Hidden(3)]).parameters()
-    with pytest.raises(ScratchError, match=r"grads\(\) beside params\(\)"):
+    with pytest.raises(ScratchError, match=r"both params\(\) and grads\(\)"):
         Sequential([NoGrads()]).parameters()
 
 
