@@ -1,5 +1,8 @@
 """`python examples/bidaf ask`: the most probable answers to one question, and the attention between the two texts."""
 
+import os
+from pathlib import Path
+
 import numpy
 from bidaf.examples import Encoded, best_spans, log_probabilities
 from bidaf.squad import words_with_places
@@ -10,6 +13,7 @@ from scratch.checks import ScratchError
 from scratch.fast import fast
 from scratch.layer import evaluating
 from scratch.tools import program
+from scratch.tools.incoming import decoded, read_text, standard_input
 from scratch.tools.plots import attention_map
 
 PARAGRAPH = (
@@ -21,22 +25,31 @@ PARAGRAPH = (
 QUESTION = "Who became the first world champion?"
 
 
+def paragraph_of(given: str) -> str:
+    """The paragraph: from standard input for "-", from a file for its name, or else `given` itself."""
+    if given == "-":
+        return standard_input()
+    if os.path.isfile(given) or (len(given.split()) == 1 and Path(given).suffix):
+        return read_text(given)
+    return decoded(given, "--paragraph")
+
+
 def command(arguments: list[str]) -> None:
     parser = program.Parser("Answer a question about a paragraph.", prog="bidaf ask")
     parser.add_argument("question", nargs="?", default=QUESTION, help="(default: about the paragraph on chess)")
-    parser.add_argument("--paragraph", default=PARAGRAPH, metavar="TEXT", help="the paragraph, or - for standard input")
+    parser.add_argument(
+        "--paragraph", type=os.fspath, default=PARAGRAPH, metavar="TEXT",
+        help="the paragraph, or the file that holds it, or - for standard input. A text is taken for a file where a "
+        "file has that name, or where it is one word with an ending, such as moon.txt",
+    )
     parser.common(weights=WEIGHTS, device=None, plain=False, plot=None)
     flags = parser.parse_args(arguments)
     program.begin(flags)
     program.writable_file(flags.plot, flags.weights)
-    paragraph = flags.paragraph if flags.paragraph != "-" else " ".join(program.lines_of_stdin("paragraph"))
+    paragraph = paragraph_of(flags.paragraph)
     context, asked = words_with_places(paragraph), words_with_places(flags.question)
     if not context.words or not asked.words:
         raise ScratchError("expected a paragraph and a question of at least one word each")
-    try:
-        (paragraph + flags.question).encode()
-    except UnicodeEncodeError:
-        raise ScratchError("expected a paragraph and a question in UTF-8") from None
     model, lexicon, metadata = load(flags.weights, context, asked)
     model = model if flags.plain else fast(model)
     if paragraph == PARAGRAPH and flags.question != QUESTION:

@@ -13,9 +13,10 @@ import numpy
 from bidaf.examples import Data, load_squad
 from bidaf.squad import Question, Squad, Text
 from bidaf.trained import lexicon_of, texts_of
-from bidaf.words import REPLACEMENT, Lexicon, as_known
+from bidaf.words import REPLACEMENT, Lexicon
 
 from scratch.checks import ScratchError
+from scratch.text import as_known
 from scratch.tools import program
 from scratch.tools.datasets import find_glove
 from scratch.tools.files import read_arrays, write_arrays

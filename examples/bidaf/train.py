@@ -35,6 +35,7 @@ from bidaf.words import Lexicon
 
 from scratch.averages import MovingAverage
 from scratch.backend import to_device
+from scratch.batching import num_batches
 from scratch.checks import ScratchError
 from scratch.fast import fast
 from scratch.optimizers import Adam
@@ -78,7 +79,7 @@ def command(arguments: list[str]) -> None:
     chance = 2 * sum(math.log(len(example.context)) for example in training) / len(training)
     known = {name: getattr(flags, name) for name in SETTINGS}
     digest = hashlib.sha256(repr(training).encode() + lexicon.vectors.tobytes()).hexdigest()
-    num_steps = math.ceil(len(training) / flags.batch_size)
+    num_steps = num_batches(len(training), flags.batch_size)
     lost = sum(question.span is None for question in data.learn.questions)
     print(
         f"{len(training)} questions in the training set (left out: {lost} whose answer is not where the file says, and "

@@ -17,7 +17,7 @@ from char_cnn.network import SIZES, build, log_probabilities, summary
 from char_cnn.texts import with_gaps
 
 from scratch.backend import to_device
-from scratch.batching import batches
+from scratch.batching import batches, num_batches
 from scratch.fast import fast
 from scratch.losses import Loss, SoftmaxCrossEntropy
 from scratch.optimizers import AdamW, Momentum, Optimizer
@@ -77,7 +77,7 @@ def command(arguments: list[str]) -> None:
     ) as run:
         for epoch in run.epochs():
             optimizer.lr = full_rate * (0.5 ** ((epoch - 1) // flags.schedule) if flags.schedule else 1)
-            total, num_steps = 0.0, -(-len(training.labels) // flags.batch_size)
+            total, num_steps = 0.0, num_batches(len(training.labels), flags.batch_size)
             for places in run.progress(batches(range(len(training.labels)), flags.batch_size), num_steps):
                 ids, labels = training.ids[places], to_device(training.labels[places])
                 if flags.dropout_input:
@@ -109,7 +109,7 @@ def command(arguments: list[str]) -> None:
     )
     confusion_matrix(confusion_png, shares(numpy.array(best["confusion"])), data.names, "Validation set")
     print(f"\nWeights:  {run.weights}, of epoch {run.best_epoch}\nFigures:  {metrics}, {run.plot}, {confusion_png}")
-    more = ["predict", "--model", str(run.weights), "--text", "I love pizza !"]
+    more = ["predict", "--model", run.weights, "--text", "I love pizza !"]
     print(f"More:     {program.command_line('examples/char_cnn', more)}")
 
 

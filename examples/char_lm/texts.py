@@ -1,5 +1,6 @@
 """The text, by name or path, and its split into training, validation and held-out sets."""
 
+import os
 from pathlib import Path
 
 import numpy
@@ -53,6 +54,6 @@ def split(ids: numpy.ndarray) -> tuple[numpy.ndarray, numpy.ndarray, numpy.ndarr
 def add_text(parser: Parser) -> None:
     """Add the argument TEXT."""
     parser.add_argument(
-        "text", nargs="?", default="shakespeare", metavar="TEXT",
+        "text", nargs="?", type=os.fspath, default="shakespeare", metavar="TEXT",
         help=f"a file in UTF-8, or one of: {', '.join(CORPORA)} (default: shakespeare)",
     )

@@ -13,6 +13,7 @@ from scratch.checks import ScratchError
 from scratch.initial import generator
 from scratch.text import Vocabulary, words_of
 from scratch.tools.datasets import find
+from scratch.tools.incoming import read_text
 
 LABELS = ("negative", "somewhat negative", "neutral", "somewhat positive", "positive")
 SPLITS = ("phrase", "sentence")
@@ -35,11 +36,7 @@ def read_phrases(path: Path) -> list[Phrase]:
         path = next((file for file in (path / "kaggle" / "train.tsv", path / "train.tsv") if file.is_file()), path)
     if not path.is_file():
         raise ScratchError(f"{path}: expected train.tsv of the competition")
-    phrases = []
-    try:
-        lines = path.read_text(encoding="utf-8").split("\n")
-    except UnicodeDecodeError as error:
-        raise ScratchError(f"{path}: not UTF-8 (byte {error.start})") from None
+    phrases, lines = [], read_text(path).split("\n")
     for number, line in enumerate(lines[1:], 2):
         if not line and number == len(lines):
             break

@@ -13,7 +13,7 @@ from movie_reviews.phrases import LABELS, UNKNOWN, Phrase, Words, load_phrases, 
 from movie_reviews.reading import add_model, confusions, log_probabilities, print_summary, reader_and_network
 
 from scratch.backend import to_device
-from scratch.batching import batches
+from scratch.batching import batches, num_batches
 from scratch.checks import ScratchError
 from scratch.fast import fast
 from scratch.losses import SoftmaxCrossEntropy
@@ -74,7 +74,7 @@ def command(arguments: list[str]) -> None:
     rows, labels = encoded(training, reader)
     validation_rows, validation_labels = encoded(validation, reader)
     length = (lambda place: len(rows[place])) if isinstance(reader, Words) else None
-    num_steps = -(-len(rows) // flags.batch_size)
+    num_steps = num_batches(len(rows), flags.batch_size)
     with Run(
         flags, model, optimizer, settings, "movie_reviews", known, best="-accuracy", chance=chance, inputs=inputs,
         files=FILES,

@@ -175,7 +175,7 @@ def command(arguments: list[str]) -> None:
     draw_confusions(picture, model, training, confusion, flags.recipe)
     print(f"\nHeld out: accuracy {figures['accuracy']:.3f}, mean recall {figures['mean_recall']:.3f}")
     print(f"Weights:  {run.weights}, curve: {run.plot}, confusions: {picture}")
-    more = ["predict", "--weights", str(run.weights), "Satoshi"]
+    more = ["predict", "--weights", run.weights, "Satoshi"]
     print(f"More:     {program.command_line('examples/name_languages', more)}")
 
 

@@ -24,6 +24,7 @@ from typing import Any, NamedTuple
 import numpy
 
 from scratch.checks import ScratchError
+from scratch.tools.incoming import decoded, read_text
 
 
 class Source(NamedTuple):
@@ -184,7 +185,8 @@ def read_labelled_lines(folder: Path) -> dict[str, list[str]]:
 
     The labels are sorted (capitals first), so their order is the same on every machine. Lines are not stripped. Blank
     lines and hidden files are skipped.
-    Raises: ScratchError for a folder with fewer than two such files, or a file that is empty or not UTF-8.
+    Raises: ScratchError for a folder with fewer than two such files, or a file that is empty, or not UTF-8 in its name
+        or its text.
     """
     if not folder.is_dir():
         raise ScratchError(f"{folder}: expected a folder of LABEL.txt files with one example per line")
@@ -194,12 +196,9 @@ def read_labelled_lines(folder: Path) -> dict[str, list[str]]:
         raise ScratchError(f"{folder}: has {len(files)} LABEL.txt files; a classifier needs at least two")
     lines = {}
     for path in files:
-        try:
-            text = path.read_text(encoding="utf-8-sig")
-        except UnicodeDecodeError as error:
-            raise ScratchError(f"{path}: not UTF-8 (byte {error.start}); save it as UTF-8") from None
-        lines[path.stem] = list(dict.fromkeys(line for line in text.split("\n") if line.strip()))
-        if not lines[path.stem]:
+        label = decoded(path.stem, f"the name of {path}")
+        lines[label] = list(dict.fromkeys(line for line in read_text(path).split("\n") if line.strip()))
+        if not lines[label]:
             raise ScratchError(f"{path}: is empty; expected one example a line, or no file for a label without any")
     return lines
 

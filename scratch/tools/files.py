@@ -27,6 +27,7 @@ from typing import Any, BinaryIO, TypeAlias
 import numpy
 
 from scratch.checks import ScratchError
+from scratch.tools.incoming import in_words, read_text
 
 Shapes: TypeAlias = dict[str, tuple[int, ...]]
 
@@ -81,11 +82,7 @@ def write_text(path: str | Path, text: str) -> None:
 
 def read_lines(path: str | Path) -> list[str]:
     """The distinct non-blank lines of a UTF-8 file, stripped. Raises: ScratchError when there are none."""
-    try:
-        text = Path(path).read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise ScratchError(f"{path}: not UTF-8 (byte {error.start}); save it as UTF-8") from None
-    lines = list(dict.fromkeys(line.strip() for line in text.split("\n") if line.strip()))
+    lines = list(dict.fromkeys(line.strip() for line in read_text(path).split("\n") if line.strip()))
     if not lines:
         raise ScratchError(f"{path}: is empty; expected one item per line")
     return lines
@@ -96,10 +93,12 @@ def read_json(path: str | Path, most: int = _MAX_TEXT) -> Any:
     try:
         size = os.path.getsize(path)
         if size <= most:
-            return json.loads(Path(path).read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ScratchError(f"{path}: no such file") from None
-    except (ValueError, RecursionError) as error:  # ValueError: not UTF-8, or not JSON
+            return json.loads(read_text(path))
+    except OSError as error:
+        raise ScratchError(in_words(error)) from None
+    except ScratchError:
+        raise
+    except (ValueError, RecursionError) as error:  # ValueError: not JSON
         raise ScratchError(f"{path}: damaged, or not JSON ({error})") from error
     raise ScratchError(f"{path}: {size} bytes are too many for a file of this kind")
 

@@ -17,7 +17,8 @@ import shlex
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -27,6 +28,7 @@ from scratch.backend import DEVICES, use
 from scratch.checks import ScratchError
 from scratch.fast.processes import ending_all, job, join, size_of_job
 from scratch.tools.files import leave_writing_to_another, write_text
+from scratch.tools.incoming import decoded, in_words, standard_input
 
 
 def positive(text: str) -> int:
@@ -47,6 +49,8 @@ def rate(text: str) -> float:
     return value
 
 
+_LONGEST = 600  # characters of a message
+_OBEYED = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")  # by terminals
 _COMMON: dict[str, dict[str, Any]] = {
     "data": {"type": Path, "metavar": "PATH", "help": "the data set to use"},
     "out": {"type": Path, "metavar": "FOLDER", "help": "folder for the checkpoint, weights, figures and plots"},
@@ -86,6 +90,15 @@ class Parser(argparse.ArgumentParser):
                 options["help"] += f" (default: {default})"
             self.add_argument(f"--{name.replace('_', '-')}", default=default, **options)
 
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """As argparse does it; then the values of flags without a type, which are texts, are decoded."""
+        flags, rest = super().parse_known_args(args, namespace)
+        for action in self._actions:
+            if action.type is None and action.dest in flags:
+                name = "/".join(action.option_strings) or action.metavar or action.dest
+                setattr(flags, action.dest, decoded(getattr(flags, action.dest), str(name)))
+        return flags, rest
+
     def error(self, message: str) -> NoReturn:
         raise ScratchError(f"{message}; see --help")
 
@@ -102,10 +115,8 @@ def run(main: Callable[[], None]) -> NoReturn:
 
     If several processes share a batch and one of them fails, all are ended.
     """
-    with ending_all():
+    with ending_all(), _escaping():
         try:
-            if isinstance(sys.stdout, io.TextIOWrapper):
-                sys.stdout.reconfigure(errors="backslashreplace")  # the terminal's encoding may lack some letters
             # A diverging run is reported through its loss; NumPy's warnings would only clutter the output.
             with numpy.errstate(over="ignore", invalid="ignore"):
                 main()
@@ -121,7 +132,7 @@ def run(main: Callable[[], None]) -> NoReturn:
             _say(f"error: out of memory{f' ({error})' if str(error) else ''}; {_what_needs_less()}")
             sys.exit(2)
         except (ScratchError, OSError) as error:
-            _say(f"error: {error}")
+            _say(f"error: {in_words(error) if isinstance(error, OSError) else error}")
             sys.exit(2)
         sys.exit(0)
 
@@ -135,11 +146,14 @@ def _what_needs_less() -> str:
 
 
 def _say(text: str) -> None:
-    text = text.encode("utf-8", "backslashreplace").decode("utf-8")
+    """Print one line to standard error, of at most _LONGEST characters: a file may have put anything into it."""
+    text = one_line(" ".join(text.encode("utf-8", "backslashreplace").decode("utf-8").split()))
+    if len(text) > _LONGEST:
+        text = f"{text[: _LONGEST - 200]} ... {text[-195:]}"
     rank = job().rank
     if rank:
         time.sleep(1)  # gives process 0 time to report an error that all share, and to end the others
-    print(f"{Path(sys.argv[0]).stem}: {f'process {rank}: ' * bool(rank)}{' '.join(text.split())}", file=sys.stderr)
+    print(f"{Path(sys.argv[0]).stem}: {f'process {rank}: ' * bool(rank)}{text}", file=sys.stderr)
 
 
 def begin(flags: argparse.Namespace, shared: bool = False) -> None:
@@ -196,18 +210,24 @@ def write_report(path: Path | None, figures: Mapping[str, Any]) -> None:
         write_text(path, json.dumps(figures, indent=1, ensure_ascii=False) + "\n")
 
 
-def command_line(program: str, arguments: Sequence[str]) -> str:
-    """The command that started a program, as text to be saved with its results."""
-    return shlex.join(["python", program, *arguments]).encode("utf-8", "backslashreplace").decode("utf-8")
+def command_line(program: str, arguments: Sequence[str | Path]) -> str:
+    """A command that a shell reads as the program and the arguments, for instance those that started it."""
+    return " ".join(_quoted(argument) for argument in ("python", program, *arguments))
+
+
+def _quoted(argument: str | Path) -> str:
+    # A relative path loses its "./", and "-x" would be taken for a flag.
+    text = f"./{argument}" if isinstance(argument, Path) and str(argument).startswith("-") else str(argument)
+    text = text.encode("utf-8", "surrogateescape").decode("utf-8", "surrogateescape")  # as in `decoded`
+    if _OBEYED.search(text) is None and not any("\ud800" <= character <= "\udfff" for character in text):
+        return shlex.quote(text)
+    numbers = text.encode("utf-8", "surrogateescape")  # the name of a file need not be UTF-8
+    return "$'" + "".join(chr(k) if 32 <= k < 127 and chr(k) not in "'\\" else f"\\x{k:02x}" for k in numbers) + "'"
 
 
 def lines_of_stdin(what: str) -> list[str]:
     """The non-blank lines of standard input. Raises: ScratchError ("no `what`") when there are none."""
-    try:
-        lines = io.TextIOWrapper(sys.stdin.buffer, encoding="utf-8-sig").read().splitlines() if sys.stdin else []
-    except UnicodeDecodeError as error:
-        raise ScratchError(f"standard input: not UTF-8 (byte {error.start})") from None
-    lines = [line for line in lines if line.strip()]
+    lines = [line for line in standard_input().split("\n") if line.strip()]
     if not lines:
         raise ScratchError(f"no {what}")
     return lines
@@ -215,5 +235,31 @@ def lines_of_stdin(what: str) -> list[str]:
 
 def one_line(text: str) -> str:
     """`text` made safe to print on one line of a terminal: control characters become escapes."""
-    obeyed = r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]"
-    return re.sub(obeyed, lambda match: ascii(match[0])[1:-1], text) or "(empty)"
+    return _OBEYED.sub(lambda match: ascii(match[0])[1:-1], text) or "(empty)"
+
+
+class _Escaping(io.TextIOWrapper):
+    def write(self, text: str) -> int:
+        # In the form that JSON has too; "\n" and "\t" only lay out the text.
+        return super().write(_OBEYED.sub(lambda m: m[0] if m[0] in "\n\t" else f"\\u{ord(m[0]):04x}", text))
+
+
+@contextmanager
+def _escaping() -> Iterator[None]:
+    """In the block, standard output shows control characters and letters that its encoding lacks as escapes.
+
+    So whatever a file holds, a terminal obeys none of it.
+    """
+    before = sys.stdout
+    if not isinstance(before, io.TextIOWrapper):  # closed, or a reader of Python's own
+        yield
+        return
+    sys.stdout = shown = _Escaping(
+        before.buffer, before.encoding, "backslashreplace", line_buffering=before.line_buffering
+    )
+    try:
+        yield
+    finally:
+        sys.stdout = before
+        with suppress(OSError):  # a full disk, or a closed pipe, has been reported
+            shown.detach()
