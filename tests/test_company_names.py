@@ -104,7 +104,7 @@ def test_bad_flags(tmp_path):
     ("content", "message"),
     [
         (b"", "is empty"), (b"\n \n", "is empty"), (b"A^b\n", "holds ^ or $"), (b"Cash$\n", "holds ^ or $"),
-        ("Société\n".encode("latin-1"), "not UTF-8"), (b"x" * 200, "200 characters"), (None, "No such file"),
+        ("Société\n".encode("latin-1"), "not UTF-8"), (b"x" * 200, "200 characters"), (None, "no such file"),
     ],
 )
 def test_bad_lists(content, message, tmp_path):

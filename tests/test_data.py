@@ -152,7 +152,7 @@ def test_a_changed_file_is_refused(published, tmp_path):
 
 def test_what_is_given_comes_first_and_then_the_environment(published, tmp_path, monkeypatch):
     assert find("names", published) == published
-    with pytest.raises(ScratchError, match="no such folder; to get the data, ask a friend"):
+    with pytest.raises(ScratchError, match="no such file or folder; to get the data, ask a friend"):
         find("names", tmp_path / "nowhere")
     (tmp_path / "names").mkdir()
     monkeypatch.setenv("SCRATCH_DATA", str(tmp_path))

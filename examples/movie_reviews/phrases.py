@@ -11,7 +11,7 @@ from scratch.backend import Array, to_device
 from scratch.batching import padded
 from scratch.checks import ScratchError
 from scratch.initial import generator
-from scratch.text import Vocabulary, words_of
+from scratch.text import Vocabulary, as_known, words_of
 from scratch.tools.datasets import find
 from scratch.tools.incoming import read_text
 
@@ -97,7 +97,7 @@ class Characters:
         self.quantise = Quantiser(alphabet, length)
 
     def encode(self, texts: Sequence[str]) -> numpy.ndarray:
-        return self.quantise([text.lower() for text in texts])
+        return self.quantise([as_known(text) for text in texts])
 
     def batch(self, rows: Sequence[numpy.ndarray], drop: float = 0.0) -> tuple[Array, dict[str, Any]]:
         """Ids (N, length). With `drop`, for training, that share of them is made unknown, and each text is shifted by 0

@@ -24,7 +24,7 @@ from typing import Any, NamedTuple
 import numpy
 
 from scratch.checks import ScratchError
-from scratch.tools.incoming import decoded, read_text
+from scratch.tools.incoming import decoded, lines, opened, pieces, read_text
 
 
 class Source(NamedTuple):
@@ -141,7 +141,7 @@ def find(name: str, given: str | Path | None = None) -> Path:
     source = SOURCES[name]
     if given is not None:
         if not Path(given).exists():
-            raise ScratchError(f"{given}: no such folder; to get the data, {source.by_hand}")
+            raise ScratchError(f"{given}: no such file or folder; to get the data, {source.by_hand}")
         return Path(given)
     place = os.environ.get("SCRATCH_DATA")
     if place and (Path(place) / name).is_dir():
@@ -194,13 +194,13 @@ def read_labelled_lines(folder: Path) -> dict[str, list[str]]:
     files.sort(key=lambda path: path.stem)
     if len(files) < 2:
         raise ScratchError(f"{folder}: has {len(files)} LABEL.txt files; a classifier needs at least two")
-    lines = {}
+    found = {}
     for path in files:
         label = decoded(path.stem, f"the name of {path}")
-        lines[label] = list(dict.fromkeys(line for line in read_text(path).split("\n") if line.strip()))
-        if not lines[label]:
+        found[label] = list(dict.fromkeys(line for line in read_text(path).split("\n") if line.strip()))
+        if not found[label]:
             raise ScratchError(f"{path}: is empty; expected one example a line, or no file for a label without any")
-    return lines
+    return found
 
 
 def read_glove(path: str | Path, wanted: Collection[str] | None = None) -> tuple[list[str], numpy.ndarray]:
@@ -214,8 +214,9 @@ def read_glove(path: str | Path, wanted: Collection[str] | None = None) -> tuple
     words, rows, dim = list[str](), list[numpy.ndarray](), 0
     number = 0
     try:
-        with (gzip.open if str(path).endswith(".gz") else open)(path, "rt", encoding="utf-8") as file:
-            for line in file:
+        with opened(path) as file:
+            unpacked: Any = gzip.GzipFile(fileobj=file) if str(path).endswith(".gz") else file
+            for line in lines(pieces(unpacked, path), path):
                 number += 1
                 word, *numbers = line.rstrip().split(" ")
                 dim = dim or len(numbers)
@@ -234,7 +235,9 @@ def read_glove(path: str | Path, wanted: Collection[str] | None = None) -> tuple
                     raise ValueError("not all numbers are finite")
                 words.append(word)
                 rows.append(row)
-    except (EOFError, zlib.error, gzip.BadGzipFile, ValueError) as error:
+    except ScratchError:
+        raise
+    except (EOFError, zlib.error, ValueError) as error:
         raise ScratchError(f"{path}: not a file of GloVe vectors (line {number or 1}: {error})") from None
     if not rows:
         raise ScratchError(f"{path}: has no vector for any wanted word")

@@ -7,12 +7,16 @@
 Read next: `program.py`.
 """
 
+import logging
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from scratch.tools.files import replacing
+
+logging.getLogger("matplotlib").setLevel(logging.ERROR)  # it warns that it keeps no cache, where HOME is not writable
+_LONGEST = 40  # characters of a label
 
 
 def curve(
@@ -45,7 +49,8 @@ def curve(
 
 def confusion_matrix(path: str | Path, shares: Any, labels: Sequence[str], title: str = "") -> None:
     """Plot how often each label (row) was classified as each label (column): `shares` (K, K) on the host, 0 to 1."""
-    size = 2.5 + 0.3 * len(labels)
+    labels = _short(labels)
+    size = 2.5 + _room(labels) + 0.3 * len(labels)
     figure, axes = _figure(size + 0.7, size)
     image = axes.matshow(shares, vmin=0, vmax=1, cmap="viridis")
     figure.colorbar(image, ax=axes, label="fraction of the row")
@@ -58,7 +63,8 @@ def confusion_matrix(path: str | Path, shares: Any, labels: Sequence[str], title
 
 def attention_map(path: str | Path, weights: Any, rows: Sequence[str], columns: Sequence[str], title: str = "") -> None:
     """Plot the attention of each word (row) to each word (column): `weights` (rows, columns) on the host, 0 to 1."""
-    figure, axes = _figure(2.5 + 0.3 * len(columns), 1.5 + 0.2 * len(rows))
+    rows, columns = _short(rows), _short(columns)
+    figure, axes = _figure(2.5 + _room(rows) + 0.3 * len(columns), 1.5 + _room(columns) + 0.2 * len(rows))
     image = axes.imshow(weights, vmin=0, vmax=1, cmap="viridis", aspect="auto")
     figure.colorbar(image, ax=axes)
     axes.set_xticks(range(len(columns)), columns, rotation=90)
@@ -70,6 +76,7 @@ def attention_map(path: str | Path, weights: Any, rows: Sequence[str], columns: 
 def image_grid(path: str | Path, images: Sequence[Any], captions: Sequence[str], columns: int = 5) -> None:
     """Draw images, each (H, W, 3) on the host, in bytes or in floats from 0 to 1, with a caption below each."""
     rows = max(-(-len(images) // columns), 1)  # without images, one empty row
+    captions = ["\n".join(_short(caption.split("\n"))) for caption in captions]
     lines = max((caption.count("\n") + 1 for caption in captions), default=1)
     figure, axes = _figure(2 * columns, (1.75 + 0.18 * lines) * rows, (rows, columns))
     for place, ax in enumerate(axes.flat):
@@ -100,10 +107,20 @@ def labelled_points(path: str | Path, points: Any, labels: Sequence[str], title:
     """Draw each label at its point: `points` (K, 2) on the host."""
     figure, axes = _figure(7, 7)
     axes.scatter(points[:, 0], points[:, 1], s=0)  # invisible, but sets the limits of the axes
-    for (x, y), label in zip(points, labels, strict=True):
+    for (x, y), label in zip(points, _short(labels), strict=True):
         axes.text(x, y, label, ha="center", va="center")
     axes.set(title=title, xticks=[], yticks=[])
     _write(path, figure)
+
+
+def _short(texts: Sequence[str]) -> list[str]:
+    """The texts, cut to a length that a plot has room for: a file may hold a label or a word of a million letters."""
+    return [text if len(text) <= _LONGEST else f"{text[: _LONGEST - 3]}..." for text in texts]
+
+
+def _room(labels: Sequence[str]) -> float:
+    """What the longest label needs beside a plot, in inches, beyond the room for eight letters."""
+    return 0.14 * max(max(map(len, labels), default=0) - 8, 0)
 
 
 def _figure(width: float, height: float, grid: tuple[int, int] | None = None) -> tuple[Any, Any]:
