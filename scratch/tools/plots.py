@@ -137,6 +137,7 @@ def _write(path: str | Path, figure: Any) -> None:
 
     for text in figure.findobj(Text):
         text.set_parse_math(False)  # a dollar sign is text, not the start of a formula
+        text.set_text(text.get_text().encode("utf-8", "backslashreplace").decode())  # a file name may not be UTF-8
     with replacing(path) as file, warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing")  # a character missing from the font becomes a box
         FigureCanvasAgg(figure).print_png(file)
