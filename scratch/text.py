@@ -132,7 +132,7 @@ def places_of_words(pattern: re.Pattern[str], text: str) -> list[tuple[int, int]
 
 
 def _is_mark(character: str) -> bool:
-    return unicodedata.category(character).startswith("M") or character in "\u200c\u200d"  # zero-width joiners
+    return unicodedata.category(character).startswith("M") or character in "\u200c\u200d"  # zero width (non-)joiner
 
 
 def words_of(text: str) -> list[str]:
