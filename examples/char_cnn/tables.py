@@ -11,6 +11,7 @@ import numpy
 from char_cnn.texts import Quantiser, cleaned
 
 from scratch.checks import ScratchError
+from scratch.tools.history import progress
 
 MAX_CLASSES = 100
 
@@ -37,7 +38,7 @@ def read_table(
     numbers = {label: number for number, label in enumerate(classes or ())}
     parts, labels, unreadable = [], [], 0
     with closing(read_rows(path, text_column, label_column, encoding, chunksize, max_rows)) as chunks:
-        for first, texts, some in chunks:
+        for first, texts, some in progress(chunks, "reading"):
             for number, label in enumerate(some, first):
                 if not label.strip():
                     raise ScratchError(f"{path}: row {number} has no label in column {label_column!r}")

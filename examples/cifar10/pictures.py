@@ -11,6 +11,7 @@ from scratch.backend import to_device, to_host
 from scratch.checks import ScratchError
 from scratch.functions import softmax
 from scratch.layer import Layer
+from scratch.tools.history import progress
 
 _MAX_PIXELS = 100_000_000  # of a user's image; more would need gigabytes of memory
 
@@ -23,7 +24,7 @@ def read_pictures(paths: Sequence[Path]) -> numpy.ndarray:
     from PIL import Image, ImageOps  # comes with matplotlib
 
     found = []
-    for path in paths:
+    for path in progress(paths, "reading"):
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", Image.DecompressionBombWarning)

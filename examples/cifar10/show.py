@@ -3,7 +3,7 @@
 import random
 from pathlib import Path
 
-from cifar10.batches import LABELS, load_cifar
+from cifar10.batches import LABELS, load_test
 from cifar10.network import WEIGHTS, load, scores
 from cifar10.pictures import read_pictures, with_likeliest
 
@@ -12,6 +12,7 @@ from scratch.fast import fast
 from scratch.functions import softmax
 from scratch.layer import evaluating
 from scratch.tools import program
+from scratch.tools.datasets import trained_on
 from scratch.tools.plots import image_grid
 
 
@@ -30,7 +31,9 @@ def command(arguments: list[str]) -> None:
     if flags.images:
         pixels, names = read_pictures(flags.images), [path.name for path in flags.images]
     else:
-        _, test = load_cifar(flags.data)
+        origin = trained_on(flags.weights, "cifar10", flags.data)
+        program.writable_file(flags.plot, origin.place)
+        test = load_test(origin)
         places = random.sample(range(len(test.labels)), min(flags.count, len(test.labels)))
         pixels, names = test.pixels[places], [LABELS[test.labels[place]] for place in places]
     with evaluating(model):

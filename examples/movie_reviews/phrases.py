@@ -1,5 +1,6 @@
 """The data: phrases of movie reviews with five labels, their two splits, and batches for each network."""
 
+import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -57,6 +58,10 @@ def read_phrases(path: Path) -> list[Phrase]:
 
 def load_phrases(data: Path | None) -> list[Phrase]:
     return read_phrases(find("movie_reviews", data))
+
+
+def digest_of(phrases: Sequence[Phrase]) -> str:
+    return hashlib.sha256(repr(phrases).encode()).hexdigest()
 
 
 def split(phrases: Sequence[Phrase], by: str) -> tuple[list[Phrase], list[Phrase], list[Phrase]]:

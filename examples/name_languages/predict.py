@@ -11,6 +11,7 @@ from scratch.checks import ScratchError
 from scratch.fast import fast
 from scratch.layer import evaluating
 from scratch.tools import program
+from scratch.tools.history import progress
 
 
 def log_probabilities(model: NameReader, names: Sequence[str], batch_size: int = 256) -> numpy.ndarray:
@@ -18,7 +19,7 @@ def log_probabilities(model: NameReader, names: Sequence[str], batch_size: int =
     order = sorted(range(len(names)), key=lambda k: len(names[k]))  # names of similar length need less padding
     log_p = numpy.zeros((len(names), len(model.labels)), dtype=numpy.float32)
     with evaluating(model):
-        for start in range(0, len(names), batch_size):
+        for start in progress(range(0, len(names), batch_size), "reading"):
             rows = order[start : start + batch_size]
             letters, mask = as_batch([names[k] for k in rows], model.alphabet)
             log_p[rows] = to_host(model.forward(letters, mask=mask))

@@ -15,6 +15,7 @@ Read next: `backend.py`.
 import codecs
 import hashlib
 import io
+import os
 import re
 import tempfile
 from collections.abc import Iterator
@@ -25,6 +26,7 @@ import numpy
 
 from scratch.checks import ScratchError
 from scratch.text import Vocabulary
+from scratch.tools.history import progress
 
 _PIECE = 2**20  # bytes
 _EDGE = 2**16  # bytes; Project Gutenberg's header and its licence are shorter
@@ -49,7 +51,8 @@ def read_corpus(path: str | Path, vocab: Vocabulary | None = None, folder: str |
     """
     characters: set[str] = set()
     digest, length = hashlib.sha256(), 0
-    for piece in pieces(path):
+    num_pieces = -(-os.path.getsize(path) // _PIECE)
+    for piece in progress(pieces(path), "reading", num_pieces):
         characters |= set(piece)
         length += len(piece)
         digest.update(piece.encode())
@@ -65,7 +68,7 @@ def read_corpus(path: str | Path, vocab: Vocabulary | None = None, folder: str |
     for character in characters:
         table[ord(character)] = vocab.w2i[character]
     with tempfile.TemporaryFile(dir=folder) as file:
-        for piece in pieces(path):
+        for piece in progress(pieces(path), "reading again", num_pieces):
             if not set(piece) <= characters:
                 raise ScratchError(f"{path}: changed while it was read")
             table[numpy.frombuffer(piece.encode("utf-32-le"), dtype="<u4")].tofile(file)

@@ -24,6 +24,10 @@ from typing import Any, NamedTuple
 import numpy
 
 from scratch.checks import ScratchError
+from scratch.tools.files import read_metadata
+from scratch.tools.history import progress
+
+_INCLUDED = Path(__file__).resolve().parents[2] / "weights"
 
 
 class Source(NamedTuple):
@@ -168,6 +172,49 @@ def find(name: str, given: str | Path | None = None) -> Path:
     return folder
 
 
+class TrainedOn(NamedTuple):
+    """The data that weights were trained on, to be found again and compared.
+
+    name: the known set. place: the path of other data, or None. digest: of the data then, or None where it is unknown.
+    """
+
+    weights: Path
+    name: str
+    place: Path | None
+    digest: str | None
+
+    def expect(self, digest: str) -> None:
+        """Raise ScratchError unless the data that was found has the digest of the data of the training run."""
+        if self.digest not in (None, digest):
+            where = self.place or f"the data set {self.name}"
+            raise ScratchError(f"{where}: is not the data that {self.weights} was trained on; give that with --data")
+
+
+def recorded(name: str, given: str | Path | None, digest: str) -> dict[str, str]:
+    """What a weights file records of its training data, `find(name, given)`, for `trained_on`."""
+    return {"data": name if given is None else str(Path(given).resolve()), "digest": digest}
+
+
+def trained_on(weights: Path, name: str, given: Path | None) -> TrainedOn:
+    """The data to evaluate weights on: `given` if not None, else what their file records.
+
+    The weights that are included in the project record nothing; they were trained on the known set `name`.
+    Raises: ScratchError, which asks for --data, when the data is unknown or no longer there.
+    """
+    if given is not None:
+        return TrainedOn(weights, name, given, None)
+    metadata = read_metadata(weights)
+    data, digest = metadata.get("data", name if weights.resolve().parent == _INCLUDED else ""), metadata.get("digest")
+    digest = digest if isinstance(digest, str) else None
+    if isinstance(data, str) and data in SOURCES:
+        return TrainedOn(weights, data, None, digest)
+    if not data or not isinstance(data, str):
+        raise ScratchError(f"{weights}: does not say which data it was trained on; give --data")
+    if not (Path(data).is_file() or Path(data).is_dir()):
+        raise ScratchError(f"{weights}: was trained on {data}, which is not there; give --data")
+    return TrainedOn(weights, name, Path(data), digest)
+
+
 def find_glove(given: Path | None) -> Path:
     """The file of 100-dimensional GloVe vectors: `given`, or the one in the data set's folder. Raises: as `find`."""
     folder = find("glove", given)
@@ -216,7 +263,7 @@ def read_glove(path: str | Path, wanted: Collection[str] | None = None) -> tuple
     number = 0
     try:
         with (gzip.open if str(path).endswith(".gz") else open)(path, "rt", encoding="utf-8") as file:
-            for line in file:
+            for line in progress(file, "reading word vectors"):
                 number += 1
                 word, *numbers = line.rstrip().split(" ")
                 dim = dim or len(numbers)

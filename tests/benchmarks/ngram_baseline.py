@@ -19,6 +19,7 @@ from char_cnn import data, tables
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 
+from scratch.tools.history import progress
 from scratch.tools.program import Parser, run
 from scratch.tools.scores import accuracy, count_confusions, mean_f1
 
@@ -40,7 +41,8 @@ def main() -> None:
 
     ngrams = TfidfVectorizer(analyzer="char_wb", ngram_range=(1, 5), sublinear_tf=True, min_df=2)
     x, x_validation, x_test = ngrams.fit_transform(training[0]), *map(ngrams.transform, (validation[0], test[0]))
-    models = [LogisticRegression(C=c, max_iter=1000).fit(x, training[1]) for c in (1, 3, 10, 30, 100)]
+    strengths = progress((1, 3, 10, 30, 100), "fitting")
+    models = [LogisticRegression(C=c, max_iter=1000).fit(x, training[1]) for c in strengths]
     best = max(models, key=lambda model: model.score(x_validation, validation[1]))
     numbers = {label: number for number, label in enumerate(best.classes_)}
     actual, guessed = ([numbers[label] for label in part] for part in (test[1], best.predict(x_test)))
