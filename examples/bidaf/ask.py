@@ -4,6 +4,7 @@ import numpy
 from bidaf.examples import Encoded, best_spans, log_probabilities
 from bidaf.squad import words_with_places
 from bidaf.trained import WEIGHTS, load
+from bidaf.words import Lexicon
 
 from scratch.backend import to_device, to_host
 from scratch.checks import ScratchError
@@ -21,12 +22,19 @@ PARAGRAPH = (
 QUESTION = "Who became the first world champion?"
 
 
+def is_known(lexicon: Lexicon, word: str, features: int) -> bool:
+    """Whether a word has a vector, or a letter that the network's `features` of characters are computed from."""
+    k = lexicon.ids[word]
+    return word[0].isalnum() and bool(lexicon.has_vector[k] or (features and (lexicon.spelling[k] > 1).any()))
+
+
 def command(arguments: list[str]) -> None:
     parser = program.Parser("Answer a question about a paragraph.", prog="bidaf ask")
     parser.add_argument("question", nargs="?", default=QUESTION, help="(default: about the paragraph on chess)")
     parser.add_argument("--paragraph", default=PARAGRAPH, metavar="TEXT", help="the paragraph, or - for standard input")
     parser.common(weights=WEIGHTS, device=None, plain=False, plot=None)
     flags = parser.parse_args(arguments)
+    program.invite(flags.paragraph, "the paragraph")
     program.begin(flags)
     program.writable_file(flags.plot, flags.weights)
     paragraph = flags.paragraph if flags.paragraph != "-" else " ".join(program.lines_of_stdin("paragraph"))
@@ -39,6 +47,9 @@ def command(arguments: list[str]) -> None:
         raise ScratchError("expected a paragraph and a question in UTF-8") from None
     model, lexicon, metadata = load(flags.weights, context, asked)
     model = model if flags.plain else fast(model)
+    for name, text in (("paragraph", context), ("question", asked)):
+        if not any(is_known(lexicon, word, metadata["features"]) for word in text.words):
+            raise ScratchError(f"the {name}: this network knows no word in it")
     if paragraph == PARAGRAPH and flags.question != QUESTION:
         print("(About the paragraph on chess; --paragraph sets another.)")
     print(program.one_line(flags.question))

@@ -91,7 +91,7 @@ def command(arguments: list[str]) -> None:
             log_p = log_probabilities(model, validation.ids)
             confusion = count_confusions(validation.labels, log_p.argmax(axis=1), num_classes)
             run.record(
-                loss=mean, validation=-float(log_p[numpy.arange(len(log_p)), validation.labels].mean()),
+                loss=mean, validation=0.0 - float(log_p[numpy.arange(len(log_p)), validation.labels].mean()),
                 accuracy=accuracy(confusion), f1=mean_f1(confusion), confusion=confusion.tolist(),
             )
             write_metrics(metrics, run.history.rows, data.names)

@@ -41,7 +41,7 @@ def compare(
         started = time.perf_counter()
         ngrams = NgramModel(training, vocab.size, n)
         seconds = time.perf_counter() - started
-        loss = -float(ngrams.log_probabilities(held_out)[-1].mean())
+        loss = 0.0 - float(ngrams.log_probabilities(held_out)[-1].mean())
         rows.append({
             "model": f"{n}-gram", "nats_per_character": loss, "seconds": seconds, "bytes": ngrams.num_bytes(n),
             "stored": sum(len(level.keys) for level in ngrams.levels), "possible": float(vocab.size) ** n,

@@ -82,6 +82,8 @@ def split(phrases: Sequence[Phrase], by: str) -> tuple[list[Phrase], list[Phrase
 class Words:
     """Texts as ids of words, padded to one length in each batch, with a mask; unknown words have id 0."""
 
+    UNIT = "word"
+
     def __init__(self, vocab: Vocabulary) -> None:
         self.vocab = vocab
 
@@ -89,6 +91,10 @@ class Words:
         """The ids of each text; a text without a word is one unknown word."""
         w2i = self.vocab.w2i
         return [[w2i.get(word, 0) for word in words_of(text)] or [0] for text in texts]
+
+    def knows(self, row: Sequence[int]) -> bool:
+        """Whether any word of an encoded text is known."""
+        return any(row)
 
     def batch(self, rows: Sequence[Sequence[int]], drop: float = 0.0) -> tuple[Array, dict[str, Any]]:
         """Ids (N, T), of which a random share `drop` is made unknown, so that training relies on none; and the mask."""
@@ -101,11 +107,17 @@ class Words:
 class Characters:
     """Texts as ids of characters, the last one first, all rows of one length."""
 
+    UNIT = "character"
+
     def __init__(self, alphabet: str, length: int) -> None:
         self.quantise = Quantiser(alphabet, length)
 
     def encode(self, texts: Sequence[str]) -> numpy.ndarray:
         return self.quantise([text.lower() for text in texts])
+
+    def knows(self, row: numpy.ndarray) -> bool:
+        """Whether any character of an encoded text is known."""
+        return bool((row >= 0).any())
 
     def batch(self, rows: Sequence[numpy.ndarray], drop: float = 0.0) -> tuple[Array, dict[str, Any]]:
         """Ids (N, length). With `drop`, for training, that share of them is made unknown, and each text is shifted by 0

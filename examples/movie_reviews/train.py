@@ -94,10 +94,8 @@ def command(arguments: list[str]) -> None:
                 optimizer.step(model)
             log_p = log_probabilities(model, reader, validation_rows)
             confusion = count_confusions(validation_labels, log_p.argmax(axis=1), len(LABELS))
-            run.record(
-                loss=total / len(rows), validation=-float(log_p[numpy.arange(len(log_p)), validation_labels].mean()),
-                accuracy=accuracy(confusion),
-            )
+            of_truth = log_p[numpy.arange(len(log_p)), validation_labels]
+            run.record(loss=total / len(rows), validation=0.0 - float(of_truth.mean()), accuracy=accuracy(confusion))
 
     run.load_best()
     confusion = confusions(model, reader, held_out)

@@ -112,7 +112,7 @@ def one_by_one(
             ((_, guess),) = predict(model, [name], 1)[0]
             verdict = "✓" if guess == model.labels[language] else f"✗ ({model.labels[language]})"
             progress = f"{1000 * epoch} {100 * epoch // flags.epochs}% ({minutes}m {seconds}s)"
-            print(f"{progress} {value:.4f} {program.one_line(name)} / {guess} {verdict}", flush=True)
+            print(f"{progress} {program.figure(value, 4)} {program.one_line(name)} / {guess} {verdict}", flush=True)
 
 
 def logit_adjustment(examples: Sequence[Example], num_languages: int, balance: float) -> list[float]:

@@ -13,17 +13,18 @@ Read next: `weights.py`.
 """
 
 import gzip
-import importlib
 import os
 import re
 import zlib
 from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
+from urllib.parse import urlsplit
 
 import numpy
 
 from scratch.checks import ScratchError
+from scratch.tools.extras import extra
 from scratch.tools.files import read_metadata
 from scratch.tools.history import progress
 
@@ -152,12 +153,8 @@ def find(name: str, given: str | Path | None = None) -> Path:
     elsewhere = f"not in SCRATCH_DATA ({place})" if place else "not in SCRATCH_DATA, which is not set"
     if not source.address:
         raise ScratchError(f"the data set {name} is {elsewhere}; {source.by_hand}")
-    try:
-        pooch: Any = importlib.import_module("pooch")
-    except ImportError:
-        raise ScratchError(
-            f"the data set {name} is {elsewhere}; to download it, run pip install -e '.[data]'; or {source.by_hand}"
-        ) from None
+    pooch = extra("pooch", f"the data set {name} is {elsewhere}; downloading it", source.by_hand)
+    pooch.get_logger().setLevel("ERROR")  # the bar and our own messages suffice
     folder = Path(pooch.os_cache("scratch")) / name
     registry = {file: digest if ":" in digest else f"sha256:{digest}" for file, digest in source.files.items()}
     try:
@@ -166,10 +163,20 @@ def find(name: str, given: str | Path | None = None) -> Path:
             fetcher.fetch(file, progressbar=True)
     except (OSError, ValueError) as error:  # no network, a full disk or a wrong checksum
         raise ScratchError(
-            f"the data set {name} is {elsewhere}, and could not be fetched from {source.address} ({error}); "
-            f"{source.by_hand}"
+            f"the data set {name} is {elsewhere}; {source.by_hand} (downloading it failed: {_cause(error, source)})"
         ) from error
     return folder
+
+
+def _cause(error: Exception, source: Source) -> str:
+    """Why a download failed, in a few words."""
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror.lower()
+    if (response := getattr(error, "response", None)) is not None:
+        return f"{urlsplit(source.address).hostname} answered {response.status_code} {response.reason}"
+    if isinstance(error, OSError):
+        return f"no connection to {urlsplit(source.address).hostname}"
+    return "a file was not the one expected, by its checksum"
 
 
 class TrainedOn(NamedTuple):

@@ -11,7 +11,6 @@ Each `add` immediately appends one line of JSON to the file, so a run can be fol
 Read next: `plots.py`.
 """
 
-import importlib
 import json
 import math
 import os
@@ -26,6 +25,7 @@ from tqdm import tqdm
 from scratch.backend import xp
 from scratch.checks import ScratchError
 from scratch.layer import Layer
+from scratch.tools.extras import extra
 from scratch.tools.files import may_write, write_text
 
 Item = TypeVar("Item")
@@ -71,10 +71,7 @@ def tensorboard_log(path: str | Path | None) -> Any:
     """A TensorBoard log in the folder `path`, or None without a path. Raises: ScratchError without tensorboardX."""
     if path is None or not may_write():
         return None
-    try:
-        return importlib.import_module("tensorboardX").SummaryWriter(str(path))
-    except ImportError:
-        raise ScratchError("a TensorBoard log needs tensorboardX; run pip install -e '.[data]'") from None
+    return extra("tensorboardX", "a TensorBoard log").SummaryWriter(str(path))
 
 
 def progress(items: Iterable[Item], label: str = "", total: int | None = None) -> Iterable[Item]:

@@ -31,6 +31,7 @@ from timing import copied_bytes_a_second, load, machine, mpiexec, peak_gflops, w
 
 from scratch.backend import use
 from scratch.checks import ScratchError
+from scratch.tools.extras import extra
 from scratch.tools.files import write_text
 from scratch.tools.history import progress
 from scratch.tools.program import Parser, positive, run
@@ -96,6 +97,9 @@ def main() -> None:
     names = flags.workloads or [name for name in known if flags.processes == 1 or name in SHARED]
     if flags.processes > 1 and not SHARED.issuperset(names):
         raise ScratchError(f"with --processes, choose of: {', '.join(sorted(SHARED))}")
+    extra("torch", "the comparison")
+    if flags.processes > 1:
+        mpiexec()  # is missed now, not in the middle
     rows, headings = [], HEADINGS if flags.device == "cpu" else HEADINGS.replace("share of peak", FLOORS)
     use(flags.device)
     print(f"{machine()}\n\n{headings}\n{re.sub('[^|]+', '---', headings)}", flush=True)
