@@ -51,7 +51,7 @@ def read_table(
             if len(numbers) > MAX_CLASSES:
                 raise ScratchError(
                     f"{path}: column {label_column!r} holds more than {MAX_CLASSES} different labels, for instance "
-                    f"{some[0][:40]!r}; is it the right column?"
+                    f"{some[0][:40]!r}; does --label_column name the right one?"
                 )
             ids = quantise([cleaned(text, steps) for text in texts])
             readable = (ids >= 0).any(axis=1)
@@ -106,7 +106,10 @@ def read_rows(
         if without_header:
             columns = [str(number) for number in range(1, len(columns) + 1)]
         if missing := [name for name in wanted if name not in columns]:
-            raise ScratchError(f"{path}: has no column {missing[0]!r}; there are: {', '.join(columns)[:300]}")
+            raise ScratchError(
+                f"{path}: has no column {missing[0]!r}; choose with --text_column and --label_column of: "
+                f"{', '.join(columns)[:300]}"
+            )
         if twice := [name for name in wanted if columns.count(name) > 1]:
             raise ScratchError(f"{path}: has more than one column {twice[0]!r}")
         first = 1 if without_header else 2
