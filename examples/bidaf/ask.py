@@ -60,12 +60,14 @@ def command(arguments: list[str]) -> None:
             print(f"(The {name} has {len(text.words)} words; training used only the first {metadata[most]}.)")
     example = Encoded(lexicon.encode(context.words), lexicon.encode(asked.words), None)
     ((begin, end),) = log_probabilities(model, [example])
-    for guess in best_spans(begin, end, count=3):
+    guesses = best_spans(begin, end, count=3)
+    for guess in guesses:
         print(f"{guess.probability:.3f}  {program.one_line(context.span(guess.begin, guess.end))}")
     if flags.plot:
         ids = [to_device(numpy.array([words])) for words in example[:2]]
         with evaluating(model):
             weights = to_host(model.bidaf.weights_of_question(*(model.words.forward(some) for some in ids)))[0]
         rows, columns = context.words[: metadata["context_words"]], asked.words[: metadata["asked_words"]]
-        attention_map(flags.plot, weights[: len(rows), : len(columns)], rows, columns, "Attention to the question")
+        answer, weights = range(guesses[0].begin, guesses[0].end + 1), weights[: len(rows), : len(columns)]
+        attention_map(flags.plot, weights, rows, columns, answer, flags.question)
         print(f"Picture: {flags.plot}")

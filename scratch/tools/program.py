@@ -91,9 +91,15 @@ class Parser(argparse.ArgumentParser):
 
 
 def choose(document: str | None, name: str, commands: Mapping[str, Callable[[list[str]], None]]) -> None:
-    """Call the command that the first argument names with the other arguments; `document` is the text of --help."""
+    """Call the command that the first argument names with the other arguments; `document` is the text of --help.
+
+    Without any argument, print that text.
+    """
     parser = Parser(document, usage=f"{name} {{{','.join(commands)}}} [flags]")
     parser.add_argument("command", choices=commands, help=f"the command to run; {name} COMMAND --help lists its flags")
+    if len(sys.argv) == 1:
+        parser.print_help()
+        return
     commands[parser.parse_args(sys.argv[1:2]).command](sys.argv[2:])
 
 
