@@ -92,8 +92,8 @@ def progress(items: Iterable[Item], label: str = "", total: int | None = None) -
 def _reported(items: Iterable[Item], label: str, total: int | None) -> Iterator[Item]:
     reported = time.monotonic()
     for number, item in enumerate(items):
-        if time.monotonic() - reported >= REPORT_EVERY:
-            reported = time.monotonic()
+        if (now := time.monotonic()) - reported >= REPORT_EVERY:
+            reported = now
             print(f"{label}: {number}{f' of {total}' if total else ''} done", file=sys.stderr, flush=True)
         yield item
 
