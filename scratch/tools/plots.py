@@ -85,7 +85,7 @@ def attention_map(
     num_rows = min(len(rows), 26 * num_panels)
     first = max(min((marked.start + marked.stop - num_rows) // 2, len(rows) - num_rows), 0)
     each = -(-num_rows // num_panels)
-    figure, axes = _figure(width * num_panels + 1.2, 1.6 + 0.22 * each, (1, num_panels))
+    figure, axes = _figure(width * num_panels + 1.2, 1.6 + max(0.22 * each, 2.4), (1, num_panels))
     for k, ax in enumerate(axes.flat):
         start = first + k * each
         stop = min(start + each, first + num_rows)
@@ -112,7 +112,7 @@ def image_grid(
     columns = max(min(columns, len(images)), 1)
     rows = max(-(-len(images) // columns), 1)  # without images, one empty row
     lines = max((caption.count("\n") + 1 for caption in captions), default=1)
-    figure, axes = _figure(2 * columns, (1.75 + 0.18 * lines) * rows, (rows, columns))
+    figure, axes = _figure(2 * columns, (1.75 + 0.2 * lines) * rows, (rows, columns))
     for place, ax in enumerate(axes.flat):
         ax.set(xticks=[], yticks=[], frame_on=bool(place < len(right)))
         if place < len(images):
