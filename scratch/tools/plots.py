@@ -112,7 +112,7 @@ def image_grid(
     columns = max(min(columns, len(images)), 1)
     rows = max(-(-len(images) // columns), 1)  # without images, one empty row
     lines = max((caption.count("\n") + 1 for caption in captions), default=1)
-    figure, axes = _figure(2 * columns, (1.75 + 0.2 * lines) * rows, (rows, columns))
+    figure, axes = _figure(2 * columns, (1.85 + 0.2 * lines) * rows, (rows, columns))
     for place, ax in enumerate(axes.flat):
         ax.set(xticks=[], yticks=[], frame_on=bool(place < len(right)))
         if place < len(images):
