@@ -132,13 +132,13 @@ def test_every_codec_of_python_reads_or_is_refused(encoding, tmp_path):
 @given(st.text(st.characters(codec="utf-8", exclude_characters="\0\r"), min_size=1, max_size=30), st.integers(1, 5),
        st.sampled_from(["utf-8", "utf-16", "utf-7", "utf-32-be", "gb18030", "unicode_escape"]))
 def test_a_text_in_any_encoding_comes_in_pieces(text, size, encoding):
-    before, incoming._PIECE = incoming._PIECE, size
+    before, incoming.PIECE = incoming.PIECE, size
     try:
         content = text.encode(encoding)
         found = "".join(incoming.pieces(io.BytesIO(content), "file", encoding))
         assert "".join(incoming.lines(incoming.pieces(io.BytesIO(content), "file", encoding), "file")) == found
     finally:
-        incoming._PIECE = before
+        incoming.PIECE = before
     assert found == text.removeprefix("\ufeff")
 
 
@@ -179,7 +179,7 @@ def test_a_wide_table_and_a_long_label(tmp_path):
     path.write_text("".join(",".join([f"{cell}{k}" for k in range(200_000)]) + "\n" for cell in "cxyz"))
     found = tables.read_table(path, "c7", "c199999", Quantiser("xyz", 3), [])
     assert found.classes == ["x199999", "y199999", "z199999"]
-    with pytest.raises(ScratchError, match="has no column 'text'; there are: c0, c1") as caught:
+    with pytest.raises(ScratchError, match=r"has no column 'text'; .*: c0, c1") as caught:
         tables.read_table(path, "text", "c1", Quantiser("xyz", 3), [])
     assert len(str(caught.value)) < 1000
     path.write_text(f"text,label\na,1\n\nb,{'x' * 10**6}\n")

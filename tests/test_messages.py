@@ -117,7 +117,7 @@ def test_without_a_home_a_program_is_quiet(tmp_path):
 def test_long_labels_are_drawn_at_once(tmp_path):
     started, words = time.perf_counter(), ["x" * 10**6, "b"]
     plots.confusion_matrix(tmp_path / "a.png", np.eye(2), words)
-    plots.attention_map(tmp_path / "b.png", np.eye(2), words, words)
+    plots.attention_map(tmp_path / "b.png", np.eye(2), words, words, range(1))
     plots.image_grid(tmp_path / "c.png", [np.zeros((2, 2, 3))] * 2, words)
     plots.labelled_points(tmp_path / "d.png", np.eye(2), words)
     assert time.perf_counter() - started < 20

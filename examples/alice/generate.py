@@ -20,6 +20,7 @@ def command(arguments: list[str]) -> None:
     )
     parser.add_argument("--skip-unknown", action="store_true", help="leave unknown characters out of the seed")
     flags = parser.parse_args(arguments)
+    program.invite(flags.seed_text, "the seed")
     program.begin(flags)
     model, vocab, metadata = load(flags.weights)
     model = model if flags.plain else fast(model)

@@ -7,6 +7,7 @@ import numpy
 from bidaf.examples import Encoded, best_spans, log_probabilities
 from bidaf.squad import words_with_places
 from bidaf.trained import WEIGHTS, load
+from bidaf.words import Lexicon
 
 from scratch.backend import to_device, to_host
 from scratch.checks import ScratchError
@@ -34,6 +35,12 @@ def paragraph_of(given: str) -> str:
     return decoded(given, "--paragraph")
 
 
+def is_known(lexicon: Lexicon, word: str, features: int) -> bool:
+    """Whether a word has a vector, or a letter that the network's `features` of characters are computed from."""
+    k = lexicon.ids[word]
+    return word[0].isalnum() and bool(lexicon.has_vector[k] or (features and (lexicon.spelling[k] > 1).any()))
+
+
 def command(arguments: list[str]) -> None:
     parser = program.Parser("Answer a question about a paragraph.", prog="bidaf ask")
     parser.add_argument("question", nargs="?", default=QUESTION, help="(default: about the paragraph on chess)")
@@ -44,6 +51,7 @@ def command(arguments: list[str]) -> None:
     )
     parser.common(weights=WEIGHTS, device=None, plain=False, plot=None)
     flags = parser.parse_args(arguments)
+    program.invite(flags.paragraph, "the paragraph")
     program.begin(flags)
     program.writable_file(flags.plot, flags.weights)
     paragraph = paragraph_of(flags.paragraph)
@@ -52,6 +60,9 @@ def command(arguments: list[str]) -> None:
         raise ScratchError("expected a paragraph and a question of at least one word each")
     model, lexicon, metadata = load(flags.weights, context, asked)
     model = model if flags.plain else fast(model)
+    for name, text in (("paragraph", context), ("question", asked)):
+        if not any(is_known(lexicon, word, metadata["features"]) for word in text.words):
+            raise ScratchError(f"the {name}: this network knows no word in it")
     if paragraph == PARAGRAPH and flags.question != QUESTION:
         print("(About the paragraph on chess; --paragraph sets another.)")
     print(program.one_line(flags.question))
@@ -62,12 +73,14 @@ def command(arguments: list[str]) -> None:
             print(f"(The {name} has {len(text.words)} words; training used only the first {metadata[most]}.)")
     example = Encoded(lexicon.encode(context.words), lexicon.encode(asked.words), None)
     ((begin, end),) = log_probabilities(model, [example])
-    for guess in best_spans(begin, end, count=3):
+    guesses = best_spans(begin, end, count=3)
+    for guess in guesses:
         print(f"{guess.probability:.3f}  {program.one_line(context.span(guess.begin, guess.end))}")
     if flags.plot:
         ids = [to_device(numpy.array([words])) for words in example[:2]]
         with evaluating(model):
             weights = to_host(model.bidaf.weights_of_question(*(model.words.forward(some) for some in ids)))[0]
         rows, columns = context.words[: metadata["context_words"]], asked.words[: metadata["asked_words"]]
-        attention_map(flags.plot, weights[: len(rows), : len(columns)], rows, columns, "Attention to the question")
+        answer, weights = range(guesses[0].begin, guesses[0].end + 1), weights[: len(rows), : len(columns)]
+        attention_map(flags.plot, weights, rows, columns, answer, flags.question)
         print(f"Picture: {flags.plot}")

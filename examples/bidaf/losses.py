@@ -23,7 +23,7 @@ class SpanLoss(Loss):
 
     def loss(self, predicted: Any, actual: Any, mask: Array | None = None) -> float:
         log_p, truth = self._log_p(predicted, actual, mask)
-        return -float(xp.take_along_axis(log_p, truth[:, :, None], axis=2).sum()) / max(len(log_p), 1)
+        return 0.0 - float(xp.take_along_axis(log_p, truth[:, :, None], axis=2).sum()) / max(len(log_p), 1)
 
     def gradient(self, predicted: Any, actual: Any, mask: Array | None = None) -> Array:
         log_p, truth = self._log_p(predicted, actual, mask)

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from scratch.checks import ScratchError
 from scratch.text import places_of_words
 from scratch.tools.files import read_json
+from scratch.tools.history import progress
 
 # Words as GloVe divides them, in their own case: "doesn't" is does and n't, "film's" is film and 's; a number may
 # contain points and commas. Hyphens and dashes are words of their own, because answers often begin or end at one.
@@ -91,7 +92,7 @@ def read_squad(path: str | Path) -> Squad:
     try:
         if str(data.get("version", "1.1")).lstrip("v").startswith("2"):
             raise ScratchError(f"{path}: is SQuAD 2.0, where questions may have no answer; this reads 1.1")
-        for article in data["data"]:
+        for article in progress(data["data"], "reading"):
             for paragraph in article["paragraphs"]:
                 squad.contexts.append(words_with_places(_text(paragraph["context"])))
                 squad.titles.append(_text(article["title"]))

@@ -67,7 +67,8 @@ def divide(labels: numpy.ndarray, share: float, chance: Any) -> tuple[numpy.ndar
         count = max(round(share * len(places)), 1)
         if count >= len(places):
             raise ScratchError(
-                f"too few rows: class {label} has {len(places)}, of which the validation set would take {count}"
+                f"too few rows: class {label} has {len(places)}, of which the validation set would take {count}; a "
+                "smaller --validation_split takes fewer"
             )
         validation += places[:count]
         training += places[count:]
@@ -105,7 +106,10 @@ def load(flags: Any, chance: Any) -> Data:
 
     table = read(path, None)
     if len(table.classes) < 2:
-        raise ScratchError(f"{path}: all labels are {table.classes[0]!r}; a classifier needs at least two classes")
+        raise ScratchError(
+            f"{path}: all labels in column {label_column!r} are {table.classes[0]!r}; a classifier needs at least two "
+            "classes; does --label_column name the right one?"
+        )
     if flags.number_of_classes not in (None, len(table.classes)):
         raise ScratchError(
             f"--number_of_classes {flags.number_of_classes}: column {label_column!r} has {len(table.classes)}: "

@@ -11,6 +11,7 @@ from char_cnn.texts import ALPHABET, STEPS
 
 from scratch.checks import ScratchError
 from scratch.tools import program
+from scratch.tools.extras import extra
 
 
 def option(parser: argparse.ArgumentParser, name: str, *others: str, **options: Any) -> None:
@@ -129,6 +130,8 @@ def check(flags: Namespace) -> None:
         )
     if flags.dropout_input >= 1:
         raise ScratchError(f"--dropout_input: expected a share below 1, got {flags.dropout_input:g}")
+    if flags.log_path is not None:
+        extra("tensorboardX", "a TensorBoard log")
     if flags.resume and not flags.checkpoint:
         raise ScratchError("--resume needs a checkpoint; --checkpoint 0 keeps none")
     if "/" in flags.model_name or len(flags.model_name) > 100:

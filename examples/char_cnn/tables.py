@@ -12,6 +12,7 @@ import numpy
 from char_cnn.texts import Quantiser, cleaned
 
 from scratch.checks import ScratchError
+from scratch.tools.history import progress
 from scratch.tools.incoming import lines, opened, pieces
 
 MAX_CLASSES, LONGEST_LABEL = 100, 200
@@ -40,7 +41,7 @@ def read_table(
     numbers = {label: number for number, label in enumerate(classes or ())}
     parts, labels, unreadable = [], [], 0
     with closing(read_rows(path, text_column, label_column, encoding, chunksize, max_rows)) as chunks:
-        for rows, texts, some in chunks:
+        for rows, texts, some in progress(chunks, "reading"):
             for number, label in zip(rows, some, strict=True):
                 if not label.strip():
                     raise ScratchError(f"{path}: row {number} has no label in column {label_column!r}")
@@ -58,7 +59,7 @@ def read_table(
             if len(numbers) > MAX_CLASSES:
                 raise ScratchError(
                     f"{path}: column {label_column!r} holds more than {MAX_CLASSES} different labels, for instance "
-                    f"{some[0][:40]!r}; is it the right column?"
+                    f"{some[0][:40]!r}; does --label_column name the right one?"
                 )
             ids = quantise([cleaned(text, steps) for text in texts])
             readable = (ids >= 0).any(axis=1)
@@ -103,7 +104,10 @@ def read_rows(
             rows = chain([(number, columns)], rows)
             columns = [str(number) for number in range(1, len(columns) + 1)]
         if missing := [name for name in wanted if name not in columns]:
-            raise ScratchError(f"{path}: has no column {missing[0]!r}; there are: {', '.join(columns)[:300]}")
+            raise ScratchError(
+                f"{path}: has no column {missing[0]!r}; choose with --text_column and --label_column of: "
+                f"{', '.join(columns)[:300]}"
+            )
         if twice := [name for name in wanted if columns.count(name) > 1]:
             raise ScratchError(f"{path}: has more than one column {twice[0]!r}")
         places, label_place = [columns.index(name) for name in texts], columns.index(label_column)

@@ -33,6 +33,7 @@ SETTINGS = (
     "weight_decay", "dropout_input", "schedule", "patience", "class_weights", "focal_loss", "seed",
 )
 MOMENTUM = 0.9
+FEW = 100_000  # training texts
 SMOKE_CONFIG = {"conv": [[32, 3, 3], [32, 3, 3]], "fc": [32], "dropout": 0.0}
 SMOKE = "SentimentText,Sentiment\n" + "".join(
     f"it was {word} {end},{label}\n" for label, words in (("1", "good great fine nice"), ("0", "bad poor awful dull"))
@@ -71,6 +72,9 @@ def command(arguments: list[str]) -> None:
         f"{len(training.labels)} texts of {num_classes} classes in the training set, {len(validation.labels)} in the "
         f"validation set; chance is {chance:.3f} nats"
     )
+    advice = advice_for(len(training.labels))
+    if len(training.labels) < FEW and config in (SIZES["small"], SIZES["large"]):
+        print(f"(From so few texts a smaller network learns more: {advice})")
     with Run(
         flags, model, optimizer, settings, "char_cnn", known, best="validation", chance=None if gamma else chance,
         inputs=inputs, files=FILES,
@@ -91,14 +95,14 @@ def command(arguments: list[str]) -> None:
             log_p = log_probabilities(model, validation.ids)
             confusion = count_confusions(validation.labels, log_p.argmax(axis=1), num_classes)
             run.record(
-                loss=mean, validation=-float(log_p[numpy.arange(len(log_p)), validation.labels].mean()),
+                loss=mean, validation=0.0 - float(log_p[numpy.arange(len(log_p)), validation.labels].mean()),
                 accuracy=accuracy(confusion), f1=mean_f1(confusion), confusion=confusion.tolist(),
             )
             write_metrics(metrics, run.history.rows, data.names)
             if epoch == 3 and mean > 0.98 * chance and gamma is None:
                 print(
-                    "The loss is still that of a uniform guess. Try --optimizer adam --learning_rate 0.001, a smaller "
-                    "network or a longer --max_length, and check that the labels belong to the texts."
+                    f"The loss is still that of a uniform guess. Try {advice}, or a longer --max_length, and check "
+                    "that the labels belong to the texts."
                 )
 
     run.load_best()
@@ -111,6 +115,12 @@ def command(arguments: list[str]) -> None:
     print(f"\nWeights:  {run.weights}, of epoch {run.best_epoch}\nFigures:  {metrics}, {run.plot}, {confusion_png}")
     more = ["predict", "--model", run.weights, "--text", "I love pizza !"]
     print(f"More:     {program.command_line('examples/char_cnn', more)}")
+
+
+def advice_for(num_texts: int) -> str:
+    """The flags that suit a training set of this size; BatchNorm's averages need many steps, so small batches."""
+    batch_size = 16 if num_texts < 1000 else 32 if num_texts < 10_000 else 64
+    return f"--size compact --optimizer adam --learning_rate 0.001 --batch_size {batch_size}"
 
 
 def config_of(flags: Namespace) -> dict[str, Any]:

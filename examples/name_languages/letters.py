@@ -59,6 +59,10 @@ def split(data: dict[str, list[str]]) -> tuple[list[Example], list[Example], lis
     return training, validation, held_out
 
 
+def digest_of(data: dict[str, list[str]]) -> str:
+    return hashlib.sha256(repr(data).encode()).hexdigest()
+
+
 def by_language(examples: Sequence[Example], num_languages: int) -> list[list[Example]]:
     """The examples of each language."""
     return [[example for example in examples if example[1] == k] for k in range(num_languages)]

@@ -25,6 +25,7 @@ import numpy
 from scratch.checks import ScratchError
 from scratch.text import Vocabulary
 from scratch.tools import incoming
+from scratch.tools.history import progress
 
 _EDGE = 2**16  # bytes; Project Gutenberg's header and its licence are shorter
 _START = re.compile(rb"\*\*\* ?START OF TH[^\r\n]*PROJECT GUTENBERG[^*]*\*\*\*")
@@ -48,7 +49,9 @@ def read_corpus(path: str | Path, vocab: Vocabulary | None = None, folder: str |
     """
     characters: set[str] = set()
     digest, length = hashlib.sha256(), 0
-    for piece in pieces(path):
+    with incoming.opened(path) as file:
+        num_pieces = -(-file.seek(0, io.SEEK_END) // incoming.PIECE)
+    for piece in progress(pieces(path), "reading", num_pieces):
         characters |= set(piece)
         length += len(piece)
         digest.update(piece.encode())
@@ -64,7 +67,7 @@ def read_corpus(path: str | Path, vocab: Vocabulary | None = None, folder: str |
     for character in characters:
         table[ord(character)] = vocab.w2i[character]
     with tempfile.TemporaryFile(dir=folder) as file:
-        for piece in pieces(path):
+        for piece in progress(pieces(path), "reading again", num_pieces):
             if not set(piece) <= characters:
                 raise ScratchError(f"{path}: changed while it was read")
             table[numpy.frombuffer(piece.encode("utf-32-le"), dtype="<u4")].tofile(file)

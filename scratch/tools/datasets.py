@@ -13,18 +13,23 @@ Read next: `weights.py`.
 """
 
 import gzip
-import importlib
 import os
 import re
 import zlib
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
+from urllib.parse import urlsplit
 
 import numpy
 
 from scratch.checks import ScratchError
+from scratch.tools.extras import extra
+from scratch.tools.files import read_metadata
+from scratch.tools.history import progress
 from scratch.tools.incoming import decoded, lines, opened, pieces, read_text
+
+_INCLUDED = Path(__file__).resolve().parents[2] / "weights"
 
 
 class Source(NamedTuple):
@@ -149,12 +154,8 @@ def find(name: str, given: str | Path | None = None) -> Path:
     elsewhere = f"not in SCRATCH_DATA ({place})" if place else "not in SCRATCH_DATA, which is not set"
     if not source.address:
         raise ScratchError(f"the data set {name} is {elsewhere}; {source.by_hand}")
-    try:
-        pooch: Any = importlib.import_module("pooch")
-    except ImportError:
-        raise ScratchError(
-            f"the data set {name} is {elsewhere}; to download it, run pip install -e '.[data]'; or {source.by_hand}"
-        ) from None
+    pooch = extra("pooch", f"the data set {name} is {elsewhere}; downloading it", source.by_hand)
+    pooch.get_logger().setLevel("ERROR")  # the bar and our own messages suffice
     folder = Path(pooch.os_cache("scratch")) / name
     registry = {file: digest if ":" in digest else f"sha256:{digest}" for file, digest in source.files.items()}
     try:
@@ -163,10 +164,63 @@ def find(name: str, given: str | Path | None = None) -> Path:
             fetcher.fetch(file, progressbar=True)
     except (OSError, ValueError) as error:  # no network, a full disk or a wrong checksum
         raise ScratchError(
-            f"the data set {name} is {elsewhere}, and could not be fetched from {source.address} ({error}); "
-            f"{source.by_hand}"
+            f"the data set {name} is {elsewhere}; {source.by_hand} (downloading it failed: {_cause(error, source)})"
         ) from error
     return folder
+
+
+def _cause(error: Exception, source: Source) -> str:
+    """Why a download failed, in a few words."""
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror.lower()
+    if (response := getattr(error, "response", None)) is not None:
+        return f"{urlsplit(source.address).hostname} answered {response.status_code} {response.reason}"
+    if isinstance(error, OSError):
+        return f"no connection to {urlsplit(source.address).hostname}"
+    return "a file was not the one expected, by its checksum"
+
+
+class TrainedOn(NamedTuple):
+    """The data that weights were trained on, to be found again and compared.
+
+    name: the known set. place: the path of other data, or None. digest: of the data then, or None where it is unknown.
+    """
+
+    weights: Path
+    name: str
+    place: Path | None
+    digest: str | None
+
+    def expect(self, digest: str) -> None:
+        """Raise ScratchError unless the data that was found has the digest of the data of the training run."""
+        if self.digest not in (None, digest):
+            where = self.place or f"the data set {self.name}"
+            raise ScratchError(f"{where}: is not the data that {self.weights} was trained on; give that with --data")
+
+
+def recorded(name: str, given: str | Path | None, digest: str) -> dict[str, str]:
+    """What a weights file records of its training data, `find(name, given)`, for `trained_on`."""
+    return {"data": name if given is None else str(Path(given).resolve()), "digest": digest}
+
+
+def trained_on(weights: Path, name: str, given: Path | None) -> TrainedOn:
+    """The data to evaluate weights on: `given` if not None, else what their file records.
+
+    The weights that are included in the project record nothing; they were trained on the known set `name`.
+    Raises: ScratchError, which asks for --data, when the data is unknown or no longer there.
+    """
+    if given is not None:
+        return TrainedOn(weights, name, given, None)
+    metadata = read_metadata(weights)
+    data, digest = metadata.get("data", name if weights.resolve().parent == _INCLUDED else ""), metadata.get("digest")
+    digest = digest if isinstance(digest, str) else None
+    if isinstance(data, str) and data in SOURCES:
+        return TrainedOn(weights, data, None, digest)
+    if not data or not isinstance(data, str):
+        raise ScratchError(f"{weights}: does not say which data it was trained on; give --data")
+    if not (Path(data).is_file() or Path(data).is_dir()):
+        raise ScratchError(f"{weights}: was trained on {data}, which is not there; give --data")
+    return TrainedOn(weights, name, Path(data), digest)
 
 
 def find_glove(given: Path | None) -> Path:
@@ -216,7 +270,7 @@ def read_glove(path: str | Path, wanted: Collection[str] | None = None) -> tuple
     try:
         with opened(path) as file:
             unpacked: Any = gzip.GzipFile(fileobj=file) if str(path).endswith(".gz") else file
-            for line in lines(pieces(unpacked, path), path):
+            for line in progress(lines(pieces(unpacked, path), path), "reading word vectors"):
                 number += 1
                 word, *numbers = line.rstrip().split(" ")
                 dim = dim or len(numbers)

@@ -109,7 +109,7 @@ def write_arrays(path: str | Path, arrays: Mapping[str, numpy.ndarray], metadata
     Raises: ScratchError for anything that `read_arrays` would reject; the old file is then kept.
     """
     try:
-        text = json.dumps(metadata, ensure_ascii=False, allow_nan=False).encode("utf-8")
+        text = json.dumps(metadata, allow_nan=False).encode()  # in ASCII: the name of a file may not be UTF-8
     except (TypeError, ValueError) as error:
         raise ScratchError(f"{path}: the metadata cannot be written as JSON ({error})") from error
     if len(text) > _MAX_TEXT:

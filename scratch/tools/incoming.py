@@ -20,7 +20,7 @@ from typing import Any, BinaryIO
 
 from scratch.checks import ScratchError
 
-_PIECE = 2**20  # bytes
+PIECE = 2**20  # bytes
 _LONGEST_LINE = 2**24  # characters
 
 
@@ -82,7 +82,7 @@ def pieces(
     line_ends = io.IncrementalNewlineDecoder(None, translate=True)
     marked, last = start == 0, False
     while not last:
-        most = min(_PIECE, end - start)
+        most = min(PIECE, end - start)
         try:
             piece = file.read(most)
         except OSError as error:

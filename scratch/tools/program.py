@@ -104,9 +104,15 @@ class Parser(argparse.ArgumentParser):
 
 
 def choose(document: str | None, name: str, commands: Mapping[str, Callable[[list[str]], None]]) -> None:
-    """Call the command that the first argument names with the other arguments; `document` is the text of --help."""
+    """Call the command that the first argument names with the other arguments; `document` is the text of --help.
+
+    Without any argument, print that text.
+    """
     parser = Parser(document, usage=f"{name} {{{','.join(commands)}}} [flags]")
     parser.add_argument("command", choices=commands, help=f"the command to run; {name} COMMAND --help lists its flags")
+    if len(sys.argv) == 1:
+        parser.print_help()
+        return
     commands[parser.parse_args(sys.argv[1:2]).command](sys.argv[2:])
 
 
@@ -202,6 +208,42 @@ def writable_file(path: Path | None, *others: Path | None) -> None:
     writable(path.parent)
     if len(os.fsencode(path.name)) > 200:
         raise ScratchError(f"{path.name[:20]}...: the name is too long")
+
+
+def answer(given: Sequence[str], what: str, reply: Callable[[Sequence[str]], None]) -> None:
+    """Call `reply` with the texts that were given; without any, with the lines of standard input.
+
+    A terminal shows a prompt, each line is answered at once, and a line that `reply` refuses does not end the program.
+    Raises: ScratchError ("no `what`") when there is no line.
+    """
+    if given or sys.stdin is None or not sys.stdin.isatty():
+        reply(given or lines_of_stdin(f"{what}; give some, or one a line on standard input"))
+        return
+    print(f"Type {what}, one a line. Ctrl-D ends.", file=sys.stderr)
+    while True:
+        print("> ", end="", file=sys.stderr, flush=True)
+        if not (line := sys.stdin.buffer.readline()):
+            print(file=sys.stderr)
+            return
+        try:
+            if text := line.decode("utf-8").strip():
+                reply([text])
+        except UnicodeDecodeError:
+            _say("error: this line is not UTF-8")
+        except ScratchError as error:
+            _say(f"error: {error}")
+        print(end="", flush=True)
+
+
+def invite(given: str, what: str) -> None:
+    """Say what to type when `given` is "-", for standard input, and that is a terminal."""
+    if given == "-" and sys.stdin is not None and sys.stdin.isatty():
+        print(f"Type {what}, then Ctrl-D on a line of its own.", file=sys.stderr)
+
+
+def figure(value: float, digits: int) -> str:
+    """`value` with so many digits after the point, and without a sign where all of them are 0."""
+    return f"{round(value, digits) + 0.0:.{digits}f}"  # -0.0 + 0.0 is 0.0
 
 
 def write_report(path: Path | None, figures: Mapping[str, Any]) -> None:

@@ -154,7 +154,8 @@ class Run:
         parts: list[str] = []
         for name, value in figures.items():
             if isinstance(value, (int, float)):
-                parts.append(f"{name.replace('_', ' ')} {value:.4f}" + (f" {note}" if note and not parts else ""))
+                shown = f"{name.replace('_', ' ')} {program.figure(value, 4)}"
+                parts.append(shown + (f" {note}" if note and not parts else ""))
             elif isinstance(value, str):
                 parts.append(program.one_line(value))
             if name == "loss" and self.chance is not None:
