@@ -8,6 +8,7 @@
 After Grus, Data Science from Scratch, 2nd edition, chapter 21. Losses are in nats; chance is ln 52 = 3.95 a letter.
 """
 
+import ctrl_c  # before all that takes time to import
 import math
 import random
 from argparse import Namespace
@@ -134,8 +135,7 @@ def generate_or_evaluate(flags: Namespace) -> None:
     model = build(known["layer"], vocab.size, known["hidden"])
     weights.load_weights(model, flags.weights)
     model = model if flags.plain else fast(model, threads=1)
-    unknown = set(flags.seed_text) - (vocab.w2i.keys() - {START, STOP})
-    if unknown or len(flags.seed_text) > MAX_LENGTH:
+    if (unknown := set(flags.seed_text) - (vocab.w2i.keys() - {START, STOP})) or len(flags.seed_text) > MAX_LENGTH:
         raise ScratchError(f"--seed-text: {''.join(unknown)[:40]!r} is in no name they learned, or it is too long")
     count = flags.count or (20 if flags.command == "generate" else 1000)
     drawn = (generate(model, vocab, flags.seed_text, flags.temperature, flags.top_k) for _ in range(100 * count))

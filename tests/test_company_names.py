@@ -212,7 +212,7 @@ def test_there_is_nothing_to_resume(tmp_path):
 def test_a_new_run_loses_nothing_of_an_earlier_one(tmp_path):
     assert run("--smoke", cwd=tmp_path)[0] == 0
     folder = tmp_path / "runs" / "company_names"
-    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    before = {path.name: path.read_bytes() for path in folder.glob("[!.]*")}
     assert len(before) == 6
     assert "a smaller --lr" in refused("--smoke", "--lr", "1e39", cwd=tmp_path)
     assert {path.name: path.read_bytes() for path in (folder / "earlier_1").iterdir()} == before

@@ -29,6 +29,7 @@ from scratch.layer import Layer
 from scratch.losses import Loss
 from scratch.optimizers import Adam
 from scratch.tools import program
+from scratch.tools.claims import claim
 from scratch.tools.extras import extra
 from scratch.tools.files import read_arrays, write_arrays
 from scratch.tools.history import progress
@@ -117,6 +118,7 @@ def command(arguments: list[str]) -> None:
     program.begin(flags)
     tsne = extra("sklearn.manifold", "the picture").TSNE
     program.writable(flags.out)
+    claim(flags.out, ["char2vec.npz", "char2vec.png"])
     file, flags.plot = flags.out / "char2vec.npz", flags.plot or flags.out / "char2vec.png"
     program.writable_file(flags.plot, flags.data, file)
     program.writable_file(flags.report, flags.data, file, flags.plot)

@@ -22,7 +22,7 @@ from scratch.fast import fast
 from scratch.losses import Loss, SoftmaxCrossEntropy
 from scratch.optimizers import AdamW, Momentum, Optimizer
 from scratch.tools import program
-from scratch.tools.files import write_text
+from scratch.tools.files import remove_when_stopped, write_text
 from scratch.tools.plots import confusion_matrix
 from scratch.tools.run import Run, check_paths
 from scratch.tools.scores import accuracy, count_confusions, mean_f1, shares, table
@@ -132,10 +132,12 @@ def config_of(flags: Namespace) -> dict[str, Any]:
 
 def read_data(flags: Namespace) -> Data:
     """The data that the flags name, or those of a smoke run."""
-    with tempfile.TemporaryDirectory() as folder:
-        if flags.smoke:
-            flags.data_path = str(Path(folder) / "smoke.csv")
-            Path(flags.data_path).write_text(SMOKE, encoding="utf-8")
+    if not flags.smoke:
+        return load(flags, random)
+    with tempfile.NamedTemporaryFile(suffix=".csv") as file:
+        remove_when_stopped(file.name)
+        flags.data_path = file.name
+        Path(file.name).write_text(SMOKE, encoding="utf-8")
         return load(flags, random)
 
 

@@ -19,6 +19,7 @@ from scratch.schedules import cosine_decay
 from scratch.tools import program
 from scratch.tools.corpus import Corpus
 from scratch.tools.datasets import recorded
+from scratch.tools.files import remove_when_stopped
 from scratch.tools.run import Run, check_paths
 
 SMOKE = "How much wood would a woodchuck chuck if a woodchuck could chuck wood? " * 20
@@ -88,6 +89,7 @@ def read_text(path: Path | None, flags: Namespace) -> Corpus:
     if path is not None:
         return read(path, flags.sequence, folder=flags.out)
     with tempfile.NamedTemporaryFile(dir=flags.out) as file:
+        remove_when_stopped(file.name)
         Path(file.name).write_text(SMOKE, encoding="utf-8")
         return read(Path(file.name), flags.sequence, folder=flags.out)
 

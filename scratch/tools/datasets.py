@@ -25,7 +25,7 @@ import numpy
 
 from scratch.checks import ScratchError
 from scratch.tools.extras import extra
-from scratch.tools.files import read_metadata
+from scratch.tools.files import read_metadata, remove_when_stopped
 from scratch.tools.history import progress
 from scratch.tools.incoming import decoded, lines, opened, pieces, read_text
 
@@ -161,12 +161,18 @@ def find(name: str, given: str | Path | None = None) -> Path:
     try:
         fetcher = pooch.create(folder, source.address, registry=registry, retry_if_failed=1)
         for file in registry:  # cached files whose checksums match are not downloaded again
-            fetcher.fetch(file, progressbar=True)
+            fetcher.fetch(file, downloader=_download)
     except (OSError, ValueError) as error:  # no network, a full disk or a wrong checksum
         raise ScratchError(
             f"the data set {name} is {elsewhere}; {source.by_hand} (downloading it failed: {_cause(error, source)})"
         ) from error
     return folder
+
+
+def _download(address: str, path: str, fetcher: Any) -> None:
+    """Download to pooch's temporary file."""
+    remove_when_stopped(path)
+    extra("pooch", "downloading").HTTPDownloader(progressbar=True)(address, path, fetcher)
 
 
 def _cause(error: Exception, source: Source) -> str:

@@ -8,7 +8,7 @@ or decompressed, and the caller can check all names and shapes before any array 
     write_arrays("w.npz", {"w": w}, {"seed": 0})
     arrays, metadata = read_arrays("w.npz")
 
-Read next: `datasets.py`.
+Read next: `claims.py`.
 """
 
 import errno
@@ -20,7 +20,7 @@ import struct
 import tokenize
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO, TypeAlias
 
@@ -50,6 +50,21 @@ def leave_writing_to_another() -> None:
     _writes = False
 
 
+_unfinished: set[Path] = set()
+
+
+def remove_when_stopped(path: str | Path) -> None:
+    """Let Ctrl-C remove the file at `path`, if there is one."""
+    _unfinished.add(Path(path))
+
+
+def remove_unfinished() -> None:
+    """Remove what this process is writing, since it ends now."""
+    for path in _unfinished:
+        with suppress(OSError):
+            path.unlink()
+
+
 @contextmanager
 def replacing(path: str | Path) -> Iterator[BinaryIO]:
     """Open a temporary file. It replaces `path` if the block succeeds, and is removed if the block raises."""
@@ -60,6 +75,7 @@ def replacing(path: str | Path) -> Iterator[BinaryIO]:
     if path.exists() and not path.is_file():
         raise ScratchError(f"{path}: not a plain file, so it cannot be replaced")
     unfinished = path.with_name(f".{path.name}.{os.getpid()}.unfinished")
+    remove_when_stopped(unfinished)
     try:
         with open(unfinished, "wb") as file:
             yield file

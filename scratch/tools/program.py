@@ -14,6 +14,7 @@ import os
 import random
 import re
 import shlex
+import signal
 import sys
 import tempfile
 import time
@@ -26,8 +27,8 @@ import numpy
 
 from scratch.backend import DEVICES, use
 from scratch.checks import ScratchError
-from scratch.fast.processes import ending_all, job, join, size_of_job
-from scratch.tools.files import leave_writing_to_another, write_text
+from scratch.fast.processes import end_all, ending_all, job, join, size_of_job
+from scratch.tools.files import leave_writing_to_another, remove_unfinished, write_text
 from scratch.tools.incoming import decoded, in_words, standard_input
 
 
@@ -121,26 +122,65 @@ def run(main: Callable[[], None]) -> NoReturn:
 
     If several processes share a batch and one of them fails, all are ended.
     """
+    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:  # it is ignored after `nohup`, or `&` in a script
+        signal.signal(signal.SIGINT, _stop)
     with ending_all(), _escaping():
         try:
-            # A diverging run is reported through its loss; NumPy's warnings would only clutter the output.
-            with numpy.errstate(over="ignore", invalid="ignore"):
-                main()
-            if sys.stdout is not None:
-                sys.stdout.flush()
-        except KeyboardInterrupt as interrupt:
-            _say(f"stopped; {interrupt}" if str(interrupt) else "stopped")
-            sys.exit(130)
-        except BrokenPipeError:  # the reader closed the pipe; a shell reports 141
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            sys.exit(141)
-        except MemoryError as error:  # CuPy's out-of-memory error is a subclass
-            _say(f"error: out of memory{f' ({error})' if str(error) else ''}; {_what_needs_less()}")
-            sys.exit(2)
-        except (ScratchError, OSError) as error:
-            _say(f"error: {in_words(error) if isinstance(error, OSError) else error}")
-            sys.exit(2)
-        sys.exit(0)
+            code, message = _ending(main)
+        finally:
+            signal.signal(signal.SIGINT, signal.SIG_IGN)  # the work is done, and Python only tidies up
+        if message:
+            _say(message)
+        sys.exit(code)
+
+
+def _ending(main: Callable[[], None]) -> tuple[int, str]:
+    """Call `main`; returns the exit code, and what to say."""
+    try:
+        # A diverging run is reported through its loss; NumPy's warnings would only clutter the output.
+        with numpy.errstate(over="ignore", invalid="ignore"):
+            main()
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except BrokenPipeError:  # the reader closed the pipe; a shell reports 141
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141, ""
+    except MemoryError as error:  # CuPy's out-of-memory error is a subclass
+        return 2, f"error: out of memory{f' ({error})' if str(error) else ''}; {_what_needs_less()}"
+    except (ScratchError, OSError) as error:
+        return 2, f"error: {in_words(error) if isinstance(error, OSError) else error}"
+    return 0, ""
+
+
+_hint: Callable[[], str] = str
+
+
+def say_when_stopped(hint: Callable[[], str]) -> None:
+    """From now on, Ctrl-C also prints what `hint` returns."""
+    global _hint
+    _hint = hint
+
+
+def _stop(number: int, frame: object) -> None:
+    """What Ctrl-C does: print one line, and end the program, here in the signal's handler.
+
+    A KeyboardInterrupt could be raised anywhere: in a finalizer, where it is lost, in a library that is half imported,
+    or while threads wait for each other, which would then wait for ever. Ending is safe at every moment, because files
+    are replaced only when they are complete.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    remove_unfinished()
+    hint = _hint()
+    with suppress(OSError, ValueError, RuntimeError):  # stderr is closed, or in the middle of a write
+        if sys.stderr is not None and sys.stderr.isatty():
+            print(file=sys.stderr)  # below the progress bar
+        _say(f"stopped; {hint}" if hint else "stopped")
+    signal.signal(signal.SIGINT, lambda *_: os._exit(130))  # a second Ctrl-C does not wait for the reader of stdout
+    with suppress(OSError, ValueError, RuntimeError):
+        if sys.stdout is not None:
+            sys.stdout.flush()
+        end_all(130)
+    os._exit(130)
 
 
 _begun = argparse.Namespace()  # the flags of the running program
