@@ -14,7 +14,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from scratch.tools import plots, program
+from scratch.tools import outgoing, plots, program
 
 EVIL = "\x1b]0;evil\x07\x9b2J\u202e"
 OBEYED = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
@@ -41,7 +41,7 @@ def test_what_is_printed_lays_out_a_terminal_and_does_no_more(text):
     before, sys.stdout = sys.stdout, io.TextIOWrapper(io.BytesIO(), encoding="utf-8", newline="\n")
     outer = sys.stdout
     try:
-        with program._escaping():
+        with outgoing.escaping():
             print(text, json.dumps({"text": text}, ensure_ascii=False), sep="\n")
         assert sys.stdout is outer
         outer.flush()

@@ -8,18 +8,15 @@ Read next: `run.py`.
 """
 
 import argparse
-import io
 import json
 import os
 import random
-import re
-import shlex
 import signal
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -30,6 +27,9 @@ from scratch.checks import ScratchError
 from scratch.fast.processes import end_all, ending_all, job, join, size_of_job
 from scratch.tools.files import leave_writing_to_another, remove_unfinished, write_text
 from scratch.tools.incoming import decoded, in_words, standard_input
+from scratch.tools.outgoing import command_line as command_line  # programs have both from here
+from scratch.tools.outgoing import escaping, message
+from scratch.tools.outgoing import one_line as one_line
 
 
 def positive(text: str) -> int:
@@ -50,8 +50,6 @@ def rate(text: str) -> float:
     return value
 
 
-_LONGEST = 600  # characters of a message
-_OBEYED = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")  # by terminals
 _COMMON: dict[str, dict[str, Any]] = {
     "data": {"type": Path, "metavar": "PATH", "help": "the data set to use"},
     "out": {"type": Path, "metavar": "FOLDER", "help": "folder for the checkpoint, weights, figures and plots"},
@@ -124,7 +122,7 @@ def run(main: Callable[[], None]) -> NoReturn:
     """
     if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:  # it is ignored after `nohup`, or `&` in a script
         signal.signal(signal.SIGINT, _stop)
-    with ending_all(), _escaping():
+    with ending_all(), escaping():
         try:
             code, message = _ending(main)
         finally:
@@ -192,14 +190,11 @@ def _what_needs_less() -> str:
 
 
 def _say(text: str) -> None:
-    """Print one line to standard error, of at most _LONGEST characters: a file may have put anything into it."""
-    text = one_line(" ".join(text.encode("utf-8", "backslashreplace").decode("utf-8").split()))
-    if len(text) > _LONGEST:
-        text = f"{text[: _LONGEST - 200]} ... {text[-195:]}"
+    """Print one line to standard error."""
     rank = job().rank
     if rank:
         time.sleep(1)  # gives process 0 time to report an error that all share, and to end the others
-    print(f"{Path(sys.argv[0]).stem}: {f'process {rank}: ' * bool(rank)}{text}", file=sys.stderr)
+    print(f"{Path(sys.argv[0]).stem}: {f'process {rank}: ' * bool(rank)}{message(text)}", file=sys.stderr)
 
 
 def begin(flags: argparse.Namespace, shared: bool = False) -> None:
@@ -292,56 +287,9 @@ def write_report(path: Path | None, figures: Mapping[str, Any]) -> None:
         write_text(path, json.dumps(figures, indent=1, ensure_ascii=False) + "\n")
 
 
-def command_line(program: str, arguments: Sequence[str | Path]) -> str:
-    """A command that a shell reads as the program and the arguments, for instance those that started it."""
-    return " ".join(_quoted(argument) for argument in ("python", program, *arguments))
-
-
-def _quoted(argument: str | Path) -> str:
-    # A relative path loses its "./", and "-x" would be taken for a flag.
-    text = f"./{argument}" if isinstance(argument, Path) and str(argument).startswith("-") else str(argument)
-    text = text.encode("utf-8", "surrogateescape").decode("utf-8", "surrogateescape")  # as in `decoded`
-    if _OBEYED.search(text) is None and not any("\ud800" <= character <= "\udfff" for character in text):
-        return shlex.quote(text)
-    numbers = text.encode("utf-8", "surrogateescape")  # the name of a file need not be UTF-8
-    return "$'" + "".join(chr(k) if 32 <= k < 127 and chr(k) not in "'\\" else f"\\x{k:02x}" for k in numbers) + "'"
-
-
 def lines_of_stdin(what: str) -> list[str]:
     """The non-blank lines of standard input. Raises: ScratchError ("no `what`") when there are none."""
     lines = [line for line in standard_input().split("\n") if line.strip()]
     if not lines:
         raise ScratchError(f"no {what}")
     return lines
-
-
-def one_line(text: str) -> str:
-    """`text` made safe to print on one line of a terminal: control characters become escapes."""
-    return _OBEYED.sub(lambda match: ascii(match[0])[1:-1], text) or "(empty)"
-
-
-class _Escaping(io.TextIOWrapper):
-    def write(self, text: str) -> int:
-        # In the form that JSON has too; "\n" and "\t" only lay out the text.
-        return super().write(_OBEYED.sub(lambda m: m[0] if m[0] in "\n\t" else f"\\u{ord(m[0]):04x}", text))
-
-
-@contextmanager
-def _escaping() -> Iterator[None]:
-    """In the block, standard output shows control characters and letters that its encoding lacks as escapes.
-
-    So whatever a file holds, a terminal obeys none of it.
-    """
-    before = sys.stdout
-    if not isinstance(before, io.TextIOWrapper):  # closed, or a reader of Python's own
-        yield
-        return
-    sys.stdout = shown = _Escaping(
-        before.buffer, before.encoding, "backslashreplace", line_buffering=before.line_buffering
-    )
-    try:
-        yield
-    finally:
-        sys.stdout = before
-        with suppress(OSError):  # a full disk, or a closed pipe, has been reported
-            shown.detach()
