@@ -68,15 +68,15 @@ def test_threads_do_not_change_the_scores():
 
 @pytest.mark.parametrize(("config", "words"), [
     ({"conv": [[3, 4, 2]], "fc": [2], "pool": 3}, "unknown key 'pool'"),
-    ({"conv": [[3, 4, 2]]}, '"fc", a list of units'),
-    ({"conv": [[3, 4]], "fc": []}, "whole numbers"),
-    ({"conv": [[3, 0, 2]], "fc": []}, "whole numbers"),
-    ({"conv": [[3, 4, 2.0]], "fc": []}, "whole numbers"),
-    ({"conv": [[3, 4, 2]], "fc": [10**9]}, "whole numbers"),
+    ({"conv": [[3, 4, 2]]}, "here: fc: expected a list, got nothing"),
+    ({"conv": [[3, 4]], "fc": []}, "expected a list of 3, got a list of 2"),
+    ({"conv": [[3, 0, 2]], "fc": []}, "expected a whole number from 1 to 65536, got 0"),
+    ({"conv": [[3, 4, 2.0]], "fc": []}, "expected a whole number from -1 to 65536, got 2.0"),
+    ({"conv": [[3, 4, 2]], "fc": [10**9]}, "expected a whole number from 1 to 65536, got 10"),
     ({"conv": [[3, 4, 0], [3, 4, 2]], "fc": []}, "last convolution"),
     ({"conv": [[3, 4, 2]], "fc": [], "dropout": 1}, "dropout"),
     ({"conv": [[3, 4, 2]], "fc": [], "batch_norm": 1}, "true or false"),
-    ({"conv": [], "fc": []}, "whole numbers"),
+    ({"conv": [], "fc": []}, "expected 1 to 100 convolutions"),
 ])
 def test_an_invalid_configuration_is_refused(config, words):
     with pytest.raises(ScratchError, match=words):
@@ -177,7 +177,7 @@ def test_bad_flags_and_data_are_refused(tmp_path):
         (["--validation_split", 1], "share above 0 and below 1"),
         (["--data_path", "nowhere.csv"], "no such file"),
         (["--dropout_input", 1], "share below 1"),
-        (["--dropout", 1], "a dropout from 0 to below 1"),
+        (["--dropout", 1], "dropout: expected a number from 0 to below 1"),
         (["--report", "t.csv"], "needed for something else"),
     ):
         assert words in refused(*flags, *more, cwd=tmp_path)

@@ -110,7 +110,7 @@ def test_checkpoints_that_do_not_fit_change_nothing(tmp_path):
         {"optimizer": saved | {"steps": saved["steps"] | {"layers.2.b": "x"}}}, {"optimizer": saved | {"lr": None}},
     ):
         write_arrays(path, arrays, metadata | change)
-        with pytest.raises(ScratchError, match=r"saved state|not a checkpoint"):
+        with pytest.raises(ScratchError, match=r"saved state|checkpoint\.npz: "):
             load_checkpoint(path, other, its_optimizer, {})
     write_arrays(path, {name: value for name, value in arrays.items() if name != "optimizer/m/layers.2.b"}, metadata)
     with pytest.raises(ScratchError, match="saved state is of another model"):
