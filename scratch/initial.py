@@ -58,7 +58,7 @@ def _count(dims: tuple[int, ...]) -> None:
         _left[0] -= 1
         _left[1] -= math.prod(dims)
         if min(_left) < 0:
-            raise ScratchError(f"an array of shape {dims} is more than is left")
+            raise ScratchError(f"an array of shape {dims} would exceed the allowed number of weights")
 
 
 def generator() -> numpy.random.Generator:

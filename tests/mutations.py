@@ -16,10 +16,12 @@ VALUES = [
 ]
 # In place of a part of an array's header.
 HEADERS = [
-    ("(", "(1000000000000,"), ("(", "(-1,"), ("(", "(3L,"), ("(", "(True,"), ("(", "(2.0,"), (")", ",0)"), ("(", "((((("),
-    ("(", "(0, 1" + 30 * "0" + ","), ("'<f4'", "'|O'"), ("'<f4'", "'<U9'"), ("'<f4'", "'<f8'"), ("'<f4'", "'>f4'"),
+    ("(", "(1000000000000,"), ("(", "(-1,"), ("(", "(3L,"), ("(", "(True,"), ("(", "(2.0,"), (")", ",0)"),
+    ("(", "((((("), ("(", "(0, 1" + 30 * "0" + ","),
+    ("'<f4'", "'|O'"), ("'<f4'", "'<U9'"), ("'<f4'", "'<f8'"), ("'<f4'", "'>f4'"),
     ("'<f4'", "'(9,9)<f4'"), ("'<f4'", "()"), ("'<f4'", "[('a', '<f4')]"), ("'<f4'", "'<i4'"), ("False", "True"),
-    ("False", "0"), ("'shape'", "b'shape'"), ("'shape'", "'form'"), ("{", "["), ("'<f4'", "-" * 9000 + "1"), ("<f4", "\\d"),
+    ("False", "0"), ("'shape'", "b'shape'"), ("'shape'", "'form'"), ("{", "["), ("'<f4'", "-" * 9000 + "1"),
+    ("<f4", "\\d"),
 ]
 NAMES = ["a.npy", "\x1b]0;evil\x07.npy", "../w.npy", f"{300 * 'n'}.npy", "w", "\ud800.npy", "metadata.npy", ".npy", ""]
 
@@ -37,17 +39,14 @@ def of_bytes(content, draw):
         size = len(content)
         start, other = draw.randrange(size + 1), draw.randrange(size + 1)
         length = draw.choice([1, 1, 2, 4, 16, size // 4])
-        piece = content[other : other + length]
+        before, piece, after = content[:start], content[other : other + length], content[start + length :]
+        noise = bytes(draw.randrange(256) for _ in range(length % 32))
+        flipped = bytes(byte ^ 1 << draw.randrange(8) for byte in content[start : start + 1])
+        same = draw.choice([b"\0", b"\xff", b"\x80", b"9", b"-"]) * length
         content = draw.choice([
-            lambda: content[:start],
-            lambda: content[:start] + content[start + length :],
-            lambda: content[:start] + piece + content[start:],
-            lambda: content[:start] + piece + content[start + length :],
-            lambda: content[:start] + bytes(draw.randrange(256) for _ in range(length % 32)) + content[start + length :],
-            lambda: content[:start] + draw.choice([b"\0", b"\xff", b"\x80", b"9", b"-"]) * length + content[start + length :],
-            lambda: content[:start] + bytes([content[start] ^ 1 << draw.randrange(8)]) + content[start + 1 :]
-            if start < size else content,
-        ])()
+            before, before + after, before + piece + content[start:], before + piece + after, before + noise + after,
+            before + same + after, before + flipped + content[start + 1 :],
+        ])
     return content
 
 

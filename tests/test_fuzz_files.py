@@ -6,7 +6,6 @@ Each reader is the one that a program calls, up to and including the network tha
 import gzip
 import io
 import json
-import pickle
 import random
 import re
 import sys
@@ -19,7 +18,6 @@ from pathlib import Path
 import company_names
 import mutations
 import numpy as np
-import programs
 import pytest
 from alice import network as alice
 from bidaf import char2vec, prepare, trained
@@ -167,7 +165,7 @@ def squad(folder):
         {"id": question.id, "question": question.asked.text, "answers": [answer]}
         for question, answer in zip(data.questions, answers, strict=True)
     ]
-    paragraphs = [{"context": data.contexts[0].text, "qas": qas[:3]}, {"context": data.contexts[1].text, "qas": qas[3:5]}]
+    paragraphs = [{"context": context.text, "qas": qas[2 * k : 2 * k + 2]} for k, context in enumerate(data.contexts)]
     write_text(folder / "s.json", json.dumps({"version": "1.1", "data": [{"title": "x", "paragraphs": paragraphs}]}))
     return folder / "s.json", lambda: read_squad(folder / "s.json")
 
@@ -210,7 +208,8 @@ KINDS = {
     )),
     "char_cnn": (NPZ, weights_of(
         "char_cnn", lambda: char_cnn.build(CONFIG, 3, 20, 2), char_cnn.load, alphabet="abc", steps=["lower"],
-        max_length=20, config=CONFIG, labels=["0", "1"], names=["no", "yes"], text_column="t", label_column="l", data="",
+        max_length=20, config=CONFIG, labels=["0", "1"], names=["no", "yes"], text_column="t", label_column="l",
+        data="",
     )),
     "reviews: characters": (NPZ, of_reviews("characters", alphabet="ab", length=20)),
     "reviews: glove": (NPZ, of_reviews("glove", vocabulary=WORDS, dim=3, hidden=4)),
@@ -225,7 +224,8 @@ KINDS = {
     "bidaf": (NPZ, bidaf), "bidaf: prepared": (NPZ, prepared), "bidaf: characters": (NPZ, characters),
     "checkpoint": (NPZ, checkpoint), "labels.npz": (NPZ, sheets), "pickles": (BYTES, pickles),
     "weights of the book": (JSON, books_weights), "vocabulary": (JSON, a_vocabulary),
-    "configuration": (JSON, partial(configuration, None)), "configuration by name": (JSON, partial(configuration, "tiny")),
+    "configuration": (JSON, partial(configuration, None)),
+    "configuration by name": (JSON, partial(configuration, "tiny")),
     "squad": (JSON, squad), "glove": (BYTES, partial(glove, False)), "glove, packed": (BYTES, partial(glove, True)),
 }
 

@@ -72,7 +72,7 @@ def test_files_of_another_form_are_refused(content, words, tmp_path):
     {"answers": [{"text": "x", "answer_start": start}]} for start in ("abc", float("inf"), None)
 ] + [{"question": "\ud800"}, {"id": 7}])
 def test_a_damaged_question_is_refused(changes, tmp_path):
-    with pytest.raises(ScratchError, match="read as SQuAD|not a finite number"):
+    with pytest.raises(ScratchError, match=r"read as SQuAD|not a finite number"):
         read_squad(squad_file(tmp_path / "s.json", **changes))
 
 

@@ -87,7 +87,7 @@ def command(arguments: list[str]) -> None:
     )
     with Run(
         flags, model, optimizer, known | {"examples": digest}, "bidaf", known, chance=chance, inputs=inputs,
-        write=partial(save, lexicon),
+        figures={"exact_match": float, "f1": float}, write=partial(save, lexicon),
     ) as run:
         for _ in run.epochs():
             total = 0.0

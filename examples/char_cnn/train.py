@@ -25,6 +25,7 @@ from scratch.tools import program
 from scratch.tools.files import write_text
 from scratch.tools.plots import confusion_matrix
 from scratch.tools.run import Run, check_paths
+from scratch.tools.schema import Row
 from scratch.tools.scores import accuracy, count_confusions, mean_f1, shares, table
 
 FILES = ("metrics.txt", "confusion.png")
@@ -73,7 +74,7 @@ def command(arguments: list[str]) -> None:
     )
     with Run(
         flags, model, optimizer, settings, "char_cnn", known, best="validation", chance=None if gamma else chance,
-        inputs=inputs, files=FILES,
+        inputs=inputs, files=FILES, figures=figures_of(num_classes),
     ) as run:
         for epoch in run.epochs():
             optimizer.lr = full_rate * (0.5 ** ((epoch - 1) // flags.schedule) if flags.schedule else 1)
@@ -111,6 +112,12 @@ def command(arguments: list[str]) -> None:
     print(f"\nWeights:  {run.weights}, of epoch {run.best_epoch}\nFigures:  {metrics}, {run.plot}, {confusion_png}")
     more = ["predict", "--model", str(run.weights), "--text", "I love pizza !"]
     print(f"More:     {program.command_line('examples/char_cnn', more)}")
+
+
+def figures_of(num_classes: int) -> dict[str, Any]:
+    """The schema of the figures of an epoch that are read back when the run is resumed."""
+    counts = Row(*[range(2**53)] * num_classes)
+    return {"accuracy": float, "f1": float, "confusion": Row(*[counts] * num_classes)}
 
 
 def config_of(flags: Namespace) -> dict[str, Any]:
