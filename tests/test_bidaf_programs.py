@@ -290,9 +290,9 @@ def test_weights_that_claim_other_sizes_are_refused(files, tmp_path):
     assert code == 0, err
     arrays, metadata = read_arrays(tmp_path / "w/weights.npz")
     for change, words in (({"hidden": 10**9}, "hidden: expected"), ({"attention": "none"}, "attention: "),
-                          ({"hidden": 10**6}, "do not fit its arrays"), ({"hidden": 5}, "has shape"),
+                          ({"hidden": 10**6}, "do not fit its arrays"), ({"hidden": 5}, "do not fit its arrays"),
                           ({"modelling": 9}, "modelling: expected"), ({"words": ["a"]}, "expected 1 vectors"),
-                          ({"spans": 1}, "spans: expected"), ({"features": 4}, "has shape")):
+                          ({"spans": 1}, "spans: expected"), ({"features": 4}, "do not fit its arrays")):
         write_arrays(tmp_path / "x.npz", arrays, metadata | change)
         assert words in programs.refused("bidaf", "ask", "--weights", "x.npz", cwd=tmp_path)
     for value in (1e300, 1e38):  # the one is not finite in float32, the other makes sums that are not

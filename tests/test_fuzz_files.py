@@ -28,6 +28,7 @@ from char_cnn.config import read_config
 from char_lm import network as char_lm
 from cifar10 import network as cifar10
 from cifar10.batches import load_cifar
+from cifar10.pictures import read_pictures
 from cifar10_files import batch_files, some_images, write
 from movie_reviews import reading
 from name_languages import network as name_languages
@@ -180,6 +181,18 @@ def sheets(folder):
     return folder / "labels.npz", lambda: load_cifar(folder)
 
 
+def sheet(folder):
+    return folder / "sheets" / "s000.webp", sheets(folder)[1]
+
+
+def picture(kind, folder):
+    from PIL import Image
+
+    path = folder / f"p.{kind}"
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (9, 12, 3)).astype(np.uint8)).save(path)
+    return path, lambda: read_pictures([path])
+
+
 def pickles(folder):
     images = some_images()
     files = batch_files(images._replace(pixels=images.pixels[:2], labels=images.labels[:2]), "py")
@@ -222,7 +235,8 @@ KINDS = {
         "cifar10", lambda: cifar10.build("document", [2, 3, 2, 1]), cifar10.load, recipe="document", widths=[2, 3, 2, 1]
     )),
     "bidaf": (NPZ, bidaf), "bidaf: prepared": (NPZ, prepared), "bidaf: characters": (NPZ, characters),
-    "checkpoint": (NPZ, checkpoint), "labels.npz": (NPZ, sheets), "pickles": (BYTES, pickles),
+    "checkpoint": (NPZ, checkpoint), "labels.npz": (NPZ, sheets), "pickles": (BYTES, pickles), "sheet": (BYTES, sheet),
+    **{f"picture: {kind}": (BYTES, partial(picture, kind)) for kind in ("png", "jpg", "gif", "bmp", "webp")},
     "weights of the book": (JSON, books_weights), "vocabulary": (JSON, a_vocabulary),
     "configuration": (JSON, partial(configuration, None)),
     "configuration by name": (JSON, partial(configuration, "tiny")),

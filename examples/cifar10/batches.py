@@ -116,7 +116,7 @@ def _from_sheets(folder: Path) -> tuple[Images, Images]:
             raise ValueError("labels.npz lacks the place or the label of an image")
         pixels = numpy.empty((len(labels), SIDE, SIDE, 3), dtype=numpy.uint8)
         for number, start in enumerate(range(0, len(order), _PER_SHEET)):
-            with Image.open(folder / "sheets" / f"s{number:03}.webp") as sheet:
+            with Image.open(folder / "sheets" / f"s{number:03}.webp", formats=["WEBP"]) as sheet:
                 if sheet.size != (SIDE, SIDE * _PER_SHEET):
                     raise ValueError(f"sheet {number} has {sheet.size} pixels")
                 tiles = numpy.asarray(sheet.convert("RGB")).reshape(-1, SIDE, SIDE, 3)

@@ -35,7 +35,7 @@ Shapes: TypeAlias = dict[str, tuple[int, ...]]
 _METADATA = "metadata"
 _MAX_TEXT = 16 * 2**20  # bytes
 _MAX_DEPTH = 32  # of lists and objects in JSON
-_MAX_ARRAYS, _MAX_NAME = 10_000, 200
+_MAX_ARRAYS, _MAX_NAME = 100_000, 200
 _DAMAGE = (
     zipfile.BadZipFile, zlib.error, struct.error, tokenize.TokenError, SyntaxError, EOFError, ValueError, RuntimeError,
     ArithmeticError,
@@ -138,11 +138,16 @@ def write_arrays(path: str | Path, arrays: Mapping[str, numpy.ndarray], metadata
     """
     try:
         text = json.dumps(metadata, ensure_ascii=False, allow_nan=False).encode("utf-8")
+        parse_json(text)
     except (TypeError, ValueError) as error:
         raise ScratchError(f"{path}: the metadata cannot be written as JSON ({error})") from error
     if len(text) > _MAX_TEXT:
         raise ScratchError(f"{path}: {len(text)} bytes of metadata are too many")
+    if len(arrays) >= _MAX_ARRAYS:
+        raise ScratchError(f"{path}: {len(arrays)} arrays are too many")
     for name, array in arrays.items():
+        if not _is_name(f"{name}.npy") or name == _METADATA:
+            raise ScratchError(f"{path}: {name[:40]!a} cannot be the name of an array")
         _expect_finite(path, name, array)
     with replacing(path) as file, zipfile.ZipFile(file, "w") as archive:
         for name, array in (*arrays.items(), (_METADATA, numpy.frombuffer(text, dtype=numpy.uint8))):
@@ -151,8 +156,16 @@ def write_arrays(path: str | Path, arrays: Mapping[str, numpy.ndarray], metadata
 
 
 def _expect_finite(path: str | Path, name: str, array: numpy.ndarray) -> None:
-    if array.dtype.kind not in "fiub" or not numpy.isfinite(array).all():
+    if not _is_plain(array.dtype) or not numpy.isfinite(array).all():
         raise ScratchError(f"{path}: {name} holds values that are not finite numbers")
+
+
+def _is_name(member: str) -> bool:
+    return member.endswith(".npy") and member.isprintable() and len(member) <= _MAX_NAME
+
+
+def _is_plain(dtype: numpy.dtype) -> bool:
+    return dtype.kind in "fiub" and dtype.itemsize <= 8
 
 
 def read_metadata(path: str | Path) -> dict[str, Any]:
@@ -227,7 +240,7 @@ def _check_claims(members: Sequence[zipfile.ZipInfo], size: int, most_unpacked: 
     allowed = (zipfile.ZIP_STORED,) if most_unpacked is None else (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
     for member in members:
         name = member.filename
-        if not name.endswith(".npy") or not name.isprintable() or len(name) > _MAX_NAME:
+        if not _is_name(name):
             raise ValueError(f"{name[:40]!a} is not the name of an array")
         if member.compress_type not in allowed:  # a compressed array could be far larger than the file
             raise ValueError(f"{name} is not an array written by this framework")
@@ -257,7 +270,7 @@ def _header(archive: zipfile.ZipFile, name: str) -> tuple[tuple[int, ...], numpy
                 shape, _, dtype = read(file)
         except (Warning, LookupError, TypeError, AttributeError, MemoryError):  # the last: Python's parser on brackets
             raise ValueError(f"{name} has a damaged header, or one of another kind") from None
-        right = dtype.kind in "fiub" and dtype.itemsize <= 8 and all(type(size) is int and size >= 0 for size in shape)
+        right = _is_plain(dtype) and all(type(size) is int and size >= 0 for size in shape)
         if not right or file.tell() + math.prod(shape) * dtype.itemsize != info.file_size:
             raise ValueError(f"{name} is not the plain array of shape {shape} that it claims to be")
     return shape, dtype
