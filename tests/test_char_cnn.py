@@ -184,7 +184,7 @@ def test_bad_flags_and_data_are_refused(tmp_path):
     (tmp_path / "c.json").write_text('{"tiny": {"conv": [[4, 3, 2]], "fc": [4], "pools": 1}}')
     assert "unknown key 'pools'" in refused(*flags, "--config_path", "c.json", "--size", "tiny", cwd=tmp_path)
     (tmp_path / "r.json").write_text('{"model_parameters": {"name": "tiny", "conv": [[4, 3, 2, 1]], "fc": [4]}}')
-    assert "expected a list of 3, got a list of 4" in refused(*flags, "--config_path", "r.json", "--size", "tiny", cwd=tmp_path)
+    assert "expected a list of 3" in refused(*flags, "--config_path", "r.json", "--size", "tiny", cwd=tmp_path)
     assert "--checkpoint 0 keeps none" in refused(*flags, "--resume", "--checkpoint", 0, cwd=tmp_path)
     assert "there are: tiny" in refused(*flags, "--config_path", "c.json", cwd=tmp_path)
     table.write_text("SentimentText,Sentiment\n" + "text,1\n" * 20)

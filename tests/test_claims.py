@@ -2,7 +2,6 @@
 
 import gzip
 import json
-import resource
 import zipfile
 
 import numpy as np
@@ -18,6 +17,7 @@ from scratch.checks import ScratchError
 from scratch.tools.datasets import read_glove
 from scratch.tools.files import read_arrays, write_arrays
 
+resource = pytest.importorskip("resource")  # only Unix has it
 MEMORY, SECONDS = 600 * 2**20, 5  # of a whole program, with Python and its libraries; computing time
 WEIGHTS = ROOT / "weights"
 
@@ -28,7 +28,8 @@ def limit():
 
 
 def refused(name, *arguments, cwd):
-    return programs.refused(name, *arguments, cwd=cwd, preexec_fn=limit, env={"OPENBLAS_NUM_THREADS": "1"})
+    environment = {"OPENBLAS_NUM_THREADS": "1", "SCRATCH_DEVICE": "cpu"}
+    return programs.refused(name, *arguments, cwd=cwd, preexec_fn=limit, env=environment)
 
 
 def changed(name, folder, change, arrays=None):

@@ -139,7 +139,7 @@ def _squad(path: Path, name: str, array: numpy.ndarray) -> Squad:
         squad = Squad(texts, titles, [])
         for id, asked, starts, ends, context, answers, span, exact in questions:
             if context >= len(texts) or (span and not span[0] <= span[1] < len(texts[context].words)):
-                raise ValueError(f"the question {id!r} or its answer is outside its paragraph")
+                raise ValueError(f"the question {id[:40]!r} or its answer is outside its paragraph")
             asked = _text(asked, starts, ends)
             squad.questions.append(Question(id, asked, context, answers, span and (span[0], span[1]), exact))
     except ScratchError:

@@ -113,18 +113,18 @@ def read_json(path: str | Path, most: int = _MAX_TEXT) -> Any:
 
 
 def parse_json(content: bytes) -> Any:
-    """The value of a JSON text in UTF-8. Raises: ValueError when it is no such text, or deeper than any of ours."""
+    """The value of a JSON text in UTF-8. Raises: ValueError when it is no such text, or nested too deeply."""
     try:
         value = json.loads(content.decode("utf-8"), parse_constant=_no_number)
     except RecursionError:
-        raise ValueError("nested too deeply") from None
+        raise ValueError(f"nested more than {_MAX_DEPTH} deep") from None
     inner = [value]
     for _ in range(_MAX_DEPTH):
         lists = [item.values() if isinstance(item, dict) else item for item in inner if isinstance(item, (dict, list))]
         inner = [item for items in lists for item in items]
         if not inner:
             return value
-    raise ValueError("nested too deeply")
+    raise ValueError(f"nested more than {_MAX_DEPTH} deep")
 
 
 def _no_number(name: str) -> None:
@@ -236,7 +236,7 @@ def _opened(path: str | Path, most_unpacked: int | None = None) -> Iterator[zipf
 def _check_claims(members: Sequence[zipfile.ZipInfo], size: int, most_unpacked: int | None) -> None:
     """Raise ValueError unless the members have plain names, and a file of `size` bytes has room for them."""
     if len(members) > _MAX_ARRAYS or len({member.filename for member in members}) < len(members):
-        raise ValueError("more arrays than any of our files has, or two of the same name")
+        raise ValueError(f"more than {_MAX_ARRAYS} arrays, or two of the same name")
     allowed = (zipfile.ZIP_STORED,) if most_unpacked is None else (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
     for member in members:
         name = member.filename
