@@ -24,8 +24,8 @@ from scratch.fast import fast
 from scratch.layer import evaluating
 from scratch.nlp import GRU, LSTM, SimpleRnn, Vocabulary, sample_from
 from scratch.schedules import step_decay
-from scratch.tools import history, program, weights
-from scratch.tools.files import read_lines, read_shapes
+from scratch.tools import history, program, schema, weights
+from scratch.tools.files import read_lines
 from scratch.tools.run import Run
 from scratch.tools.scores import listed, novelty, only_new
 
@@ -127,13 +127,12 @@ def train(flags: Namespace) -> None:
 
 def generate_or_evaluate(flags: Namespace) -> None:
     program.writable_file(flags.report, flags.weights)
-    known = weights.metadata_of(flags.weights, "company_names", layer=str, hidden=int, loss=float, names=list)
-    vocab = weights.vocabulary_of(known.get("vocabulary"), flags.weights)
-    fits = known["layer"] in LAYERS and read_shapes(flags.weights).get("layers.2.w") == (vocab.size, known["hidden"])
-    if not fits or not {START, STOP} <= vocab.w2i.keys() or not all(type(name) is str for name in known["names"]):
-        raise ScratchError(f"{flags.weights}: its metadata do not fit its network")
-    model = build(known["layer"], vocab.size, known["hidden"])
-    weights.load_weights(model, flags.weights)
+    known = weights.metadata_of(flags.weights, "company_names", layer=tuple(LAYERS), hidden=schema.SIZE, loss=float,
+                                names=[str], vocabulary=schema.letters)
+    vocab = weights.vocabulary_of(known["vocabulary"], flags.weights)
+    if not {START, STOP} <= vocab.w2i.keys():
+        raise ScratchError(f"{flags.weights}: its vocabulary lacks {START} or {STOP}")
+    model = weights.load_model(flags.weights, lambda: build(known["layer"], vocab.size, known["hidden"]))
     model = model if flags.plain else fast(model, threads=1)
     if (unknown := set(flags.seed_text) - (vocab.w2i.keys() - {START, STOP})) or len(flags.seed_text) > MAX_LENGTH:
         raise ScratchError(f"--seed-text: {''.join(unknown)[:40]!r} is in no name they learned, or it is too long")

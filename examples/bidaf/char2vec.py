@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy
 from bidaf.examples import load_squad
-from bidaf.trained import lexicon_of, texts_of
+from bidaf.trained import lexicon_of, texts_of, vectors_of
 from bidaf.words import REPLACEMENT, Lexicon, WordVectors
 
 from scratch.backend import Array, as_floats, to_device, to_host, xp
@@ -34,6 +34,7 @@ from scratch.tools.extras import extra
 from scratch.tools.files import read_arrays, write_arrays
 from scratch.tools.history import progress
 from scratch.tools.plots import labelled_points
+from scratch.tools.schema import alphabet
 from scratch.tools.weights import metadata_of
 
 DIM, REACH, NUM_DRAWN = 50, 3, 5
@@ -175,13 +176,13 @@ def draw_map(path: Path, lexicon: Lexicon, vectors: numpy.ndarray, tsne: Any) ->
 
 def set_characters(words: WordVectors, lexicon: Lexicon, path: Path) -> None:
     """Start from the vectors in `path`, for its characters. Raises: ScratchError when they do not fit."""
-    alphabet = metadata_of(path, "bidaf char2vec", alphabet=str)["alphabet"]
-    vectors = read_arrays(path)[0].get("vectors", numpy.zeros(0))
+    known = metadata_of(path, "bidaf char2vec", alphabet=alphabet)["alphabet"]
+    vectors = vectors_of(path, read_arrays(path)[0], "vectors", known)
     if words.characters is None:
         raise ScratchError("--characters without --features: the network does not use characters")
     w = words.characters.w.data
-    if vectors.shape != (len(alphabet), w.shape[1]):
-        raise ScratchError(f"{path}: expected {len(alphabet)} vectors of {w.shape[1]} numbers")
+    if vectors.shape[1] != w.shape[1]:
+        raise ScratchError(f"{path}: expected vectors of {w.shape[1]} numbers, got {vectors.shape[1]}")
     for k, letter in enumerate(lexicon.alphabet, start=1):
-        if letter in alphabet:
-            w[k] = to_device(vectors[alphabet.index(letter)].astype(w.dtype))
+        if letter in known:
+            w[k] = to_device(vectors[known.index(letter)].astype(w.dtype))

@@ -32,7 +32,7 @@ from bidaf.network import ATTENTIONS
 from bidaf.prepare import read_prepared
 from bidaf.squad import score
 from bidaf.trained import build, lexicon_of, save
-from bidaf.words import Lexicon
+from bidaf.words import LONGEST_WORD, Lexicon
 
 from scratch.averages import MovingAverage
 from scratch.backend import to_device
@@ -90,7 +90,7 @@ def command(arguments: list[str]) -> None:
     )
     with Run(
         flags, model, optimizer, settings | {"examples": digest}, "bidaf", settings | origin, chance=chance,
-        inputs=inputs, write=partial(save, lexicon),
+        inputs=inputs, figures={"exact_match": float, "f1": float}, write=partial(save, lexicon),
     ) as run:
         for _ in run.epochs():
             total = 0.0
@@ -153,7 +153,10 @@ def flags_of(arguments: list[str]) -> Namespace:
         "--features", type=none_or_positive, metavar="N",
         help="number of features of a word's characters; 0: none (default: by the recipe)",
     )
-    parser.add_argument("--word-length", **size, help="characters of a word, at most (default: by the recipe)")
+    parser.add_argument(
+        "--word-length", type=int, choices=range(1, LONGEST_WORD + 1), metavar="N",
+        help=f"characters of a word, at most {LONGEST_WORD} (default: by the recipe)",
+    )
     parser.add_argument("--context-words", **size, default=300, help="words of a paragraph, at most (default: 300)")
     parser.add_argument("--asked-words", **size, default=30, help="words of a question, at most (default: 30)")
     parser.add_argument("--hidden", **size, help="size of the LSTMs (default: by the recipe)")

@@ -18,6 +18,7 @@ from scratch.text import as_known
 UNKNOWN = ""  # word 0: neither its vector nor its spelling is known
 REPLACEMENT = "\N{REPLACEMENT CHARACTER}"  # character 1; 0 is padding after the end of a word
 NUM_CHARACTERS, CHARACTER_DIM, WINDOW = 67, 50, 5
+LONGEST_WORD = 100  # the largest number of characters that a network may read of a word
 
 
 def alphabet_of(words: Iterable[str], size: int = NUM_CHARACTERS) -> str:
@@ -55,7 +56,7 @@ class Lexicon:
                 self.vectors[k] = vectors[row]
         self.has_vector = self.vectors.any(axis=1)
         numbers = {character: k for k, character in enumerate(alphabet, start=1)}
-        self.spelling = numpy.zeros((len(self.words), length), dtype=numpy.int64)
+        self.spelling = numpy.zeros((len(self.words), length), dtype=numpy.min_scalar_type(len(alphabet)))
         for k, word in enumerate(self.words):
             letters = [numbers.get(character, 1) for character in letters_of(word)[:length]]
             self.spelling[k, : len(letters)] = letters
@@ -102,7 +103,7 @@ class WordVectors(Layer):
         # 2. The distinct words, and at each place of the text which of them stands there.
         distinct, places = xp.unique(ids, return_inverse=True)
         # 3. Their features: the largest value of each, over all windows.
-        letters = self._spelling[distinct]  # (distinct words, length)
+        letters = self._spelling[distinct].astype(int)  # (distinct words, length)
         windows = self.convolution.forward(self.characters.forward(letters))
         features = self.largest.forward(windows, mask=letters > 0)  # (distinct words, num_features)
         # 4. Side by side.

@@ -25,6 +25,7 @@ from scratch.tools import program
 from scratch.tools.files import remove_when_stopped, write_text
 from scratch.tools.plots import confusion_matrix
 from scratch.tools.run import Run, check_paths
+from scratch.tools.schema import Row
 from scratch.tools.scores import accuracy, count_confusions, mean_f1, shares, table
 
 FILES = ("metrics.txt", "confusion.png")
@@ -77,7 +78,7 @@ def command(arguments: list[str]) -> None:
         print(f"(From so few texts a smaller network learns more: {advice})")
     with Run(
         flags, model, optimizer, settings, "char_cnn", known, best="validation", chance=None if gamma else chance,
-        inputs=inputs, files=FILES,
+        inputs=inputs, files=FILES, figures=figures_of(num_classes),
     ) as run:
         for epoch in run.epochs():
             optimizer.lr = full_rate * (0.5 ** ((epoch - 1) // flags.schedule) if flags.schedule else 1)
@@ -121,6 +122,12 @@ def advice_for(num_texts: int) -> str:
     """The flags that suit a training set of this size; BatchNorm's averages need many steps, so small batches."""
     batch_size = 16 if num_texts < 1000 else 32 if num_texts < 10_000 else 64
     return f"--size compact --optimizer adam --learning_rate 0.001 --batch_size {batch_size}"
+
+
+def figures_of(num_classes: int) -> dict[str, Any]:
+    """The schema of the figures of an epoch that are read back when the run is resumed."""
+    counts = Row(*[range(2**53)] * num_classes)
+    return {"accuracy": float, "f1": float, "confusion": Row(*[counts] * num_classes)}
 
 
 def config_of(flags: Namespace) -> dict[str, Any]:

@@ -13,13 +13,14 @@ from scratch.functions import softmax
 from scratch.layer import Layer
 from scratch.tools.history import progress
 
+_FORMATS = ("PNG", "JPEG", "GIF", "BMP", "WEBP")  # Pillow would start Ghostscript for an EPS file
 _MAX_PIXELS = 100_000_000  # of a user's image; more would need gigabytes of memory
 
 
 def read_pictures(paths: Sequence[Path]) -> numpy.ndarray:
     """Image files as bytes (N, 32, 32, 3): the middle square of each, resized; grey ones are converted to colour.
 
-    Raises: ScratchError for a file that is missing, not an image, or too large.
+    Raises: ScratchError for a file that is missing, not an image in one of _FORMATS, or too large.
     """
     from PIL import Image, ImageOps  # comes with matplotlib
 
@@ -27,8 +28,8 @@ def read_pictures(paths: Sequence[Path]) -> numpy.ndarray:
     for path in progress(paths, "reading"):
         try:
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-                with Image.open(path) as picture:
+                warnings.simplefilter("ignore")  # of large images, and of damaged ones that can still be read
+                with Image.open(path, formats=_FORMATS) as picture:
                     if picture.width * picture.height > _MAX_PIXELS:
                         raise ScratchError(f"{path}: {picture.width} by {picture.height} pixels are too many")
                     square = ImageOps.fit(ImageOps.exif_transpose(picture).convert("RGB"), (SIDE, SIDE))
@@ -38,7 +39,7 @@ def read_pictures(paths: Sequence[Path]) -> numpy.ndarray:
         except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
             if isinstance(error, ScratchError):
                 raise
-            raise ScratchError(f"{path}: not an image, or damaged ({error})") from error
+            raise ScratchError(f"{path}: damaged, or not an image in PNG, JPEG, GIF, BMP or WebP ({error})") from error
     return numpy.stack(found)
 
 

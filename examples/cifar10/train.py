@@ -60,7 +60,8 @@ def command(arguments: list[str]) -> None:
         known |= recorded("cifar10", flags.data, test.digest())
     print(f"{num_images} images in the training set, {len(test.labels)} in the test set; chance is {CHANCE:.3f} nats")
     with Run(
-        flags, model, optimizer, settings, "cifar10", known, chance=CHANCE, inputs=[flags.data], files=PICTURES
+        flags, model, optimizer, settings, "cifar10", known, chance=CHANCE, inputs=[flags.data], files=PICTURES,
+        figures={"test_accuracy": float},
     ) as run:
         for epoch in run.epochs():
             total = 0.0

@@ -9,7 +9,7 @@ import numpy
 from char_cnn.texts import ALPHABET
 from movie_reviews.network import start_from
 from movie_reviews.phrases import LABELS, UNKNOWN, Phrase, Words, digest_of, load_phrases, split
-from movie_reviews.reading import add_model, confusions, log_probabilities, print_summary, reader_and_network
+from movie_reviews.reading import add_model, confusions, log_probabilities, network_of, print_summary, reader_of
 
 from scratch.backend import to_device
 from scratch.batching import batches, num_batches
@@ -49,7 +49,7 @@ def command(arguments: list[str]) -> None:
     phrases = SMOKE if flags.smoke else load_phrases(flags.data)
     training, validation, held_out = split(phrases, flags.split)
     known = description(flags, training)
-    reader, model = reader_and_network(known, flags.dropout)
+    reader, model = reader_of(known), network_of(known, flags.dropout)
     if flags.summary:
         print_summary(model, known.get("length"))
         return
@@ -107,7 +107,7 @@ def command(arguments: list[str]) -> None:
 
 
 def description(flags: Namespace, training: list[Phrase]) -> dict[str, Any]:
-    """The metadata of the weights: all that `reader_and_network` needs to build the network again."""
+    """The metadata of the weights: all that `network_of` needs to build the network again."""
     known: dict[str, Any] = {"model": flags.model, "split": flags.split}
     if flags.model == "characters":
         return known | {"alphabet": ALPHABET, "length": LENGTH}

@@ -30,6 +30,7 @@ from scratch.tools.history import progress
 from scratch.tools.incoming import decoded, lines, opened, pieces, read_text
 
 _INCLUDED = Path(__file__).resolve().parents[2] / "weights"
+_LONGEST_LINE = 2**16  # characters of a file of GloVe vectors; those of 300 numbers have about 3,000
 
 
 class Source(NamedTuple):
@@ -267,38 +268,40 @@ def read_glove(path: str | Path, wanted: Collection[str] | None = None) -> tuple
     """Read GloVe vectors: the words of the file, or those in `wanted`, and their vectors (num_words, dim), float32.
 
     Each line holds a word and its vector, separated by spaces. The first line sets `dim`; on later lines, everything
-    before the last `dim` numbers belongs to the word. The file may be gzipped (.gz).
+    before the last `dim` numbers belongs to the word. Of a word that occurs twice, the first vector counts. Reading
+    stops when all wanted words are found. The file may be gzipped (.gz).
     Source: Pennington et al. 2014, https://nlp.stanford.edu/projects/glove/
     Raises: ScratchError, with the line's number, for a malformed line; also when no wanted word is found.
     """
-    words, rows, dim = list[str](), list[numpy.ndarray](), 0
-    number = 0
+    rows, dim, number = dict[str, numpy.ndarray](), 0, 0
     try:
         with opened(path) as file:
             unpacked: Any = gzip.GzipFile(fileobj=file) if str(path).endswith(".gz") else file
             for line in progress(lines(pieces(unpacked, path), path), "reading word vectors"):
+                if wanted is not None and len(rows) == len(wanted):
+                    break
                 number += 1
-                word, *numbers = line.rstrip().split(" ")
+                if len(line) > _LONGEST_LINE:
+                    raise ValueError(f"more than {_LONGEST_LINE} characters")
+                word, *numbers = line.rstrip().rsplit(" ", dim or -1)
                 dim = dim or len(numbers)
                 if dim == 1:
                     raise ValueError("expected a vector, got one number; is this the header of a word2vec file?")
-                if len(numbers) > dim:  # in the largest GloVe files, some words contain spaces
-                    word, numbers = " ".join([word, *numbers[:-dim]]), numbers[-dim:]
-                    if re.search(r" -?\d+\.\d+(e-?\d+)?$", word):
-                        raise ValueError(f"expected {dim} numbers, got more")
+                if " " in word and re.search(r" -?\d+\.\d+(e-?\d+)?$", word):  # in the largest files, words have spaces
+                    raise ValueError(f"expected {dim} numbers, got more")
                 if not numbers or len(numbers) != dim:
                     raise ValueError(f"expected {dim or 'a vector of'} numbers, got {len(numbers)}")
-                if wanted is not None and word not in wanted:
+                if word in rows or (wanted is not None and word not in wanted):
                     continue
-                row = numpy.array(numbers, dtype=numpy.float32)
+                with numpy.errstate(over="ignore"):
+                    row = numpy.array(numbers, dtype=numpy.float32)
                 if not numpy.isfinite(row).all():
                     raise ValueError("not all numbers are finite")
-                words.append(word)
-                rows.append(row)
+                rows[word] = row
     except ScratchError:
         raise
     except (EOFError, zlib.error, ValueError) as error:
         raise ScratchError(f"{path}: not a file of GloVe vectors (line {number or 1}: {error})") from None
     if not rows:
         raise ScratchError(f"{path}: has no vector for any wanted word")
-    return words, numpy.array(rows)
+    return list(rows), numpy.array(list(rows.values()))
