@@ -13,7 +13,7 @@ extras = {
     "gpu": ["cupy-cuda12x[ctk]>=14"],  # the same as cuda12
     "cuda12": ["cupy-cuda12x[ctk]>=14"],
     "cuda13": ["cupy-cuda13x[ctk]>=14"],
-    "data": ["pooch[progress]>=1.8", "pandas>=2", "scikit-learn>=1.4", "tensorboardX>=2.6"],
+    "data": ["pooch[progress]>=1.8", "scikit-learn>=1.4", "tensorboardX>=2.6"],
     "serve": ["fastapi>=0.110", "fastapi-offline>=1.7", "uvicorn[standard]>=0.30"],
     "mpi": ["mpi4py>=4"],
     "bench": ["torch==2.13.0", "scikit-learn>=1.4"],

@@ -28,8 +28,10 @@ from scratch.layer import Layer
 from scratch.optimizers import Optimizer
 from scratch.tools import history, program
 from scratch.tools.checkpoint import load_checkpoint, save_checkpoint, set_aside
+from scratch.tools.claims import claim
 from scratch.tools.files import may_write
 from scratch.tools.plots import curve
+from scratch.tools.schema import Maybe, rate
 from scratch.tools.weights import load_weights, metadata_of, save_weights
 
 Item = TypeVar("Item")
@@ -47,6 +49,7 @@ class Run:
     every: after how many epochs a checkpoint is saved.
     inputs: files that the program reads, which it must not overwrite; files: what else it writes to its folder.
     state: what else changes from epoch to epoch and is saved in the checkpoint, as JSON.
+    figures: the schema of the figures that the program reads back from the history (see `schema.py`).
     write: writes a weights file, given the model, the path and the metadata.
 
     It reads from the flags: out, epochs, resume; and, where they exist, report, plot, patience, log_path, checkpoint
@@ -58,11 +61,12 @@ class Run:
         self, flags: Namespace, model: Layer, optimizer: Optimizer, settings: Mapping[str, Any], name: str,
         known: Mapping[str, Any] | None = None, best: str | None = None, chance: float | None = None,
         unit: str = "nats", every: int = 1, inputs: Sequence[Path | None] = (), files: Sequence[str] = (),
-        state: dict[str, Any] | None = None, write: Callable[[Layer, Path, Mapping[str, Any]], None] = save_weights,
+        state: dict[str, Any] | None = None, figures: Mapping[str, Any] | None = None,
+        write: Callable[[Layer, Path, Mapping[str, Any]], None] = save_weights,
     ) -> None:
         self.flags, self.model, self.optimizer, self.name, self.write = flags, model, optimizer, name, write
         self.settings, self.known = dict(settings), {"program": name, **(known or {}), "settings": dict(settings)}
-        self.best, self.chance, self.unit, self.every = best, chance, unit, every
+        self.best, self.chance, self.unit, self.every, self.figures = best, chance, unit, every, dict(figures or {})
         self.out, self.state = Path(flags.out), state if state is not None else {}
         paths = check_paths(flags, inputs, files)
         self.checkpoint, history_file, self.weights, loss_png = paths[:4]
@@ -83,7 +87,7 @@ class Run:
         if self.flags.resume:
             if not self.checkpoint.exists():
                 raise ScratchError(f"{self.checkpoint}: there is no run to resume; leave off --resume to begin one")
-            return done | load_checkpoint(self.checkpoint, self.model, self.optimizer, self.settings)
+            return self._resumed()
         if may_write():
             if aside := set_aside(paths):
                 print(f"{self.out} held an earlier run (--resume would have continued it); it is now in {aside}")
@@ -92,6 +96,16 @@ class Run:
         program.job().wait()
         if self.keeps_checkpoint and not self.checkpoint.exists():
             raise ScratchError(f"{self.checkpoint}: not all processes see it; give a folder that all machines share")
+        return done
+
+    def _resumed(self) -> dict[str, Any]:
+        """The progress in the checkpoint, after model and optimizer have been restored from it."""
+        chosen = {self.best.lstrip("-"): float} if self.best else {}
+        row = {"epoch": int, "loss": float, "validation": Maybe(float), **chosen, **self.figures}
+        progress = {"epoch": range(10**6 + 1), "rows": [row], "seconds": rate, "state": dict}
+        done = load_checkpoint(self.checkpoint, self.model, self.optimizer, self.settings, progress)
+        if [row["epoch"] for row in done["rows"]] != list(range(1, done["epoch"] + 1)):
+            raise ScratchError(f"{self.checkpoint}: expected one row of figures for each of {done['epoch']} epochs")
         return done
 
     def _check_weights(self) -> None:
@@ -154,7 +168,8 @@ class Run:
         parts: list[str] = []
         for name, value in figures.items():
             if isinstance(value, (int, float)):
-                parts.append(f"{name.replace('_', ' ')} {value:.4f}" + (f" {note}" if note and not parts else ""))
+                shown = f"{name.replace('_', ' ')} {program.figure(value, 4)}"
+                parts.append(shown + (f" {note}" if note and not parts else ""))
             elif isinstance(value, str):
                 parts.append(program.one_line(value))
             if name == "loss" and self.chance is not None:
@@ -166,13 +181,16 @@ class Run:
         """How long the run has taken, in all its sessions."""
         return time.perf_counter() - self.started
 
+    def how_to_resume(self) -> str:
+        """What Ctrl-C prints during the epochs."""
+        return f"--resume goes on after epoch {self.saved_epoch}" if self.keeps_checkpoint else ""
+
     def __enter__(self) -> "Run":
+        program.say_when_stopped(self.how_to_resume)
         return self
 
     def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
-        if isinstance(error, KeyboardInterrupt) and not str(error):
-            resume = f"--resume goes on after epoch {self.saved_epoch}" if self.keeps_checkpoint else ""
-            raise KeyboardInterrupt(resume) from None
+        program.say_when_stopped(str)
 
     def load_best(self) -> None:
         """Give the model the weights of its best epoch, which need not be the last."""
@@ -200,10 +218,14 @@ class Run:
 
 
 def check_paths(flags: Namespace, inputs: Sequence[Path | None], files: Sequence[str] = ()) -> list[Path]:
-    """The files of a run: OWN_FILES and `files`, in `flags.out`. Raises: ScratchError unless all can be written."""
+    """The files of a run: OWN_FILES and `files`, in `flags.out`, which is claimed for this process.
+
+    Raises: ScratchError unless all can be written.
+    """
     prefix = getattr(flags, "prefix", "")
     paths = [Path(flags.out) / f"{prefix}{name}" for name in (*OWN_FILES, *files)]
     program.writable(flags.out)
+    claim(flags.out, [path.name for path in paths], prefix)
     plot, others = getattr(flags, "plot", None) or paths[3], [path for path in paths if path != paths[3]]
     program.writable_file(plot, *inputs, *others)
     program.writable_file(getattr(flags, "report", None), *inputs, plot, *paths)
