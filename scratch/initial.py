@@ -20,6 +20,8 @@ Read next: `functions.py`.
 
 import math
 import random
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy
@@ -30,6 +32,33 @@ from scratch.checks import ScratchError
 INITS = ("normal", "uniform", "xavier", "he", "orthogonal")
 
 chance: Any = random  # the source of random bits: the module, or any object with a `getrandbits`
+
+
+_left: list[int] | None = None  # how many arrays and numbers may still be made; None: any number of them
+
+
+@contextmanager
+def at_most(arrays: int, numbers: int) -> Iterator[None]:
+    """Within this context, `random_tensor` and `zeros` make at most so many arrays, of so many numbers in all.
+
+    A file that claims a network of a billion weights cannot hold them. So such a network is built in this context, and
+    fails before its first large array is made.
+    Raises: ScratchError when more are asked for.
+    """
+    global _left
+    before, _left = _left, [arrays, numbers]
+    try:
+        yield
+    finally:
+        _left = before
+
+
+def _count(dims: tuple[int, ...]) -> None:
+    if _left is not None:
+        _left[0] -= 1
+        _left[1] -= math.prod(dims)
+        if min(_left) < 0:
+            raise ScratchError(f"an array of shape {dims} would exceed the allowed number of weights")
 
 
 def generator() -> numpy.random.Generator:
@@ -59,6 +88,7 @@ def random_tensor(*dims: int, init: str = "normal") -> Array:
     """
     if not dims or min(dims) < 1:
         raise ScratchError(f"random_tensor: every size must be at least 1, got {dims}")
+    _count(dims)
     fan_out, fan_in = dims[0], math.prod(dims[1:])
     draw = generator()
     if init == "uniform":
@@ -92,4 +122,5 @@ def uniform(*dims: int) -> Array:
 
 def zeros(*dims: int) -> Array:
     """An array of zeros of shape `dims` on the device: the initial value of every bias."""
+    _count(dims)
     return xp.zeros(dims, dtype=float_type())

@@ -92,9 +92,9 @@ def test_a_damaged_prepared_file_is_refused(part, old, new, files, tmp_path):
     assert old in text
     changed = text.replace(old, new)
     write_arrays(tmp_path / "p.npz", arrays | {part: np.frombuffer(changed, np.uint8)}, metadata)
-    assert "damaged" in programs.refused("bidaf", "train", "--prepared", "p.npz", cwd=tmp_path)
+    assert f"p.npz: {part}" in programs.refused("bidaf", "train", "--prepared", "p.npz", cwd=tmp_path)
     write_arrays(tmp_path / "p.npz", {"vectors": arrays["vectors"]}, metadata)
-    assert "damaged" in programs.refused("bidaf", "train", "--prepared", "p.npz", cwd=tmp_path)
+    assert "p.npz: learn" in programs.refused("bidaf", "train", "--prepared", "p.npz", cwd=tmp_path)
 
 
 @pytest.mark.parametrize("flags", [
@@ -289,10 +289,10 @@ def test_weights_that_claim_other_sizes_are_refused(files, tmp_path):
     code, _, err = programs.run("bidaf", "train", "--whole", *files, *SMALL, "--out", "w", cwd=tmp_path)
     assert code == 0, err
     arrays, metadata = read_arrays(tmp_path / "w/weights.npz")
-    for change, words in (({"hidden": 10**9}, "not the sizes"), ({"attention": "none"}, "not the sizes"),
-                          ({"hidden": 5}, "not the sizes"), ({"modelling": 9}, "not the sizes"),
-                          ({"words": ["a"]}, "do not fit"), ({"spans": 1}, "no spans"),
-                          ({"features": 4}, "not the sizes")):
+    for change, words in (({"hidden": 10**9}, "hidden: expected"), ({"attention": "none"}, "attention: "),
+                          ({"hidden": 10**6}, "do not fit its arrays"), ({"hidden": 5}, "do not fit its arrays"),
+                          ({"modelling": 9}, "modelling: expected"), ({"words": ["a"]}, "expected 1 vectors"),
+                          ({"spans": 1}, "spans: expected"), ({"features": 4}, "do not fit its arrays")):
         write_arrays(tmp_path / "x.npz", arrays, metadata | change)
         assert words in programs.refused("bidaf", "ask", "--weights", "x.npz", cwd=tmp_path)
     for value in (1e300, 1e38):  # the one is not finite in float32, the other makes sums that are not

@@ -16,7 +16,6 @@ from scratch.dense import Linear
 from scratch.fast import fast
 from scratch.tools.files import read_arrays, write_arrays
 
-pytest.importorskip("pandas")
 SMALL = network.SIZES["small"]
 
 
@@ -68,15 +67,15 @@ def test_threads_do_not_change_the_scores():
 
 @pytest.mark.parametrize(("config", "words"), [
     ({"conv": [[3, 4, 2]], "fc": [2], "pool": 3}, "unknown key 'pool'"),
-    ({"conv": [[3, 4, 2]]}, '"fc", a list of units'),
-    ({"conv": [[3, 4]], "fc": []}, "whole numbers"),
-    ({"conv": [[3, 0, 2]], "fc": []}, "whole numbers"),
-    ({"conv": [[3, 4, 2.0]], "fc": []}, "whole numbers"),
-    ({"conv": [[3, 4, 2]], "fc": [10**9]}, "whole numbers"),
+    ({"conv": [[3, 4, 2]]}, "here: fc: expected a list, got nothing"),
+    ({"conv": [[3, 4]], "fc": []}, "expected a list of 3, got a list of 2"),
+    ({"conv": [[3, 0, 2]], "fc": []}, "expected a whole number from 1 to 65536, got 0"),
+    ({"conv": [[3, 4, 2.0]], "fc": []}, "expected a whole number from -1 to 65536, got 2.0"),
+    ({"conv": [[3, 4, 2]], "fc": [10**9]}, "expected a whole number from 1 to 65536, got 10"),
     ({"conv": [[3, 4, 0], [3, 4, 2]], "fc": []}, "last convolution"),
     ({"conv": [[3, 4, 2]], "fc": [], "dropout": 1}, "dropout"),
     ({"conv": [[3, 4, 2]], "fc": [], "batch_norm": 1}, "true or false"),
-    ({"conv": [], "fc": []}, "whole numbers"),
+    ({"conv": [], "fc": []}, "expected 1 to 100 convolutions"),
 ])
 def test_an_invalid_configuration_is_refused(config, words):
     with pytest.raises(ScratchError, match=words):
@@ -177,14 +176,14 @@ def test_bad_flags_and_data_are_refused(tmp_path):
         (["--validation_split", 1], "share above 0 and below 1"),
         (["--data_path", "nowhere.csv"], "no such file"),
         (["--dropout_input", 1], "share below 1"),
-        (["--dropout", 1], "a dropout from 0 to below 1"),
+        (["--dropout", 1], "dropout: expected a number from 0 to below 1"),
         (["--report", "t.csv"], "needed for something else"),
     ):
         assert words in refused(*flags, *more, cwd=tmp_path)
     (tmp_path / "c.json").write_text('{"tiny": {"conv": [[4, 3, 2]], "fc": [4], "pools": 1}}')
     assert "unknown key 'pools'" in refused(*flags, "--config_path", "c.json", "--size", "tiny", cwd=tmp_path)
     (tmp_path / "r.json").write_text('{"model_parameters": {"name": "tiny", "conv": [[4, 3, 2, 1]], "fc": [4]}}')
-    assert "whole numbers" in refused(*flags, "--config_path", "r.json", "--size", "tiny", cwd=tmp_path)
+    assert "expected a list of 3" in refused(*flags, "--config_path", "r.json", "--size", "tiny", cwd=tmp_path)
     assert "--checkpoint 0 keeps none" in refused(*flags, "--resume", "--checkpoint", 0, cwd=tmp_path)
     assert "there are: tiny" in refused(*flags, "--config_path", "c.json", cwd=tmp_path)
     table.write_text("SentimentText,Sentiment\n" + "text,1\n" * 20)

@@ -1,5 +1,6 @@
 """Checkpoints: training continues from one to the bit, and one that does not fit is refused."""
 
+import json
 import random
 
 import numpy as np
@@ -107,19 +108,51 @@ def test_checkpoints_that_do_not_fit_change_nothing(tmp_path):
         {"random": [version, numbers, "x"]}, {"optimizer": saved | {"kind": "Momentum"}}, {"optimizer": {}},
         {"optimizer": 3}, {"optimizer": saved | {"steps": {}}}, {"optimizer": saved | {"steps": 1}},
         {"optimizer": saved | {"steps": saved["steps"] | {"layers.9.w": 1}}},
-        {"optimizer": saved | {"steps": saved["steps"] | {"layers.2.b": "x"}}}, {"optimizer": saved | {"lr": None}},
+        {"optimizer": saved | {"steps": saved["steps"] | {"layers.2.b": "x"}}}, *(
+            {"optimizer": saved | {"arguments": saved["arguments"] | {"lr": lr}}} for lr in (None, "x", -1, [1], True)
+        ),
     ):
         write_arrays(path, arrays, metadata | change)
-        with pytest.raises(ScratchError, match=r"saved state|not a checkpoint"):
+        with pytest.raises(ScratchError, match=r"saved state|checkpoint\.npz: "):
             load_checkpoint(path, other, its_optimizer, {})
     write_arrays(path, {name: value for name, value in arrays.items() if name != "optimizer/m/layers.2.b"}, metadata)
-    with pytest.raises(ScratchError, match="saved state is of another model"):
+    with pytest.raises(ScratchError, match="saved state is from another model"):
         load_checkpoint(path, other, its_optimizer, {})
     write_arrays(path, arrays, metadata)
     with pytest.raises(ScratchError, match="another size"):
         load_checkpoint(path, smaller, its_optimizer, {})
-    with pytest.raises(ScratchError, match="saved state is of Adam"):
+    with pytest.raises(ScratchError, match="saved state is from Adam"):
         load_checkpoint(path, other, Momentum(0.1), {})
     assert random.getstate() == state and same(values(other), before)
     assert its_optimizer.lr == 0.5 and not its_optimizer.steps and not its_optimizer.state
     assert load_checkpoint(path, other, its_optimizer, {}) == {} and its_optimizer.steps
+
+
+@pytest.mark.parametrize("change", [
+    {"optimizer": {"lr": "x"}}, {"optimizer": {"lr": -1}}, {"optimizer": {"lr": float("nan")}}, {"progress": [7]},
+    {"optimizer": {"lr": float("inf")}}, {"optimizer": {"lr": True}}, {"optimizer": {"steps": {"layers.2.b": -1}}},
+    {"optimizer": {"steps": {"layers.2.b": 0}}}, {"optimizer": {"steps": {"layers.2.b": 1.5}}},
+    {"random": [3, [], None]},
+    {"arrays": {"model/layers.2.b": np.full(3, 1e300)}}, {"arrays": {"model/layers.2.b": np.full(3, np.nan)}},
+    {"arrays": {"optimizer/m/layers.2.b": np.zeros(3, int)}}, {"arrays": {"optimizer/m/layers.2.b": np.zeros(4)}},
+    {"arrays": {"optimizer/m/layers.9.b": np.zeros(3)}}, {"arrays": {"other": np.zeros(3)}},
+], ids=str)
+def test_a_refused_checkpoint_changes_nothing(change, tmp_path):
+    path = tmp_path / "checkpoint.npz"
+    layer, optimizer = model(), Adam(0.25)
+    train(layer, optimizer, 2)
+    save_checkpoint(path, layer, optimizer, SETTINGS, {"epoch": 3})
+    train(layer, optimizer, 1)
+    arrays, metadata = read_arrays(path)
+    arrays |= change.get("arrays", {})
+    for name in metadata.keys() & change.keys():
+        merged = isinstance(change[name], dict)
+        metadata[name] = {**metadata[name], **change[name]} if merged else change[name]
+    np.savez(path, **arrays, metadata=np.frombuffer(json.dumps(metadata).encode(), np.uint8))  # with NaN, if need be
+    chance, before, steps = random.getstate(), values(layer), dict(optimizer.steps)
+    moments = [array.copy() for arrays in optimizer.state.values() for array in arrays]
+    with pytest.raises(ScratchError, match=r"checkpoint\.npz: "):
+        load_checkpoint(path, layer, optimizer, SETTINGS, {"epoch": int})
+    assert random.getstate() == chance and same(values(layer), before)
+    assert optimizer.lr == 0.25 and optimizer.steps == steps
+    assert same([array for arrays in optimizer.state.values() for array in arrays], moments)

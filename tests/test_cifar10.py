@@ -147,7 +147,7 @@ def test_what_cannot_be_is_refused(images, tmp_path):
     assert "--optimizer" in refused("train", "--optimizer", "adam", cwd=tmp_path)
     assert "no run to resume" in refused(*FLAGS, "--resume", cwd=tmp_path)
     save_weights(network.build("modern", (8, 8, 8)), tmp_path / "w.npz", {"program": "cifar10", "recipe": "modern"})
-    assert "have no widths" in refused("evaluate", "--weights", "w.npz", cwd=tmp_path)
+    assert "widths: expected a list, got nothing" in refused("evaluate", "--weights", "w.npz", cwd=tmp_path)
     for widths in ([8, 8], [8, 8, 4096], [8, 8, -1], [8, 9, 8], ["8", 8, 8]):
         known = {"program": "cifar10", "recipe": "modern", "widths": widths}
         save_weights(network.build("modern", (8, 8, 8)), tmp_path / "w.npz", known)

@@ -56,6 +56,16 @@ def test_what_a_file_holds_is_checked_before_it_is_read(tmp_path):
         read_arrays(tmp_path / "w.npz", refuse)
 
 
+@pytest.mark.parametrize(("name", "array"), [
+    ("a\x1b", np.zeros(3)), (300 * "a", np.zeros(3)), ("metadata", np.zeros(3)), ("a", np.array("text")),
+    ("a", np.array([None])), ("a", np.zeros(3, np.complex64)), ("a", np.array([np.inf])),
+])
+def test_what_could_not_be_read_is_not_written(name, array, tmp_path):
+    with pytest.raises(ScratchError, match=r"w\.npz: "):
+        write_arrays(tmp_path / "w.npz", {name: array}, {})
+    assert os.listdir(tmp_path) == []
+
+
 def test_a_packed_member_is_refused_before_it_is_unpacked(tmp_path):
     path = tmp_path / "w.npz"
     save_weights(model(), path)

@@ -16,7 +16,7 @@ from programs import ROOT, environment, run, weights
 from scratch.backend import xp
 from scratch.fast.processes import job, size_of_job
 from scratch.gradient_check import relative_error
-from scratch.tools.claims import claim
+from scratch.tools.locks import claim
 
 pytest.importorskip("mpi4py")
 MPIEXEC = shutil.which("mpiexec", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}")
@@ -96,8 +96,6 @@ def test_dropout_masks_do_not_depend_on_threads_or_processes(tmp_path):
     ("bidaf", ("--smoke", "--epochs", "2")),
 ])
 def test_every_program_that_trains_in_batches(program, flags, tmp_path):
-    if program == "char_cnn":
-        pytest.importorskip("pandas")
     out = "--output" if program == "char_cnn" else "--out"
     code, said, err = together(2, ROOT / "examples" / program, "train", *flags, out, "r", cwd=tmp_path)
     assert code == 0, err

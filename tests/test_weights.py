@@ -104,7 +104,10 @@ def test_numbers_that_are_not_finite_are_not_loaded(number, tmp_path):
 
 
 def test_what_cannot_be_written_is_not(tmp_path):
-    for metadata in ({"loss": float("nan")}, {"loss": object()}, {"text": "x" * 17_000_000}):
+    deep = []
+    for _ in range(40):
+        deep = [deep]
+    for metadata in ({"loss": float("nan")}, {"loss": object()}, {"text": "x" * 17_000_000}, {"deep": deep}):
         with pytest.raises(ScratchError, match="metadata"):
             save_weights(model(), tmp_path / "w.npz", metadata)
     with pytest.raises(ScratchError, match="No such file"):

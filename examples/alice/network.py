@@ -9,9 +9,9 @@ from typing import Any
 
 from char_lm import network as char_lm
 
-from scratch.checks import ScratchError
 from scratch.layer import Sequential
 from scratch.text import Vocabulary
+from scratch.tools.schema import SIZE, Maybe, is_text
 
 WEIGHTS = Path(__file__).resolve().parents[2] / "weights" / "alice_lstm.npz"
 TUTORIAL = {
@@ -40,12 +40,10 @@ def build(vocab_size: int, flags: Namespace) -> Sequential:
 
 def load(path: Path) -> tuple[Sequential, Vocabulary, dict[str, Any]]:
     """Network, vocabulary and metadata of trained weights. Raises: ScratchError when they do not fit."""
-    model, vocab, metadata = char_lm.load(path, "alice")
-    window, seeds, settings = (metadata.get(name) for name in ("window", "seeds", "settings"))
-    if not (
-        (window is None or (type(window) is int and window > 0)) and isinstance(settings, dict)
-        and isinstance(seeds, list) and seeds and all(isinstance(seed, str) for seed in seeds)
-        and isinstance(metadata.get("train_loss", 0.0), float)
-    ):
-        raise ScratchError(f"{path}: its metadata do not fit its network")
-    return model, vocab, metadata
+    settings = {"punctuation": Maybe(bool)}
+    return char_lm.load(path, "alice", window=(None, SIZE), seeds=some_texts, settings=settings)
+
+
+def some_texts(value: Any) -> bool:
+    """a list of one text or more"""
+    return isinstance(value, list) and len(value) > 0 and all(isinstance(text, str) and is_text(text) for text in value)

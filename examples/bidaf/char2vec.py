@@ -9,7 +9,6 @@ characters that occur in similar contexts get similar vectors: the digits, the l
 Source: Mikolov et al. 2013, https://arxiv.org/abs/1310.4546, sections 2 and 2.2.
 """
 
-import importlib.util
 import math
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,7 +16,7 @@ from typing import Any
 
 import numpy
 from bidaf.examples import load_squad
-from bidaf.trained import lexicon_of, texts_of
+from bidaf.trained import lexicon_of, texts_of, vectors_of
 from bidaf.words import REPLACEMENT, Lexicon, WordVectors
 
 from scratch.backend import Array, as_floats, to_device, to_host, xp
@@ -30,10 +29,12 @@ from scratch.layer import Layer
 from scratch.losses import Loss
 from scratch.optimizers import Adam
 from scratch.tools import program
-from scratch.tools.claims import claim
+from scratch.tools.extras import extra
 from scratch.tools.files import read_arrays, write_arrays
 from scratch.tools.history import progress
+from scratch.tools.locks import claim
 from scratch.tools.plots import labelled_points
+from scratch.tools.schema import alphabet
 from scratch.tools.weights import metadata_of
 
 DIM, REACH, NUM_DRAWN = 50, 3, 5
@@ -116,8 +117,7 @@ def command(arguments: list[str]) -> None:
                   threads=None, plain=False, report=None, plot=None)
     flags = parser.parse_args(arguments)
     program.begin(flags)
-    if importlib.util.find_spec("sklearn") is None:
-        raise ScratchError("the picture needs scikit-learn: pip install -e '.[data]'")
+    tsne = extra("sklearn.manifold", "the picture").TSNE
     program.writable(flags.out)
     claim(flags.out, ["char2vec.npz", "char2vec.png"])
     file, flags.plot = flags.out / "char2vec.npz", flags.plot or flags.out / "char2vec.png"
@@ -155,7 +155,7 @@ def command(arguments: list[str]) -> None:
     near = {letter: nearest(letter, lexicon.alphabet, vectors) for letter in SHOWN if letter in lexicon.alphabet}
     for letter, others in near.items():
         print(f"{letter}  is most like  {'  '.join(others)}")
-    draw_map(flags.plot, lexicon, vectors)
+    draw_map(flags.plot, lexicon, vectors, tsne)
     program.write_report(flags.report, {"losses": losses, "nearest": near})
     print(f"Vectors: {file}, picture: {flags.plot}")
 
@@ -167,24 +167,22 @@ def nearest(letter: str, alphabet: str, vectors: numpy.ndarray, count: int = 5) 
     return [alphabet[k] for k in numpy.argsort(-cosines) if alphabet[k] not in (letter, REPLACEMENT)][:count]
 
 
-def draw_map(path: Path, lexicon: Lexicon, vectors: numpy.ndarray) -> None:
-    """Draw the characters in the plane by t-SNE, which puts similar vectors near each other."""
-    from sklearn.manifold import TSNE
-
-    points = TSNE(perplexity=min(10, len(vectors) - 1), metric="cosine", init="random", random_state=0)
+def draw_map(path: Path, lexicon: Lexicon, vectors: numpy.ndarray, tsne: Any) -> None:
+    """Draw the characters in the plane by scikit-learn's t-SNE, which puts similar vectors near each other."""
+    points = tsne(perplexity=min(10, len(vectors) - 1), metric="cosine", init="random", random_state=0)
     labels = [letter if letter != REPLACEMENT else "(other)" for letter in lexicon.alphabet]
     labelled_points(path, points.fit_transform(vectors), labels, "Characters by their vectors")
 
 
 def set_characters(words: WordVectors, lexicon: Lexicon, path: Path) -> None:
     """Start from the vectors in `path`, for its characters. Raises: ScratchError when they do not fit."""
-    alphabet = metadata_of(path, "bidaf char2vec", alphabet=str)["alphabet"]
-    vectors = read_arrays(path)[0].get("vectors", numpy.zeros(0))
+    known = metadata_of(path, "bidaf char2vec", alphabet=alphabet)["alphabet"]
+    vectors = vectors_of(path, read_arrays(path)[0], "vectors", known)
     if words.characters is None:
         raise ScratchError("--characters without --features: the network does not use characters")
     w = words.characters.w.data
-    if vectors.shape != (len(alphabet), w.shape[1]):
-        raise ScratchError(f"{path}: expected {len(alphabet)} vectors of {w.shape[1]} numbers")
+    if vectors.shape[1] != w.shape[1]:
+        raise ScratchError(f"{path}: expected vectors of {w.shape[1]} numbers, got {vectors.shape[1]}")
     for k, letter in enumerate(lexicon.alphabet, start=1):
-        if letter in alphabet:
-            w[k] = to_device(vectors[alphabet.index(letter)].astype(w.dtype))
+        if letter in known:
+            w[k] = to_device(vectors[known.index(letter)].astype(w.dtype))

@@ -12,19 +12,27 @@ from typing import Any
 import numpy
 from bidaf.examples import Data, load_squad
 from bidaf.squad import Question, Squad, Text
-from bidaf.trained import lexicon_of, texts_of
-from bidaf.words import REPLACEMENT, Lexicon, as_known
+from bidaf.trained import lexicon_of, texts_of, vectors_of
+from bidaf.words import REPLACEMENT, Lexicon
 
 from scratch.checks import ScratchError
+from scratch.text import as_known
 from scratch.tools import program
-from scratch.tools.claims import claim
 from scratch.tools.datasets import find_glove
-from scratch.tools.files import read_arrays, write_arrays
+from scratch.tools.files import parse_json, read_arrays, write_arrays
+from scratch.tools.locks import claim
 from scratch.tools.plots import histograms
+from scratch.tools.schema import Row, alphabet, check
 from scratch.tools.weights import metadata_of
 
 # In words. Few are longer, and `train` cuts those.
 LIMITS = {"paragraphs": 400, "questions": 30, "answers": 20, "where answers end": 300}
+
+_PLACE = range(2**31)
+SQUAD = Row(  # the schema of a set in the file: paragraphs, their titles, questions
+    [Row(str, [_PLACE], [_PLACE])], [str],
+    [Row(str, str, [_PLACE], [_PLACE], _PLACE, [str], (None, Row(_PLACE, _PLACE)), bool)],
+)
 
 
 def command(arguments: list[str]) -> None:
@@ -106,17 +114,12 @@ def write_prepared(path: Path, data: Data, lexicon: Lexicon, whole: bool) -> Non
 
 def read_prepared(path: Path, word_length: int) -> tuple[Data, Lexicon, bool]:
     """The questions, their words, and whether they are the official files unchanged. Raises: as `read_arrays`."""
-    metadata = metadata_of(path, "bidaf prepare", whole=bool, known=list, alphabet=str)
+    metadata = metadata_of(path, "bidaf prepare", whole=bool, known=[str], alphabet=alphabet)
     arrays, _ = read_arrays(path)
-    try:
-        data = Data(*(_squad(json.loads(arrays[name].tobytes())) for name in Data._fields))
-        vectors, known = arrays["vectors"].astype(numpy.float32), metadata["known"]
-        if vectors.ndim != 2 or len(vectors) != len(known) or not all(isinstance(word, str) for word in known):
-            raise ValueError("its words do not fit its vectors")
-    except (LookupError, TypeError, ValueError) as error:
-        raise ScratchError(f"{path}: damaged ({error})") from None
+    vectors = vectors_of(path, arrays, "vectors", metadata["known"])
+    data = Data(*(_squad(path, name, arrays.get(name, numpy.zeros(0))) for name in Data._fields))
     words = (word for text in texts_of(*data) for word in text.words)
-    return data, Lexicon(words, known, vectors, metadata["alphabet"], word_length), metadata["whole"]
+    return data, Lexicon(words, metadata["known"], vectors, metadata["alphabet"], word_length), metadata["whole"]
 
 
 def _plain(squad: Squad) -> bytes:
@@ -129,19 +132,29 @@ def _plain(squad: Squad) -> bytes:
     return json.dumps((contexts, squad.titles, questions)).encode()
 
 
-def _squad(plain: Any) -> Squad:
-    contexts, titles, questions = plain
-    contexts = [_text(*context) for context in contexts]
-    found = []
-    for name, asked, starts, ends, context, answers, span, exact in questions:
-        if span is not None and not 0 <= span[0] <= span[1] < len(contexts[context].words):
-            raise ValueError(f"the answer to {name} is outside its paragraph")
-        found.append(Question(name, _text(asked, starts, ends), context, answers, span and tuple(span), exact))
-    return Squad(contexts, titles, found)
+def _squad(path: Path, name: str, array: numpy.ndarray) -> Squad:
+    """The paragraphs and questions of one set. Raises: ScratchError, which names what is damaged."""
+    try:
+        contexts, titles, questions = check(parse_json(array.tobytes()), SQUAD, f"{path}: {name}")
+        texts = [_text(*context) for context in contexts]
+        if len(titles) != len(texts):
+            raise ValueError(f"{len(texts)} paragraphs have {len(titles)} titles")
+        squad = Squad(texts, titles, [])
+        for id, asked, starts, ends, context, answers, span, exact in questions:
+            if context >= len(texts) or (span and not span[0] <= span[1] < len(texts[context].words)):
+                raise ValueError(f"the question {id[:40]!r} or its answer is outside its paragraph")
+            asked = _text(asked, starts, ends)
+            squad.questions.append(Question(id, asked, context, answers, span and (span[0], span[1]), exact))
+    except ScratchError:
+        raise
+    except ValueError as error:
+        raise ScratchError(f"{path}: {name} is damaged ({error})") from None
+    return squad
 
 
 def _text(text: str, starts: list[int], ends: list[int]) -> Text:
-    places = list(zip(starts, ends, strict=True))
-    if not all(0 <= start < end <= len(text) for start, end in places):
-        raise ValueError("a word is outside its text")
-    return Text(text, [text[start:end] for start, end in places], starts, ends)
+    # Words do not overlap: a million words of a megabyte each would fill the memory.
+    in_order = all(before <= start < end for before, start, end in zip([0, *ends], starts, ends, strict=False))
+    if len(starts) != len(ends) or not in_order or max(ends, default=0) > len(text):
+        raise ValueError("a word is outside its text, or overlaps another")
+    return Text(text, [text[start:end] for start, end in zip(starts, ends, strict=True)], starts, ends)

@@ -12,14 +12,21 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from scratch.checks import ScratchError
+from scratch.text import places_of_words
 from scratch.tools.files import read_json
+from scratch.tools.history import progress
+from scratch.tools.schema import check
 
 # Words as GloVe divides them, in their own case: "doesn't" is does and n't, "film's" is film and 's; a number may
 # contain points and commas. Hyphens and dashes are words of their own, because answers often begin or end at one.
 _WORD = re.compile(
-    r"\d+(?:[.,]\d+)*|[^\W\d_]+?(?=n['\u2019]t\b)|n['\u2019]t\b|['\u2019](?:s|re|ve|ll|d|m)\b|[^\W\d_]+|``|''|\S",
-    flags=re.IGNORECASE,
+    r"\d+(?:[.,]\d+)*|[^\W\d_]+?(?=n't\b)|n't\b|'(?:s|re|ve|ll|d|m)\b|[^\W\d_]+|``|''|\S", flags=re.IGNORECASE
 )
+SCHEMA = {
+    "data": [{"title": str, "paragraphs": [{"context": str, "qas": [
+        {"id": str, "question": str, "answers": [{"text": str, "answer_start": int}]},
+    ]}]}],
+}
 _ARTICLES = re.compile(r"\b(a|an|the)\b")
 _PUNCTUATION = str.maketrans("", "", string.punctuation)
 
@@ -63,8 +70,9 @@ class Squad(NamedTuple):
 
 def words_with_places(text: str) -> Text:
     """The words of `text` with their positions. White space separates words and belongs to none."""
-    found = list(_WORD.finditer(text))
-    return Text(text, [word[0] for word in found], [word.start() for word in found], [word.end() for word in found])
+    places = places_of_words(_WORD, text)
+    starts, ends = [start for start, _ in places], [end for _, end in places]
+    return Text(text, [text[start:end] for start, end in places], starts, ends)
 
 
 def find_span(context: Text, start: int, answer: str) -> tuple[tuple[int, int] | None, bool]:
@@ -85,21 +93,19 @@ def read_squad(path: str | Path) -> Squad:
     Raises: ScratchError for a file of another format, such as SQuAD 2.0, whose questions may have no answer; or one
         without a question.
     """
-    data = read_json(path, most=256 * 2**20)
+    place = f"{path}, read as SQuAD 1.1"
+    data = check(read_json(path, most=256 * 2**20), dict, place)
+    if str(data.get("version", "1.1")).lstrip("v").startswith("2"):
+        raise ScratchError(f"{path}: is SQuAD 2.0, where questions may have no answer; this reads 1.1")
     squad = Squad([], [], [])
-    try:
-        if str(data.get("version", "1.1")).lstrip("v").startswith("2"):
-            raise ScratchError(f"{path}: is SQuAD 2.0, where questions may have no answer; this reads 1.1")
-        for article in data["data"]:
-            for paragraph in article["paragraphs"]:
-                squad.contexts.append(words_with_places(_text(paragraph["context"])))
-                squad.titles.append(_text(article["title"]))
-                if paragraph["qas"] and not squad.contexts[-1].words:
-                    raise ScratchError(f"{path}: a paragraph of {squad.titles[-1]} has questions, but not a word")
-                for asked in paragraph["qas"]:
-                    squad.questions.append(_question(path, squad.contexts, asked))
-    except (LookupError, TypeError, AttributeError, ValueError, OverflowError) as error:
-        raise ScratchError(f"{path}: not a file of SQuAD 1.1 ({type(error).__name__}: {error})") from error
+    for article in progress(check(data, SCHEMA, place)["data"], "reading"):
+        for paragraph in article["paragraphs"]:
+            squad.contexts.append(words_with_places(paragraph["context"]))
+            squad.titles.append(article["title"])
+            if paragraph["qas"] and not squad.contexts[-1].words:
+                raise ScratchError(f"{path}: a paragraph of {squad.titles[-1]} has questions, but not a word")
+            for asked in paragraph["qas"]:
+                squad.questions.append(_question(path, squad.contexts, asked))
     if not squad.questions:
         raise ScratchError(f"{path}: has no question")
     return squad
@@ -108,17 +114,10 @@ def read_squad(path: str | Path) -> Squad:
 def _question(path: str | Path, contexts: Sequence[Text], asked: Mapping[str, Any]) -> Question:
     if asked.get("is_impossible"):
         raise ScratchError(f"{path}: is SQuAD 2.0, where questions may have no answer; this reads 1.1")
-    answers = [(_text(answer["text"]), int(answer["answer_start"])) for answer in asked["answers"]]
+    answers = [(answer["text"], answer["answer_start"]) for answer in asked["answers"]]
     span, exact = find_span(contexts[-1], answers[0][1], answers[0][0]) if answers else (None, False)
-    text = words_with_places(_text(asked["question"]))
-    return Question(_text(asked["id"]), text, len(contexts) - 1, [answer for answer, _ in answers], span, exact)
-
-
-def _text(value: Any) -> str:
-    if not isinstance(value, str):
-        raise TypeError(f"expected a text, got {type(value).__name__}")
-    value.encode()  # JSON may contain half of a surrogate pair, which no file in UTF-8 can
-    return value
+    text = words_with_places(asked["question"])
+    return Question(asked["id"], text, len(contexts) - 1, [answer for answer, _ in answers], span, exact)
 
 
 def is_held_out(title: str) -> bool:

@@ -20,6 +20,7 @@ from bidaf.examples import (
     Data,
     answers,
     batch,
+    digest_of,
     encode,
     in_batches,
     load_squad,
@@ -31,15 +32,16 @@ from bidaf.network import ATTENTIONS
 from bidaf.prepare import read_prepared
 from bidaf.squad import score
 from bidaf.trained import build, lexicon_of, save
-from bidaf.words import Lexicon
+from bidaf.words import LONGEST_WORD, Lexicon
 
 from scratch.averages import MovingAverage
 from scratch.backend import to_device
+from scratch.batching import num_batches
 from scratch.checks import ScratchError
 from scratch.fast import fast
 from scratch.optimizers import Adam
 from scratch.tools import program
-from scratch.tools.datasets import find_glove
+from scratch.tools.datasets import find_glove, recorded
 from scratch.tools.run import Run, check_paths
 
 # The sizes of Apte's article on SQuAD, as far as it states them; and smaller ones, for a machine with two cores.
@@ -76,9 +78,10 @@ def command(arguments: list[str]) -> None:
     if not flags.plain:
         model, loss, optimizer = fast(model, flags.threads), fast(loss), fast(optimizer)
     chance = 2 * sum(math.log(len(example.context)) for example in training) / len(training)
-    known = {name: getattr(flags, name) for name in SETTINGS}
+    settings = {name: getattr(flags, name) for name in SETTINGS}
+    origin = {} if flags.smoke else recorded("squad", flags.prepared or flags.data, digest_of(data.held_out))
     digest = hashlib.sha256(repr(training).encode() + lexicon.vectors.tobytes()).hexdigest()
-    num_steps = math.ceil(len(training) / flags.batch_size)
+    num_steps = num_batches(len(training), flags.batch_size)
     lost = sum(question.span is None for question in data.learn.questions)
     print(
         f"{len(training)} questions in the training set (left out: {lost} whose answer is not where the file says, and "
@@ -86,8 +89,8 @@ def command(arguments: list[str]) -> None:
         f"held out; {lexicon.has_vector.sum()} of {len(lexicon.words)} words have a vector", flush=True,
     )
     with Run(
-        flags, model, optimizer, known | {"examples": digest}, "bidaf", known, chance=chance, inputs=inputs,
-        write=partial(save, lexicon),
+        flags, model, optimizer, settings | {"examples": digest}, "bidaf", settings | origin, chance=chance,
+        inputs=inputs, figures={"exact_match": float, "f1": float}, write=partial(save, lexicon),
     ) as run:
         for _ in run.epochs():
             total = 0.0
@@ -150,7 +153,10 @@ def flags_of(arguments: list[str]) -> Namespace:
         "--features", type=none_or_positive, metavar="N",
         help="number of features of a word's characters; 0: none (default: by the recipe)",
     )
-    parser.add_argument("--word-length", **size, help="characters of a word, at most (default: by the recipe)")
+    parser.add_argument(
+        "--word-length", type=int, choices=range(1, LONGEST_WORD + 1), metavar="N",
+        help=f"characters of a word, at most {LONGEST_WORD} (default: by the recipe)",
+    )
     parser.add_argument("--context-words", **size, default=300, help="words of a paragraph, at most (default: 300)")
     parser.add_argument("--asked-words", **size, default=30, help="words of a question, at most (default: 30)")
     parser.add_argument("--hidden", **size, help="size of the LSTMs (default: by the recipe)")

@@ -1,23 +1,30 @@
 """A weights file: a trained network together with the words it knows and their vectors."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy
+from bidaf.examples import SPANS
 from bidaf.network import ATTENTIONS, Reader
 from bidaf.squad import Squad, Text
-from bidaf.words import CHARACTER_DIM, WINDOW, Lexicon, WordVectors, alphabet_of, as_known
+from bidaf.words import LONGEST_WORD, Lexicon, WordVectors, alphabet_of
 
 from scratch.backend import to_host
 from scratch.checks import ScratchError
 from scratch.layer import Layer
+from scratch.text import as_known
 from scratch.tools.datasets import read_glove
 from scratch.tools.files import read_arrays, write_arrays
-from scratch.tools.weights import check_names, fill, metadata_of
+from scratch.tools.schema import SIZE, alphabet, share
+from scratch.tools.weights import as_type, check_names, fill, metadata_of, no_larger_than
 
 WEIGHTS = Path(__file__).resolve().parents[2] / "weights" / "bidaf_fast.npz"
-LARGEST = 4096  # the limit of each size in a weights file: a damaged file must not claim all memory
+SCHEMA = {  # of the metadata
+    "words": [str], "alphabet": alphabet, "word_length": range(1, LONGEST_WORD + 1), "whole": bool, "hidden": SIZE,
+    "features": range(SIZE[-1] + 1), "modelling": range(4), "dropout": share, "attention": tuple(ATTENTIONS),
+    "spans": SPANS, "context_words": SIZE, "asked_words": SIZE,
+}
 
 
 def texts_of(*squads: Squad) -> list[Text]:
@@ -49,28 +56,23 @@ def save(lexicon: Lexicon, model: Layer, path: Path, metadata: Mapping[str, Any]
 
 def load(path: Path, *more: Text) -> tuple[Reader, Lexicon, dict[str, Any]]:
     """The network of a weights file, its lexicon with the words of `more` texts, and its metadata."""
-    sizes = "word_length", "hidden", "features", "modelling", "context_words", "asked_words"
-    metadata = metadata_of(
-        path, "bidaf", words=list, alphabet=str, whole=bool, dropout=float, attention=str, spans=str,
-        **dict.fromkeys(sizes, int),
-    )
+    metadata = metadata_of(path, "bidaf", **SCHEMA)
     arrays, _ = read_arrays(path)
-    # Before a network of the claimed sizes is built: the file must hold its largest arrays.
-    found, hidden, features = {array.size for array in arrays.values()}, metadata["hidden"], metadata["features"]
-    right = all(0 <= metadata[size] <= LARGEST for size in sizes) and metadata["modelling"] <= 3
-    right = right and 4 * hidden**2 in found and (features == 0 or features * WINDOW * CHARACTER_DIM in found)
-    if not right or metadata["attention"] not in ATTENTIONS:
-        raise ScratchError(f"{path}: not the sizes of a network of this program")
-    words, vectors = metadata["words"], arrays.pop("lexicon.vectors", numpy.zeros(0))
-    if vectors.ndim != 2 or len(vectors) != len(words) or not all(isinstance(word, str) for word in words):
-        raise ScratchError(f"{path}: its words do not fit its vectors")
-    vectors = vectors.astype(numpy.float32)
-    if not numpy.isfinite(vectors).all():
-        raise ScratchError(f"{path}: its vectors are not all finite")
-    lexicon = Lexicon(words, words, vectors, metadata["alphabet"], metadata["word_length"])
+    vectors = vectors_of(path, arrays, "lexicon.vectors", metadata["words"])
+    lexicon = Lexicon(metadata["words"], metadata["words"], vectors, metadata["alphabet"], metadata["word_length"])
     lexicon = lexicon.with_more(word for text in more for word in text.words)
-    model = build(lexicon, metadata)
+    shapes = {name: array.shape for name, array in arrays.items()}
+    with no_larger_than(path, shapes):
+        model = build(lexicon, metadata)
     parameters = model.named_parameters()
-    check_names(path, parameters, {name: array.shape for name, array in arrays.items()})
+    check_names(path, parameters, shapes)
     fill(path, parameters, [arrays[name] for name in parameters])
     return model, lexicon, metadata
+
+
+def vectors_of(path: Path, arrays: dict[str, numpy.ndarray], name: str, words: Sequence[str]) -> numpy.ndarray:
+    """The vectors of `words` in the array `name`, which is taken out of `arrays`. Raises: ScratchError."""
+    vectors = arrays.pop(name, numpy.zeros(0))
+    if vectors.ndim != 2 or len(vectors) != len(words):
+        raise ScratchError(f"{path}: expected {len(words)} vectors in {name}, got an array of shape {vectors.shape}")
+    return as_type(path, name, vectors, numpy.float32)

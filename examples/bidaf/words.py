@@ -1,5 +1,6 @@
 """From words to vectors: GloVe's, which are not trained, and features that a convolution finds in their characters."""
 
+import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -7,28 +8,30 @@ from typing import Any
 import numpy
 
 from scratch.backend import Array, to_device, xp
-from scratch.checks import expect, expect_ids
+from scratch.checks import as_ids, expect
 from scratch.convolution import Conv1d
 from scratch.dense import Embedding
 from scratch.layer import Layer
 from scratch.over_time import MaxOverTime
+from scratch.text import as_known
 
 UNKNOWN = ""  # word 0: neither its vector nor its spelling is known
 REPLACEMENT = "\N{REPLACEMENT CHARACTER}"  # character 1; 0 is padding after the end of a word
 NUM_CHARACTERS, CHARACTER_DIM, WINDOW = 67, 50, 5
+LONGEST_WORD = 100  # the largest number of characters that a network may read of a word
 
 
 def alphabet_of(words: Iterable[str], size: int = NUM_CHARACTERS) -> str:
     """The `size` most common characters of the words at most, the replacement character first."""
-    counts = Counter(character for word in words for character in word)
+    counts = Counter(character for word in words for character in letters_of(word))
     counts.pop(REPLACEMENT, None)
     common = sorted(counts, key=lambda character: (-counts[character], character))[: size - 1]
     return REPLACEMENT + "".join(common)
 
 
-def as_known(word: str) -> str:
-    """A word as GloVe spells it: in lower case, with a straight apostrophe."""
-    return word.lower().replace("\u2019", "'")
+def letters_of(word: str) -> str:
+    """The characters by which a word is spelled: an accented letter is one, where Unicode has it."""
+    return unicodedata.normalize("NFC", word)
 
 
 class Lexicon:
@@ -53,9 +56,9 @@ class Lexicon:
                 self.vectors[k] = vectors[row]
         self.has_vector = self.vectors.any(axis=1)
         numbers = {character: k for k, character in enumerate(alphabet, start=1)}
-        self.spelling = numpy.zeros((len(self.words), length), dtype=numpy.int64)
+        self.spelling = numpy.zeros((len(self.words), length), dtype=numpy.min_scalar_type(len(alphabet)))
         for k, word in enumerate(self.words):
-            letters = [numbers.get(character, 1) for character in word[:length]]
+            letters = [numbers.get(character, 1) for character in letters_of(word)[:length]]
             self.spelling[k, : len(letters)] = letters
 
     def with_more(self, words: Iterable[str]) -> "Lexicon":
@@ -91,7 +94,7 @@ class WordVectors(Layer):
     def forward(self, input: Any) -> Array:
         ids = to_device(input)
         expect(ids.ndim == 2, self, "word ids (N, T)", ids)
-        expect_ids(self, ids, len(self._vectors))
+        ids = as_ids(self, ids, len(self._vectors))
         # 1. GloVe's vectors.
         output = self._vectors[ids]
         if self.characters is None:
@@ -100,7 +103,7 @@ class WordVectors(Layer):
         # 2. The distinct words, and at each place of the text which of them stands there.
         distinct, places = xp.unique(ids, return_inverse=True)
         # 3. Their features: the largest value of each, over all windows.
-        letters = self._spelling[distinct]  # (distinct words, length)
+        letters = self._spelling[distinct].astype(int)  # (distinct words, length)
         windows = self.convolution.forward(self.characters.forward(letters))
         features = self.largest.forward(windows, mask=letters > 0)  # (distinct words, num_features)
         # 4. Side by side.

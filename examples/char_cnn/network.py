@@ -5,12 +5,13 @@ A text of 150 characters is a sequence of 150 one-hot rows. In the small network
 """
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy
 from char_cnn.config import check_config
+from char_cnn.data import KNOWN
 from char_cnn.texts import STEPS
 
 from scratch.activations import Relu
@@ -23,9 +24,9 @@ from scratch.layer import Layer, Sequential, evaluating
 from scratch.over_time import MaxOverTime
 from scratch.pooling import MaxPool1d
 from scratch.regular import BatchNorm, Dropout
-from scratch.tools.files import read_shapes
 from scratch.tools.history import progress
-from scratch.tools.weights import load_weights, metadata_of
+from scratch.tools.schema import SIZE, Row, alphabet, check
+from scratch.tools.weights import load_model, metadata_of
 
 WEIGHTS = Path(__file__).resolve().parents[2] / "weights" / "ag_news.npz"
 
@@ -113,31 +114,14 @@ def log_probabilities(model: Layer, ids: numpy.ndarray, batch_size: int = 256) -
 
 def load(path: Path) -> tuple[Sequential, dict[str, Any]]:
     """The network of a weights file, and its metadata. Raises: ScratchError unless they fit each other."""
-    kinds = {
-        "alphabet": str, "steps": list, "max_length": int, "config": dict, "labels": list, "names": list,
-        "text_column": str, "label_column": str, "data": str,
-    }
-    metadata = metadata_of(path, "char_cnn", **kinds)
-    config, num_classes = check_config(metadata["config"], str(path)), len(metadata["labels"])
-    texts = [*metadata["labels"], *metadata["names"]]
-    # The sizes that the metadata claim are compared with the arrays before a network is built.
-    right = fits(read_shapes(path), config, len(metadata["alphabet"]), metadata["max_length"], num_classes)
-    right = right and all(isinstance(text, str) for text in (*texts, *metadata["steps"]))
-    right = right and set(metadata["steps"]) <= STEPS.keys() and metadata["max_length"] <= 1_000_000
-    if not right or len(texts) != 2 * num_classes:
-        raise ScratchError(f"{path}: its metadata do not fit its network")
-    model = build(config, len(metadata["alphabet"]), metadata["max_length"], num_classes)
-    load_weights(model, path)
-    return model, metadata
-
-
-def fits(
-    shapes: Mapping[str, tuple[int, ...]], config: dict[str, Any], num_characters: int, max_length: int,
-    num_classes: int,
-) -> bool:
-    """Whether the arrays of a weights file, given their shapes by name, have the weight matrices of that network."""
-    matrices = [shape for name, shape in shapes.items() if name.endswith(".w") and len(shape) > 1]
-    return matrices == weight_shapes(config, num_characters, max_length, num_classes)
+    known = metadata_of(
+        path, "char_cnn", alphabet=alphabet, steps=[tuple(STEPS)], max_length=SIZE, config=dict, labels=[str],
+        names=list, text_column=str, label_column=str, data=("", *KNOWN),
+    )
+    config, num_classes = check_config(known["config"], f"{path}: config"), len(known["labels"])
+    check(known["names"], Row(*[str] * num_classes), f"{path}: names")
+    model = load_model(path, lambda: build(config, len(known["alphabet"]), known["max_length"], num_classes))
+    return model, known
 
 
 def summary(model: Sequential, length: int) -> Iterator[str]:

@@ -7,7 +7,6 @@ import numpy
 
 from scratch.backend import Array, as_floats, to_device
 from scratch.batching import num_pieces, streams
-from scratch.checks import ScratchError
 from scratch.dense import Embedding, Linear
 from scratch.functions import one_hot
 from scratch.layer import Layer, Sequential, evaluating
@@ -15,13 +14,16 @@ from scratch.losses import SoftmaxCrossEntropy
 from scratch.recurrent import LSTM, Recurrent
 from scratch.regular import Dropout
 from scratch.text import Vocabulary
-from scratch.tools.files import read_shapes
 from scratch.tools.history import progress
-from scratch.tools.weights import load_weights, metadata_of, vocabulary_of
+from scratch.tools.schema import SIZE, Maybe, letters, share
+from scratch.tools.weights import load_model, metadata_of, vocabulary_of
 
 WEIGHTS = Path(__file__).resolve().parents[2] / "weights" / "shakespeare_lstm.npz"
 INPUTS = ("one-hot", "id", "embedding")
 EMBEDDING_DIM = 32
+OPTIONS = {  # in the metadata of `alice`, by their names in `build`
+    "input": Maybe(INPUTS), "input_dropout": Maybe(share), "stateful": Maybe(bool), "every_step": Maybe(bool),
+}
 
 
 class OneHot(Layer):
@@ -79,24 +81,18 @@ def build(
     return Sequential([*layers, Linear(hidden_dim, vocab_size)])
 
 
-def load(path: Path, program: str) -> tuple[Sequential, Vocabulary, dict[str, Any]]:
-    """Network, vocabulary and metadata of weights that `program` saved. Raises: ScratchError when they don't fit."""
-    metadata = metadata_of(path, program, hidden=int, layers=int)
-    vocab, shapes = vocabulary_of(metadata.get("vocabulary"), path), read_shapes(path)
-    # The sizes that the metadata claims are compared with the arrays before a network is built.
-    hidden, num_layers = metadata["hidden"], metadata["layers"]
-    recurrent = [shape for name, shape in shapes.items() if name.endswith(".u")]
-    kinds = {"input": str, "input_dropout": float, "stateful": bool, "every_step": bool}
-    options = {name: metadata[name] for name in kinds if name in metadata}
-    if (
-        not recurrent or recurrent != num_layers * [(4 * hidden, hidden)]
-        or not 1 < vocab.size == [*shapes.values()][-1][0]
-        or any(type(value) is not kinds[name] for name, value in options.items())
-        or options.get("input", "one-hot") not in INPUTS
-    ):
-        raise ScratchError(f"{path}: its metadata do not fit its network")
-    model = build(vocab.size, hidden, num_layers, **options)
-    load_weights(model, path)
+def load(path: Path, program: str, **schema: Any) -> tuple[Sequential, Vocabulary, dict[str, Any]]:
+    """Network, vocabulary and metadata of weights that `program` saved, whose own entries have the given schema.
+
+    Raises: ScratchError when they do not fit.
+    """
+    metadata = metadata_of(
+        path, program, vocabulary=letters, hidden=SIZE, layers=SIZE, train_loss=Maybe(float), seconds=Maybe(float),
+        **OPTIONS, **schema,
+    )
+    vocab = vocabulary_of(metadata["vocabulary"], path)
+    options = {name: metadata[name] for name in OPTIONS if name in metadata}
+    model = load_model(path, lambda: build(vocab.size, metadata["hidden"], metadata["layers"], **options))
     return model, vocab, metadata
 
 

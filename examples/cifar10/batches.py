@@ -5,9 +5,9 @@ labels.
 """
 
 import gzip
+import hashlib
 import io
 import tarfile
-import zipfile
 import zlib
 from pathlib import Path
 from typing import NamedTuple
@@ -15,7 +15,9 @@ from typing import NamedTuple
 import numpy
 
 from scratch.checks import ScratchError
-from scratch.tools.datasets import find
+from scratch.tools.datasets import TrainedOn, find
+from scratch.tools.files import read_packed
+from scratch.tools.history import progress
 from scratch.tools.pickles import read_pickle
 
 SIDE = 32
@@ -24,7 +26,7 @@ TRAIN, TEST = [f"data_batch_{k}" for k in range(1, 6)], "test_batch"
 ENDINGS = ("", ".bin")  # of the files of the Python version, and of the binary one
 _PIXELS = 3 * SIDE * SIDE
 _PER_SHEET = 500
-_DAMAGE = (OSError, EOFError, ValueError, TypeError, KeyError, RuntimeError, zipfile.BadZipFile, zlib.error)
+_DAMAGE = (OSError, EOFError, ValueError, SyntaxError)  # of pictures
 _MAX_BYTES = 64 * 2**20  # a batch has 31 MB
 _MAX_ARCHIVE = 256 * 2**20  # bytes when unpacked; the official archives have 186 MB
 
@@ -34,6 +36,10 @@ class Images(NamedTuple):
 
     pixels: numpy.ndarray
     labels: numpy.ndarray
+
+    def digest(self) -> str:
+        """The SHA-256 of both."""
+        return hashlib.sha256(self.pixels.tobytes() + self.labels.tobytes()).hexdigest()
 
 
 def load_cifar(given: Path | None) -> tuple[Images, Images]:
@@ -58,6 +64,13 @@ def load_cifar(given: Path | None) -> tuple[Images, Images]:
         )
     files = _from_archive(archives[0])
     return _load(archives[0], files, ".bin" if f"{TEST}.bin" in files else "")
+
+
+def load_test(origin: TrainedOn) -> Images:
+    """The test set."""
+    _, test = load_cifar(origin.place)
+    origin.expect(test.digest())
+    return test
 
 
 def _from_folder(folder: Path, ending: str) -> dict[str, bytes]:
@@ -105,23 +118,24 @@ def _from_sheets(folder: Path) -> tuple[Images, Images]:
     from PIL import Image  # comes with matplotlib
 
     try:
-        with zipfile.ZipFile(folder / "labels.npz") as archive:  # a small file may claim to unpack to gigabytes
-            if sum(member.file_size for member in archive.infolist()) > _MAX_BYTES:
-                raise ValueError("labels.npz is too large")
-        with numpy.load(folder / "labels.npz", allow_pickle=False) as file:
-            order, training, test = (file[name].astype(numpy.int64) for name in ("order", "train", "test"))
+        arrays = read_packed(folder / "labels.npz", ("order", "train", "test"), _MAX_BYTES)
+        if any(array.ndim != 1 or array.dtype.kind not in "iu" for array in arrays):
+            raise ValueError("labels.npz holds others than lists of whole numbers")
+        order, training, test = (array.astype(numpy.int64) for array in arrays)
         labels = numpy.concatenate([training, test])
         right = labels.max(initial=0) < len(LABELS) and labels.min(initial=0) >= 0 and len(order) % _PER_SHEET == 0
         right = right and len(training) > 0 and len(test) > 0
         if not right or not numpy.array_equal(numpy.sort(order), numpy.arange(len(labels))):
             raise ValueError("labels.npz lacks the place or the label of an image")
         pixels = numpy.empty((len(labels), SIDE, SIDE, 3), dtype=numpy.uint8)
-        for number, start in enumerate(range(0, len(order), _PER_SHEET)):
-            with Image.open(folder / "sheets" / f"s{number:03}.webp") as sheet:
+        for number, start in enumerate(progress(range(0, len(order), _PER_SHEET), "reading")):
+            with Image.open(folder / "sheets" / f"s{number:03}.webp", formats=["WEBP"]) as sheet:
                 if sheet.size != (SIDE, SIDE * _PER_SHEET):
                     raise ValueError(f"sheet {number} has {sheet.size} pixels")
                 tiles = numpy.asarray(sheet.convert("RGB")).reshape(-1, SIDE, SIDE, 3)
             pixels[order[start : start + _PER_SHEET]] = tiles
+    except ScratchError:
+        raise
     except (*_DAMAGE, Image.DecompressionBombError) as error:
         raise ScratchError(f"{folder}: its sheets or labels are damaged or incomplete ({error})") from error
     return Images(pixels[: len(training)], training), Images(pixels[len(training) :], test)

@@ -6,9 +6,7 @@ weights of its first layer are computed from the images, not learned, so that it
 neighbouring pixels are much alike.
 """
 
-import math
 from collections.abc import Sequence
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -17,16 +15,15 @@ from cifar10.augment import prepared
 
 from scratch.activations import Gelu, Relu
 from scratch.backend import Array, as_floats, to_device, to_host
-from scratch.checks import ScratchError
 from scratch.convolution import Conv2d
 from scratch.dense import Flatten, Linear
 from scratch.initial import generator
 from scratch.layer import Layer, Sequential
 from scratch.pooling import AveragePool2d, MaxPool2d
 from scratch.regular import BatchNorm, Dropout
-from scratch.tools.files import read_shapes
 from scratch.tools.history import progress
-from scratch.tools.weights import load_weights, metadata_of
+from scratch.tools.schema import SIZE, Row, check
+from scratch.tools.weights import load_model, metadata_of
 
 WEIGHTS = Path(__file__).resolve().parents[2] / "weights" / "cifar10.npz"
 WIDTHS = {"document": (64, 128, 256, 256), "modern": (64, 256, 256)}
@@ -136,16 +133,7 @@ def scores(
 
 def load(path: Path) -> tuple[Sequential, str]:
     """The network in a weights file, and its recipe. Raises: ScratchError when they do not fit."""
-    known = metadata_of(path, "cifar10", recipe=str, widths=list)
+    known = metadata_of(path, "cifar10", recipe=tuple(WIDTHS), widths=list)
     recipe, widths = known["recipe"], known["widths"]
-    right = recipe in WIDTHS and len(widths) == len(WIDTHS[recipe])
-    if not right or not all(type(width) is int and 1 <= width <= 4096 for width in widths):
-        raise ScratchError(f"{path}: its metadata do not fit a network of this program")
-    # The sizes that the metadata claims are compared with the arrays before a network is built.
-    numbers = sum(math.prod(shape) for shape in read_shapes(path).values())
-    chain = [width for width in widths for _ in range(2 if recipe == "modern" else 1)]
-    if 9 * sum(a * b for a, b in pairwise(chain)) > numbers:
-        raise ScratchError(f"{path}: its metadata do not fit its network")
-    model = build(recipe, widths)
-    load_weights(model, path)
-    return model, recipe
+    check(widths, Row(*[SIZE] * len(WIDTHS[recipe])), f"{path}: widths")
+    return load_model(path, lambda: build(recipe, widths)), recipe

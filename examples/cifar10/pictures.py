@@ -11,23 +11,25 @@ from scratch.backend import to_device, to_host
 from scratch.checks import ScratchError
 from scratch.functions import softmax
 from scratch.layer import Layer
+from scratch.tools.history import progress
 
+_FORMATS = ("PNG", "JPEG", "GIF", "BMP", "WEBP")  # Pillow would start Ghostscript for an EPS file
 _MAX_PIXELS = 100_000_000  # of a user's image; more would need gigabytes of memory
 
 
 def read_pictures(paths: Sequence[Path]) -> numpy.ndarray:
     """Image files as bytes (N, 32, 32, 3): the middle square of each, resized; grey ones are converted to colour.
 
-    Raises: ScratchError for a file that is missing, not an image, or too large.
+    Raises: ScratchError for a file that is missing, not an image in one of _FORMATS, or too large.
     """
     from PIL import Image, ImageOps  # comes with matplotlib
 
     found = []
-    for path in paths:
+    for path in progress(paths, "reading"):
         try:
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-                with Image.open(path) as picture:
+                warnings.simplefilter("ignore")  # of large images, and of damaged ones that can still be read
+                with Image.open(path, formats=_FORMATS) as picture:
                     if picture.width * picture.height > _MAX_PIXELS:
                         raise ScratchError(f"{path}: {picture.width} by {picture.height} pixels are too many")
                     square = ImageOps.fit(ImageOps.exif_transpose(picture).convert("RGB"), (SIDE, SIDE))
@@ -37,16 +39,22 @@ def read_pictures(paths: Sequence[Path]) -> numpy.ndarray:
         except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
             if isinstance(error, ScratchError):
                 raise
-            raise ScratchError(f"{path}: not an image, or damaged ({error})") from error
+            raise ScratchError(f"{path}: damaged, or not an image in PNG, JPEG, GIF, BMP or WebP ({error})") from error
     return numpy.stack(found)
 
 
-def with_likeliest(names: Sequence[str], probabilities: numpy.ndarray, top: int) -> list[str]:
-    """A caption for each image: its name, then its `top` likeliest classes with their probabilities (N, 10)."""
+def with_likeliest(
+    names: Sequence[str], probabilities: numpy.ndarray, top: int, truth: numpy.ndarray | None = None
+) -> list[str]:
+    """A caption for each image: its name, then its `top` likeliest classes with their probabilities (N, 10).
+
+    With the `truth` (N,), a mark says whether the likeliest class is the right one.
+    """
     captions = []
-    for name, p in zip(names, probabilities, strict=True):
+    for place, (name, p) in enumerate(zip(names, probabilities, strict=True)):
         best = numpy.argsort(-p, kind="stable")[:top]
-        captions.append("\n".join([name, *(f"{LABELS[k]} {p[k]:.3f}" for k in best)]))
+        mark = "" if truth is None else "✓ " if best[0] == truth[place] else "✗ "
+        captions.append(f"{name}\n{mark}" + "\n".join(f"{LABELS[k]} {p[k]:.1%}" for k in best))
     return captions
 
 
@@ -64,5 +72,5 @@ def mistakes(images: Images, scores: numpy.ndarray, count: int = 20) -> tuple[li
     sure, guess = p.max(axis=1), p.argmax(axis=1)
     wrong = numpy.flatnonzero(guess != images.labels)
     worst = wrong[numpy.argsort(-sure[wrong], kind="stable")][:count]
-    captions = [f"{LABELS[images.labels[k]]}\ntaken for {LABELS[guess[k]]}\n{sure[k]:.3f}" for k in worst]
+    captions = [f"truth: {LABELS[images.labels[k]]}\n✗ {LABELS[guess[k]]} {sure[k]:.1%}" for k in worst]
     return list(images.pixels[worst]), captions

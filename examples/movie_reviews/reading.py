@@ -5,34 +5,37 @@ from pathlib import Path
 from typing import Any
 
 import numpy
-from char_cnn.network import fits, summary
-from movie_reviews.network import CHARACTERS, KINDS, build
+from char_cnn.network import summary
+from movie_reviews.network import KINDS, build
 from movie_reviews.phrases import LABELS, SPLITS, Characters, Phrase, Words
 
 from scratch.backend import to_host
-from scratch.checks import ScratchError
 from scratch.functions import log_softmax
 from scratch.layer import Layer, Sequential, evaluating
-from scratch.tools.files import read_shapes
 from scratch.tools.history import progress
 from scratch.tools.program import Parser
+from scratch.tools.schema import SIZE, alphabet, check, vocabulary
 from scratch.tools.scores import count_confusions
-from scratch.tools.weights import load_weights, metadata_of, vocabulary_of
+from scratch.tools.weights import load_model, metadata_of, vocabulary_of
 
+WORDS = {"vocabulary": vocabulary, "dim": SIZE, "hidden": SIZE}  # in the metadata of networks that read words
 WEIGHTS = Path(__file__).resolve().parents[2] / "weights"
 
 
-def reader_and_network(known: dict[str, Any], dropout: float = 0.0) -> tuple[Words | Characters, Layer]:
-    """The reader and the network that `known`, the metadata of weights, describes."""
-    sizes: dict[str, Any]
-    reader: Words | Characters
+def reader_of(known: dict[str, Any]) -> Words | Characters:
+    """The reader that `known`, the metadata of weights, describes."""
     if known["model"] == "characters":
-        reader = Characters(known["alphabet"], known["length"])
+        return Characters(known["alphabet"], known["length"])
+    return Words(vocabulary_of(known["vocabulary"], "the weights"))
+
+
+def network_of(known: dict[str, Any], dropout: float = 0.0) -> Layer:
+    """The network that `known`, the metadata of weights, describes."""
+    if known["model"] == "characters":
         sizes = {"num_characters": len(known["alphabet"]), "length": known["length"]}
     else:
-        vocab = vocabulary_of(known["vocabulary"], "the weights")
-        reader, sizes = Words(vocab), {"num_words": vocab.size, "dim": known["dim"], "hidden": known["hidden"]}
-    return reader, build(known["model"], sizes | {"dropout": dropout}, len(LABELS))
+        sizes = {"num_words": len(known["vocabulary"]), "dim": known["dim"], "hidden": known["hidden"]}
+    return build(known["model"], sizes | {"dropout": dropout}, len(LABELS))
 
 
 def log_probabilities(
@@ -65,30 +68,9 @@ def print_summary(model: Layer, length: int | None) -> None:
 
 def load(path: Path) -> tuple[Words | Characters, Layer, dict[str, Any]]:
     """The reader and the network of the weights at `path`, and their metadata. Raises: ScratchError unless they fit."""
-    kinds = {"model": str, "split": str}
-    known = metadata_of(path, "movie_reviews", **kinds)
-    if known["model"] not in KINDS or known["split"] not in SPLITS:
-        raise ScratchError(f"{path}: its metadata do not fit its network")
-    shapes = read_shapes(path)
-    if known["model"] == "characters":
-        known = metadata_of(path, "movie_reviews", **kinds, alphabet=str, length=int)
-        right = fits(shapes, CHARACTERS, len(known["alphabet"]), known["length"], len(LABELS))
-        right = right and known["length"] <= 1_000_000
-    else:
-        known = metadata_of(path, "movie_reviews", **kinds, vocabulary=dict, dim=int, hidden=int)
-        dim, hidden = known["dim"], known["hidden"]
-        wanted = {"embedding.w": (len(known["vocabulary"]), dim)}
-        if known["model"] == "lstm":
-            wanted["lstm.directions.forward.u"] = (4 * hidden, hidden)
-        else:
-            wanted["classifier.layers.0.w"] = (hidden, dim)
-        right = wanted.items() <= shapes.items()
-    # The sizes that the metadata claim are compared with the arrays before a network is built.
-    if not right:
-        raise ScratchError(f"{path}: its metadata do not fit its network")
-    reader, model = reader_and_network(known)
-    load_weights(model, path)
-    return reader, model, known
+    known = metadata_of(path, "movie_reviews", model=KINDS, split=SPLITS)
+    check(known, {"alphabet": alphabet, "length": SIZE} if known["model"] == "characters" else WORDS, path)
+    return reader_of(known), load_model(path, lambda: network_of(known)), known
 
 
 def committed(model: str, split: str) -> Path:

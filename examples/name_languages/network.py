@@ -10,12 +10,12 @@ from scratch.backend import Array, to_device, xp
 from scratch.bidirectional import Bidirectional
 from scratch.checks import ScratchError
 from scratch.dense import Linear
-from scratch.initial import random_tensor, zeros
+from scratch.initial import generator, zeros
 from scratch.layer import Layer
 from scratch.recurrent import GRU, LSTM, Recurrent, add_gradients
 from scratch.regular import Dropout
-from scratch.tools.files import read_shapes
-from scratch.tools.weights import load_weights, metadata_of
+from scratch.tools.schema import SIZE, alphabet
+from scratch.tools.weights import load_model, metadata_of
 
 WEIGHTS = Path(__file__).resolve().parents[2] / "weights" / "name_languages.npz"
 LAYERS = {"gru": GRU, "lstm": LSTM}
@@ -76,7 +76,7 @@ class TutorialNetwork(NameReader):
         self.i2h = LinearRnn(len(alphabet), hidden_dim, **LAST_STATE)
         self.i2o, self.log_softmax = Linear(len(alphabet) + hidden_dim, len(labels)), LogSoftmax()
         for p in self.parameters():  # PyTorch's initialisation: uniform in +-1 / sqrt(len(alphabet) + hidden_dim)
-            p.data[...] = (2 * random_tensor(*p.data.shape, init="uniform") - 1) / math.sqrt(self.i2o.input_dim)
+            p.data[...] = (2 * to_device(generator().random(p.data.shape)) - 1) / math.sqrt(self.i2o.input_dim)
 
     def forward(self, letters: Array, mask: Array | None = None) -> Array:
         if mask is None:
@@ -168,17 +168,11 @@ def build(
 
 def load(path: Path) -> NameReader:
     """The network in a weights file, with the languages and the alphabet recorded there. Raises: ScratchError."""
-    kinds = {"recipe": str, "layer": str, "hidden": int, "members": int, "labels": list, "alphabet": str}
-    metadata = metadata_of(path, "name_languages", **kinds)
-    recipe, layer, hidden, members, labels, alphabet = (metadata[name] for name in kinds)
-    # The sizes that the metadata claims are compared with the arrays before a network is built.
-    shapes = read_shapes(path).values()
-    largest = max([len(shapes), *(size for shape in shapes for size in shape)])
-    sizes = hidden, members, len(labels), len(alphabet)
-    right = layer in LAYERS if recipe == "best" else recipe == "tutorial"
-    right = right and min(sizes) > 0 and max(sizes) <= largest
-    if not right or not all(isinstance(label, str) for label in labels):
-        raise ScratchError(f"{path}: its metadata do not fit its network")
-    model = build(recipe, alphabet, labels, hidden, layer, members)
-    load_weights(model, path)
-    return model
+    known = metadata_of(
+        path, "name_languages", recipe=("best", "tutorial"), layer=("linear", *LAYERS), hidden=SIZE, members=SIZE,
+        labels=[str], alphabet=alphabet,
+    )
+    if (known["layer"] == "linear") != (known["recipe"] == "tutorial"):
+        raise ScratchError(f"{path}: the recipe {known['recipe']} has no layer {known['layer']}")
+    sizes = (known[name] for name in ("recipe", "alphabet", "labels", "hidden", "layer", "members"))
+    return load_model(path, lambda: build(*sizes))

@@ -23,9 +23,15 @@ from scratch.backend import to_device, to_host
 from scratch.checks import ScratchError
 from scratch.layer import Layer
 from scratch.optimizers import Optimizer
-from scratch.tools.files import read_arrays, read_metadata, write_arrays
+from scratch.tools.files import Shapes, read_arrays, read_metadata, write_arrays
+from scratch.tools.schema import Row, check
+from scratch.tools.weights import as_type
 
-FORMAT = 2  # of the file: 1 had one step count for all parameters
+FORMAT = 3  # of the file: 1 had one step count for all parameters, 2 not the arguments of the optimizer
+SCHEMA = {
+    "format": int, "settings": dict, "progress": dict, "random": Row(int, [range(2**32)], (None, float)),
+    "optimizer": {"kind": str, "arguments": dict, "steps": {str: range(1, 2**53)}},
+}
 
 
 def save_checkpoint(
@@ -47,44 +53,58 @@ def save_checkpoint(
 
 
 def load_checkpoint(
-    path: str | Path, model: Layer, optimizer: Optimizer, settings: Mapping[str, Any]
+    path: str | Path, model: Layer, optimizer: Optimizer, settings: Mapping[str, Any], progress: Any = dict
 ) -> dict[str, Any]:
     """Restore model, optimizer and `random` to the state of the run at `path`; returns its progress.
 
+    `progress` is the schema that the progress must have (see `schema.py`).
     Raises: ScratchError when the file is missing or damaged, was made with other settings or by an older version, or
     does not fit the model; nothing is changed then.
     """
+    # First everything is read and checked.
     metadata = read_metadata(path)
-    made_with = metadata.get("settings")
-    if not isinstance(made_with, dict):
+    if not isinstance(metadata.get("settings"), dict):
         raise ScratchError(f"{path}: not a checkpoint")
     if metadata.get("format") != FORMAT:
         raise ScratchError(f"{path}: the checkpoint of an older version; leave off --resume to begin the run anew")
-    for name, value in json.loads(json.dumps(settings)).items():
-        if made_with.get(name) != value:
-            before, now = reprlib.repr(made_with.get(name)), reprlib.repr(value)
-            raise ScratchError(f"{path}: was made with {name} = {before}, not {now}; give the flags of that run")
+    _check_settings(path, metadata["settings"], json.loads(json.dumps(settings)))
     named = model.named_parameters()
-    shapes = {f"model/{name}": tuple(p.data.shape) for name, p in named.items()}
-    arrays, metadata = read_arrays(path, lambda found: _check(path, shapes, found))
+    arrays, metadata = read_arrays(path, lambda shapes: _check_shapes(path, model, shapes))
+    check(metadata, SCHEMA | {"progress": progress}, path)
+    version, numbers, gauss = metadata["random"]
+    chance = (version, tuple(numbers), gauss)
     try:
-        progress, state, (version, numbers, gauss) = metadata["progress"], metadata["optimizer"], metadata["random"]
-        chance = (version, tuple(numbers), None if gauss is None else float(gauss))
         random.Random().setstate(chance)  # tried on another generator first
-        prefix = "optimizer/"
-        moments = {name.removeprefix(prefix): a for name, a in arrays.items() if name.startswith(prefix)}
-        optimizer.load_state(model, {**state, "arrays": moments})
-    except (LookupError, TypeError, ValueError, ArithmeticError) as error:
+    except (TypeError, ValueError) as error:
         raise ScratchError(f"{path}: not a checkpoint of this run ({error})") from error
+    values = [as_type(path, name, arrays.pop(f"model/{name}"), p.data.dtype) for name, p in named.items()]
+    moments = {name.partition("/")[2]: array for name, array in arrays.items()}
+    if not all(array.dtype.kind == "f" for array in moments.values()):
+        raise ScratchError(f"{path}: the optimizer's state is not of floats")
+    # Then everything is changed; the first step raises before it changes anything.
+    optimizer.load_state(model, {**metadata["optimizer"], "arrays": moments})
     random.setstate(chance)
-    for name, p in named.items():
-        p.data[...] = to_device(arrays[f"model/{name}"])
+    for p, value in zip(named.values(), values, strict=True):
+        p.data[...] = to_device(value)
     model.zero_grads()
-    return progress
+    return metadata["progress"]
 
 
-def _check(path: str | Path, expected: dict[str, tuple], found: dict[str, tuple]) -> None:
-    if expected != {name: shape for name, shape in found.items() if name.startswith("model/")}:
+def _check_settings(path: str | Path, before: dict[str, Any], now: dict[str, Any]) -> None:
+    for name, value in now.items():
+        if before.get(name) != value:
+            shown = reprlib.repr(before.get(name)), reprlib.repr(value)
+            raise ScratchError(f"{path}: was made with {name} = {shown[0]}, not {shown[1]}; give the flags of that run")
+
+
+def _check_shapes(path: str | Path, model: Layer, found: Shapes) -> None:
+    """Raise ScratchError unless the arrays are the parameters, and arrays of their shapes for the optimizer."""
+    shapes = {name: tuple(p.data.shape) for name, p in model.named_parameters().items()}
+    wanted = {f"model/{name}": shape for name, shape in shapes.items()}
+    right = wanted.items() <= found.items()
+    for name in found.keys() - wanted.keys():  # such as optimizer/m/layers.0.w
+        right = right and name.startswith("optimizer/") and shapes.get(name.split("/", 2)[-1]) == found[name]
+    if not right:
         raise ScratchError(f"{path}: is the checkpoint of another model, or of one of another size")
 
 

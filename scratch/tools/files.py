@@ -2,13 +2,13 @@
 
 A program may be killed while it writes, and a disk may fill up. So a file is written under a temporary name, and
 renamed only when it is complete; until then the old file stays in place. Arrays are stored in NumPy's npz format (a zip
-of plain arrays) together with one JSON text. A file's claims are checked before they are trusted: nothing is unpickled
-or decompressed, and the caller can check all names and shapes before any array is read.
+of plain arrays) together with one JSON text. A file's claims are checked before they are trusted: nothing is unpickled,
+no member may be larger than the file, and the caller can check all names and shapes before any array is read.
 
     write_arrays("w.npz", {"w": w}, {"seed": 0})
     arrays, metadata = read_arrays("w.npz")
 
-Read next: `claims.py`.
+Read next: `locks.py`.
 """
 
 import errno
@@ -18,8 +18,10 @@ import math
 import os
 import struct
 import tokenize
+import warnings
 import zipfile
-from collections.abc import Callable, Iterator, Mapping
+import zlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO, TypeAlias
@@ -27,12 +29,18 @@ from typing import Any, BinaryIO, TypeAlias
 import numpy
 
 from scratch.checks import ScratchError
+from scratch.tools.incoming import opened, pieces, read_text
 
 Shapes: TypeAlias = dict[str, tuple[int, ...]]
 
 _METADATA = "metadata"
 _MAX_TEXT = 16 * 2**20  # bytes
-_DAMAGE = (zipfile.BadZipFile, struct.error, tokenize.TokenError, SyntaxError, EOFError, ValueError, RuntimeError)
+_MAX_DEPTH = 32  # of lists and objects in JSON
+_MAX_ARRAYS, _MAX_NAME = 100_000, 200
+_DAMAGE = (
+    zipfile.BadZipFile, zlib.error, struct.error, tokenize.TokenError, SyntaxError, EOFError, ValueError, RuntimeError,
+    ArithmeticError,
+)
 
 
 _writes = True
@@ -97,11 +105,7 @@ def write_text(path: str | Path, text: str) -> None:
 
 def read_lines(path: str | Path) -> list[str]:
     """The distinct non-blank lines of a UTF-8 file, stripped. Raises: ScratchError when there are none."""
-    try:
-        text = Path(path).read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise ScratchError(f"{path}: not UTF-8 (byte {error.start}); save it as UTF-8") from None
-    lines = list(dict.fromkeys(line.strip() for line in text.split("\n") if line.strip()))
+    lines = list(dict.fromkeys(line.strip() for line in read_text(path).split("\n") if line.strip()))
     if not lines:
         raise ScratchError(f"{path}: is empty; expected one item per line")
     return lines
@@ -110,14 +114,38 @@ def read_lines(path: str | Path) -> list[str]:
 def read_json(path: str | Path, most: int = _MAX_TEXT) -> Any:
     """Parse a JSON file of at most `most` bytes. Raises: ScratchError if it is missing, larger, or not UTF-8 JSON."""
     try:
-        size = os.path.getsize(path)
-        if size <= most:
-            return json.loads(Path(path).read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ScratchError(f"{path}: no such file") from None
-    except (ValueError, RecursionError) as error:  # ValueError: not UTF-8, or not JSON
+        with opened(path) as file:
+            content = file.read(most + 1)
+        if len(content) <= most:
+            return parse_json("".join(pieces(io.BytesIO(content), path)))
+    except ScratchError:
+        raise
+    except ValueError as error:
         raise ScratchError(f"{path}: damaged, or not JSON ({error})") from error
-    raise ScratchError(f"{path}: {size} bytes are too many for a file of this kind")
+    raise ScratchError(f"{path}: more than {most} bytes are too many for a file of this kind")
+
+
+def parse_json(content: bytes | str) -> Any:
+    """The value of a JSON text, or of its bytes in UTF-8.
+
+    Raises: ValueError when it is no such text, or nested too deeply.
+    """
+    try:
+        text = content if isinstance(content, str) else content.decode("utf-8")
+        value = json.loads(text, parse_constant=_no_number)
+    except RecursionError:
+        raise ValueError(f"nested more than {_MAX_DEPTH} deep") from None
+    inner = [value]
+    for _ in range(_MAX_DEPTH):
+        lists = [item.values() if isinstance(item, dict) else item for item in inner if isinstance(item, (dict, list))]
+        inner = [item for items in lists for item in items]
+        if not inner:
+            return value
+    raise ValueError(f"nested more than {_MAX_DEPTH} deep")
+
+
+def _no_number(name: str) -> None:
+    raise ValueError(f"{name} is not a finite number")
 
 
 def write_arrays(path: str | Path, arrays: Mapping[str, numpy.ndarray], metadata: Mapping[str, Any]) -> None:
@@ -126,12 +154,17 @@ def write_arrays(path: str | Path, arrays: Mapping[str, numpy.ndarray], metadata
     Raises: ScratchError for anything that `read_arrays` would reject; the old file is then kept.
     """
     try:
-        text = json.dumps(metadata, ensure_ascii=False, allow_nan=False).encode("utf-8")
+        text = json.dumps(metadata, allow_nan=False).encode()  # in ASCII: the name of a file may not be UTF-8
+        parse_json(text)
     except (TypeError, ValueError) as error:
         raise ScratchError(f"{path}: the metadata cannot be written as JSON ({error})") from error
     if len(text) > _MAX_TEXT:
         raise ScratchError(f"{path}: {len(text)} bytes of metadata are too many")
+    if len(arrays) >= _MAX_ARRAYS:
+        raise ScratchError(f"{path}: {len(arrays)} arrays are too many")
     for name, array in arrays.items():
+        if not _is_name(f"{name}.npy") or name == _METADATA:
+            raise ScratchError(f"{path}: {name[:40]!a} cannot be the name of an array")
         _expect_finite(path, name, array)
     with replacing(path) as file, zipfile.ZipFile(file, "w") as archive:
         for name, array in (*arrays.items(), (_METADATA, numpy.frombuffer(text, dtype=numpy.uint8))):
@@ -140,8 +173,16 @@ def write_arrays(path: str | Path, arrays: Mapping[str, numpy.ndarray], metadata
 
 
 def _expect_finite(path: str | Path, name: str, array: numpy.ndarray) -> None:
-    if array.dtype.kind not in "fiub" or not numpy.isfinite(array).all():
+    if not _is_plain(array.dtype) or not numpy.isfinite(array).all():
         raise ScratchError(f"{path}: {name} holds values that are not finite numbers")
+
+
+def _is_name(member: str) -> bool:
+    return member.endswith(".npy") and member.isprintable() and len(member) <= _MAX_NAME
+
+
+def _is_plain(dtype: numpy.dtype) -> bool:
+    return dtype.kind in "fiub" and dtype.itemsize <= 8
 
 
 def read_metadata(path: str | Path) -> dict[str, Any]:
@@ -175,13 +216,26 @@ def read_arrays(
         return arrays, _metadata(archive)
 
 
+def read_packed(path: str | Path, names: Sequence[str], most: int) -> list[numpy.ndarray]:
+    """The arrays `names` of an npz file that may be compressed, and may hold others.
+
+    Raises: ScratchError when it is missing, damaged, lacks one of them, or unpacks to more than `most` bytes.
+    """
+    with _opened(path, most) as archive:
+        if missing := [name for name in names if name not in _names(archive)]:
+            raise ValueError(f"{missing[0]} is missing")
+        arrays = [_read(archive, name) for name in names if _header(archive, name)]
+        for name, array in zip(names, arrays, strict=True):
+            _expect_finite(path, name, array)
+        return arrays
+
+
 @contextmanager
-def _opened(path: str | Path) -> Iterator[zipfile.ZipFile]:
+def _opened(path: str | Path, most_unpacked: int | None = None) -> Iterator[zipfile.ZipFile]:
     try:
+        size = os.path.getsize(path)
         with zipfile.ZipFile(path) as archive:
-            for info in archive.infolist():  # a compressed array could be far larger than the file
-                if info.compress_type != zipfile.ZIP_STORED or not info.filename.endswith(".npy"):
-                    raise ValueError(f"{info.filename} is not an array written by this framework")
+            _check_claims(archive.infolist(), size, most_unpacked)
             yield archive
     except ScratchError:
         raise
@@ -192,7 +246,27 @@ def _opened(path: str | Path) -> Iterator[zipfile.ZipFile]:
             raise
         raise ScratchError(f"{path}: damaged ({error})") from error
     except _DAMAGE as error:
-        raise ScratchError(f"{path}: damaged, or not an .npz file written by this framework ({error})") from error
+        cause = str(error)[:200]
+        raise ScratchError(f"{path}: damaged, or not an .npz file written by this framework ({cause})") from error
+
+
+def _check_claims(members: Sequence[zipfile.ZipInfo], size: int, most_unpacked: int | None) -> None:
+    """Raise ValueError unless the members have plain names, and a file of `size` bytes has room for them."""
+    if len(members) > _MAX_ARRAYS or len({member.filename for member in members}) < len(members):
+        raise ValueError(f"more than {_MAX_ARRAYS} arrays, or two of the same name")
+    allowed = (zipfile.ZIP_STORED,) if most_unpacked is None else (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+    for member in members:
+        name = member.filename
+        if not _is_name(name):
+            raise ValueError(f"{name[:40]!a} is not the name of an array")
+        if member.compress_type not in allowed:  # a compressed array could be far larger than the file
+            raise ValueError(f"{name} is not an array written by this framework")
+        if member.compress_type == zipfile.ZIP_STORED and member.file_size != member.compress_size:
+            raise ValueError(f"{name} claims two sizes")
+    if sum(member.compress_size for member in members) > size:
+        raise ValueError("its arrays claim more bytes than the file has")
+    if most_unpacked is not None and sum(member.file_size for member in members) > most_unpacked:
+        raise ValueError(f"unpacks to more than {most_unpacked} bytes")
 
 
 def _names(archive: zipfile.ZipFile) -> list[str]:
@@ -207,8 +281,14 @@ def _header(archive: zipfile.ZipFile, name: str) -> tuple[tuple[int, ...], numpy
         if version not in ((1, 0), (2, 0)):
             raise ValueError(f"{name} has the unknown array format {version}")
         read = numpy.lib.format.read_array_header_1_0 if version[0] == 1 else numpy.lib.format.read_array_header_2_0
-        shape, _, dtype = read(file)
-        if dtype.hasobject or file.tell() + math.prod(shape) * dtype.itemsize != info.file_size:
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("error")  # NumPy warns of a header that Python 2 wrote, and reads on
+                shape, _, dtype = read(file)
+        except (Warning, LookupError, TypeError, AttributeError, MemoryError):  # the last: Python's parser on brackets
+            raise ValueError(f"{name} has a damaged header, or one of another kind") from None
+        right = _is_plain(dtype) and all(type(size) is int and size >= 0 for size in shape)
+        if not right or file.tell() + math.prod(shape) * dtype.itemsize != info.file_size:
             raise ValueError(f"{name} is not the plain array of shape {shape} that it claims to be")
     return shape, dtype
 
@@ -224,7 +304,7 @@ def _metadata(archive: zipfile.ZipFile) -> dict[str, Any]:
     shape, dtype = _header(archive, _METADATA)
     if len(shape) != 1 or dtype != numpy.uint8 or shape[0] > _MAX_TEXT:
         raise ValueError("the metadata is not a text of allowed size")
-    metadata = json.loads(_read(archive, _METADATA).tobytes().decode("utf-8"))
+    metadata = parse_json(_read(archive, _METADATA).tobytes())
     if not isinstance(metadata, dict):
         raise ValueError("the metadata is not a JSON object")
     return metadata

@@ -28,9 +28,10 @@ from scratch.layer import Layer
 from scratch.optimizers import Optimizer
 from scratch.tools import history, program
 from scratch.tools.checkpoint import load_checkpoint, save_checkpoint, set_aside
-from scratch.tools.claims import claim
 from scratch.tools.files import may_write
+from scratch.tools.locks import claim
 from scratch.tools.plots import curve
+from scratch.tools.schema import Maybe, rate
 from scratch.tools.weights import load_weights, metadata_of, save_weights
 
 Item = TypeVar("Item")
@@ -48,6 +49,7 @@ class Run:
     every: after how many epochs a checkpoint is saved.
     inputs: files that the program reads, which it must not overwrite; files: what else it writes to its folder.
     state: what else changes from epoch to epoch and is saved in the checkpoint, as JSON.
+    figures: the schema of the figures that the program reads back from the history (see `schema.py`).
     write: writes a weights file, given the model, the path and the metadata.
 
     It reads from the flags: out, epochs, resume; and, where they exist, report, plot, patience, log_path, checkpoint
@@ -59,11 +61,12 @@ class Run:
         self, flags: Namespace, model: Layer, optimizer: Optimizer, settings: Mapping[str, Any], name: str,
         known: Mapping[str, Any] | None = None, best: str | None = None, chance: float | None = None,
         unit: str = "nats", every: int = 1, inputs: Sequence[Path | None] = (), files: Sequence[str] = (),
-        state: dict[str, Any] | None = None, write: Callable[[Layer, Path, Mapping[str, Any]], None] = save_weights,
+        state: dict[str, Any] | None = None, figures: Mapping[str, Any] | None = None,
+        write: Callable[[Layer, Path, Mapping[str, Any]], None] = save_weights,
     ) -> None:
         self.flags, self.model, self.optimizer, self.name, self.write = flags, model, optimizer, name, write
         self.settings, self.known = dict(settings), {"program": name, **(known or {}), "settings": dict(settings)}
-        self.best, self.chance, self.unit, self.every = best, chance, unit, every
+        self.best, self.chance, self.unit, self.every, self.figures = best, chance, unit, every, dict(figures or {})
         self.out, self.state = Path(flags.out), state if state is not None else {}
         paths = check_paths(flags, inputs, files)
         self.checkpoint, history_file, self.weights, loss_png = paths[:4]
@@ -84,7 +87,7 @@ class Run:
         if self.flags.resume:
             if not self.checkpoint.exists():
                 raise ScratchError(f"{self.checkpoint}: there is no run to resume; leave off --resume to begin one")
-            return done | load_checkpoint(self.checkpoint, self.model, self.optimizer, self.settings)
+            return self._resumed()
         if may_write():
             if aside := set_aside(paths):
                 print(f"{self.out} held an earlier run (--resume would have continued it); it is now in {aside}")
@@ -93,6 +96,16 @@ class Run:
         program.job().wait()
         if self.keeps_checkpoint and not self.checkpoint.exists():
             raise ScratchError(f"{self.checkpoint}: not all processes see it; give a folder that all machines share")
+        return done
+
+    def _resumed(self) -> dict[str, Any]:
+        """The progress in the checkpoint, after model and optimizer have been restored from it."""
+        chosen = {self.best.lstrip("-"): float} if self.best else {}
+        row = {"epoch": int, "loss": float, "validation": Maybe(float), **chosen, **self.figures}
+        progress = {"epoch": range(10**6 + 1), "rows": [row], "seconds": rate, "state": dict}
+        done = load_checkpoint(self.checkpoint, self.model, self.optimizer, self.settings, progress)
+        if [row["epoch"] for row in done["rows"]] != list(range(1, done["epoch"] + 1)):
+            raise ScratchError(f"{self.checkpoint}: expected one row of figures for each of {done['epoch']} epochs")
         return done
 
     def _check_weights(self) -> None:
@@ -155,7 +168,8 @@ class Run:
         parts: list[str] = []
         for name, value in figures.items():
             if isinstance(value, (int, float)):
-                parts.append(f"{name.replace('_', ' ')} {value:.4f}" + (f" {note}" if note and not parts else ""))
+                shown = f"{name.replace('_', ' ')} {program.figure(value, 4)}"
+                parts.append(shown + (f" {note}" if note and not parts else ""))
             elif isinstance(value, str):
                 parts.append(program.one_line(value))
             if name == "loss" and self.chance is not None:

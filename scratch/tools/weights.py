@@ -6,6 +6,9 @@ with metadata as one JSON text: the vocabulary, the sizes, the scores and the co
     save_weights(model, "companies.npz", {"vocabulary": vocab.w2i, "loss": 0.7})
     metadata = load_weights(model, "companies.npz")
 
+A network of the right sizes has to be built before weights can be loaded into it, and the sizes are in the metadata,
+which may claim anything. `load_model` builds it and lets it have no more weights than the file.
+
 A file whose name does not end in `.npz` has the form of Grus's book: a JSON list of the parameters in order. Loading
 checks names, number and shapes. If one differs, the error names it and the model is left unchanged.
 
@@ -13,18 +16,25 @@ Read next: `checkpoint.py`.
 """
 
 import json
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy
 
 from scratch.backend import to_host, xp
 from scratch.checks import ScratchError
+from scratch.initial import at_most
 from scratch.layer import Layer, Parameter
 from scratch.text import Vocabulary
-from scratch.tools.files import Shapes, read_arrays, read_json, read_metadata, write_arrays, write_text
+from scratch.tools.files import Shapes, read_arrays, read_json, read_metadata, read_shapes, write_arrays, write_text
+from scratch.tools.schema import check, vocabulary
 
+Model = TypeVar("Model", bound=Layer)
+
+_PIECES = 4  # arrays that one Parameter is made of, at most: an LSTM draws the rows of each gate by themselves
 _CAUSE = "are they the weights of another model, or of another size?"
 
 
@@ -62,15 +72,42 @@ def load_weights(model: Layer, filename: str | Path) -> dict[str, Any]:
     return metadata
 
 
+def load_model(filename: str | Path, build: Callable[[], Model]) -> Model:
+    """The network that `build` makes, with the weights in `filename`.
+
+    Raises: ScratchError as `load_weights`, and when the network would be larger than the file; it is then not built.
+    """
+    with no_larger_than(filename, read_shapes(filename)):
+        model = build()
+    load_weights(model, filename)
+    return model
+
+
+@contextmanager
+def no_larger_than(filename: str | Path, shapes: Shapes) -> Iterator[None]:
+    """Within this context, all layers built have, together, no more weights than arrays of these shapes."""
+    try:
+        with at_most(_PIECES * len(shapes), sum(map(math.prod, shapes.values()))):
+            yield
+    except ScratchError as error:
+        raise ScratchError(f"{filename}: its metadata do not fit its arrays ({error})") from error
+
+
 def fill(filename: str | Path, parameters: dict[str, Parameter], values: list[numpy.ndarray]) -> None:
     """Copy a file's values into the parameters. Raises: ScratchError, before copying any, if one is not finite."""
-    with numpy.errstate(over="ignore"):
-        values = [value.astype(p.data.dtype) for p, value in zip(parameters.values(), values, strict=True)]
-    for (name, p), value in zip(parameters.items(), values, strict=True):
-        if not numpy.isfinite(value).all():
-            raise ScratchError(f"{filename}: {name} holds numbers that are not finite in {p.data.dtype}")
+    pairs = list(zip(parameters.items(), values, strict=True))
+    values = [as_type(filename, name, value, p.data.dtype) for (name, p), value in pairs]
     for p, value in zip(parameters.values(), values, strict=True):
         p.data[...] = xp.asarray(value)
+
+
+def as_type(filename: str | Path, name: str, value: numpy.ndarray, dtype: Any) -> numpy.ndarray:
+    """A file's array in the type that is computed with. Raises: ScratchError when it is too large for it."""
+    with numpy.errstate(over="ignore"):
+        value = value.astype(dtype)
+    if not numpy.isfinite(value).all():
+        raise ScratchError(f"{filename}: {name} holds numbers that are not finite in {dtype}")
+    return value
 
 
 def check_names(filename: str | Path, parameters: dict[str, Parameter], shapes: Shapes) -> None:
@@ -90,34 +127,35 @@ def _read_list(filename: str | Path, parameters: dict[str, Parameter]) -> list[n
     if not isinstance(values, list) or len(values) != len(parameters):
         number = len(values) if isinstance(values, list) else "no list of"
         raise ScratchError(f"{filename}: holds {number} arrays, the model has {len(parameters)}; {_CAUSE}")
-    arrays = []
-    for (name, p), value in zip(parameters.items(), values, strict=True):
-        try:
-            array = numpy.array(value)
-        except ValueError:
-            array = numpy.array(None)
-        if array.dtype.kind not in "fi":
-            raise ScratchError(f"{filename}: {name} is not an array of numbers")
-        if array.shape != p.data.shape:
-            raise ScratchError(
-                f"{filename}: {name} has shape {array.shape}, the model's has {p.data.shape}; {_CAUSE}"
-            )
-        arrays.append(array)
-    return arrays
+    pairs = zip(parameters.items(), values, strict=True)
+    return [_array(f"{filename}: {name}", tuple(p.data.shape), value) for (name, p), value in pairs]
 
 
-def metadata_of(filename: str | Path, program: str, **kinds: type) -> dict[str, Any]:
-    """The metadata of weights that `program` saved. Each keyword names a required entry and its type.
+def _array(place: str, shape: tuple[int, ...], value: Any) -> numpy.ndarray:
+    """The array of a list of lists, after checking that it has this shape."""
+    found, first, items = [], value, [value]
+    while isinstance(first, list):
+        found.append(len(first))
+        first = first[0] if first else None
+    if tuple(found) != shape:
+        raise ScratchError(f"{place} has shape {tuple(found)}, the model's has {shape}; {_CAUSE}")
+    for size in shape:
+        if not all(isinstance(row, list) and len(row) == size for row in items):
+            raise ScratchError(f"{place} is not an array: its rows differ in length")
+        items = [item for row in items for item in row]
+    check(items, [float], place)
+    return numpy.array(items, dtype=numpy.float64).reshape(shape)
 
-    Raises: ScratchError when the file is missing or damaged, comes from another program, or lacks an entry.
+
+def metadata_of(filename: str | Path, program: str, **schema: Any) -> dict[str, Any]:
+    """The metadata of weights that `program` saved. Each keyword names an entry and has its schema (see `schema.py`).
+
+    Raises: ScratchError when the file is missing or damaged, comes from another program, or an entry does not fit.
     """
     metadata = read_metadata(filename)
     if metadata.get("program") != program:
         raise ScratchError(f"{filename}: not weights of {program}")
-    for name, kind in kinds.items():
-        if type(metadata.get(name)) is not kind:
-            raise ScratchError(f"{filename}: its metadata have no {name}")
-    return metadata
+    return check(metadata, schema, filename)
 
 
 def save_vocab(vocab: Vocabulary, filename: str | Path) -> None:
@@ -132,7 +170,5 @@ def load_vocab(filename: str | Path) -> Vocabulary:
 
 def vocabulary_of(w2i: Any, filename: str | Path) -> Vocabulary:
     """The vocabulary of the {word: id} in `filename`. Raises: ScratchError unless the ids are 0, 1, 2, ..."""
-    right = isinstance(w2i, dict) and all(type(word_id) is int for word_id in w2i.values())
-    if not right or sorted(w2i.values()) != list(range(len(w2i))):
-        raise ScratchError(f"{filename}: not a vocabulary of the form {{word: id}} with ids 0, 1, 2, ...")
+    check(w2i, vocabulary, filename)
     return Vocabulary(sorted(w2i, key=w2i.__getitem__))
