@@ -96,17 +96,20 @@ class Impatient(AutoHTTPProtocol):
     uvicorn's own limits begin after an answer, and wait for a client that does not read.
     """
 
+    stopping = False
+
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
         self.limit = self.loop.call_later(PATIENCE, transport.abort)
 
     def on_response_complete(self) -> None:
         super().on_response_complete()
-        if not self.transport.is_closing():
+        if not self.stopping and not self.transport.is_closing():
             self.give(PATIENCE)
 
     def shutdown(self) -> None:
         super().shutdown()
+        self.stopping = True
         self.give(LAST_PATIENCE)
 
     def connection_lost(self, exc: Exception | None) -> None:
