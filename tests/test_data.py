@@ -8,6 +8,7 @@ import random
 import sys
 import threading
 from functools import partial
+from types import SimpleNamespace
 from unittest.mock import Mock
 
 import numpy as np
@@ -146,9 +147,9 @@ def test_a_data_set_is_fetched_once(published):
 def test_a_failed_download_gives_the_remedy_first_and_the_cause_in_a_few_words(cause, published, tmp_path, monkeypatch):
     requests = pytest.importorskip("requests")  # by which pooch downloads
     (published / "Greek.txt").write_text("something else\n")
-    if cause == "answered 404":
-        (published / "Czech.txt").unlink()
+    missing = SimpleNamespace(status_code=404, reason="Not Found")
     errors = {
+        "answered 404": requests.HTTPError("404 Client Error: Not Found for url: " + 300 * "x", response=missing),
         "no connection to": requests.ConnectionError("HTTPSConnectionPool(host='x', port=443): " + 300 * "x"),
         "no space left on device": OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)),
     }
