@@ -157,10 +157,10 @@ def main() -> None:
     parser.add_argument("--hidden", type=program.positive, default=32, metavar="N", help="their size (default: 32)")
     parser.add_argument("--new-only", action="store_true", help="generate: no garbage, and no name from the list")
     parser.add_argument("--whole-names", action="store_true", help="one update per name, instead of one per letter")
-    parser.common(out=Path("runs/company_names"), epochs=300, lr=None, seed=0, device=None, plain=False, resume=False,
-                  report=None, plot=None, smoke=False, weights=WEIGHTS, count=None, seed_text="", temperature=1.0,
-                  top_k=None)
     command, *rest = argv[1:] if argv[1:2] in (["train"], ["generate"], ["evaluate"]) else ["train", *argv[1:]]
+    parser.common(out=Path("runs/company_names"), epochs=300, lr=None, seed=None if command == "generate" else 0,
+                  device=None, plain=False, resume=False, report=None, plot=None, smoke=False, weights=WEIGHTS,
+                  count=None, seed_text="", temperature=1.0, top_k=None)
     flags = parser.parse_args(rest, Namespace(command=command))
     program.begin(flags)
     (train if flags.command == "train" else generate_or_evaluate)(flags)
