@@ -73,8 +73,7 @@ def of_benchmark(name):
 
 
 def a_corpus(folder, monkeypatch):
-    monkeypatch.setattr(corpus, "_PIECE", 1000)
-    (folder / "t.txt").write_text("some text\n" * 500)
+    (folder / "t.txt").write_text("some text\n" * 300_000)
     corpus.read_corpus(folder / "t.txt")
 
 

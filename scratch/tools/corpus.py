@@ -51,7 +51,7 @@ def read_corpus(path: str | Path, vocab: Vocabulary | None = None, folder: str |
     """
     characters: set[str] = set()
     digest, length = hashlib.sha256(), 0
-    num_pieces = -(-os.path.getsize(path) // _PIECE)
+    num_pieces = -(-os.path.getsize(path) // 2**20)
     for piece in progress(pieces(path), "reading", num_pieces):
         characters |= set(piece)
         length += len(piece)
