@@ -142,7 +142,7 @@ def generate_or_evaluate(flags: Namespace) -> None:
     wanted = only_new(drawn, known["names"]) if flags.new_only else drawn
     invented = list(islice(history.progress(wanted, "inventing", count), count))
     if flags.command == "generate":
-        few = [f"(Of {100 * count} names, only {len(invented)} are new; a higher --temperature invents more.)"]
+        few = [f"(Only {len(invented)} of {100 * count} names are new; with a higher --temperature, more are.)"]
         return print(*listed(invented, known["names"]), *few * (len(invented) < count), sep="\n")
     shares = novelty(invented, known["names"])
     print(f"{flags.weights}: {known['layer']} {known['hidden']}, loss {known['loss']:.3f} nats per character",

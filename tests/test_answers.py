@@ -51,7 +51,7 @@ class Terminal:
 def test_a_terminal_is_answered_line_by_line(command, tmp_path):
     good, bad = TALKING[command]
     terminal = Terminal(*command.split(), cwd=tmp_path)
-    assert "one a line. Ctrl-D ends." in terminal.until("\n> ")
+    assert "one per line; Ctrl-D ends" in terminal.until("\n> ")
     for line, answered in ((good, True), (bad, False), ("", False), (good, True)):
         terminal.type(f"{line}\n")
         answer = terminal.until("\n> ")
@@ -82,10 +82,11 @@ def test_there_is_no_answer_to_a_text_of_which_nothing_is_known(command, tmp_pat
 
 
 def test_empty_phrases_and_questions_in_unknown_letters_are_refused(tmp_path):
-    for model in ("glove", "lstm", "characters"):
-        assert "knows no" in programs.refused("movie_reviews", "predict", "--model", model, "", cwd=tmp_path)
+    for model, unit in (("glove", "word"), ("lstm", "word"), ("characters", "character")):
+        message = programs.refused("movie_reviews", "predict", "--model", model, "", cwd=tmp_path)
+        assert f"has no {unit} that the network knows" in message
     for arguments in (["谁?"], ["Who?", "--paragraph", "王在这里。"], ["?"]):
-        assert "knows no word in it" in programs.refused("bidaf", "ask", *arguments, cwd=tmp_path)
+        assert "has no word that the network knows" in programs.refused("bidaf", "ask", *arguments, cwd=tmp_path)
 
 
 def test_languages_in_per_cent_or_as_the_tutorial_prints_them(tmp_path):

@@ -80,6 +80,7 @@ def attention_map(
 
     The `marked` rows have red labels. Of a long text only the rows around them are drawn, as many as fit on a screen.
     """
+    columns, weights = columns[:40], weights[:, :40]
     width = 1.4 + 0.26 * len(columns)  # of a panel, in inches
     num_panels = max(min(int(15 / width), -(-len(rows) // 26)), 1)
     num_rows = min(len(rows), 26 * num_panels)
