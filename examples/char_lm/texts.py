@@ -66,5 +66,5 @@ def add_text(parser: Parser, default: str | None = DEFAULT) -> None:
     """Add the argument TEXT, by default the text that the weights were trained on."""
     parser.add_argument(
         "text", nargs="?", default=default, metavar="TEXT",
-        help=f"a file in UTF-8, or one of: {', '.join(CORPORA)} (default: {default or 'what the weights learned'})",
+        help=f"a file in UTF-8, or one of: {', '.join(CORPORA)} (default: {default or 'the text that the weights were trained on'})",
     )

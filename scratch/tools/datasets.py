@@ -194,7 +194,7 @@ class TrainedOn(NamedTuple):
         """Raise ScratchError unless the data that was found has the digest of the data of the training run."""
         if self.digest not in (None, digest):
             where = self.place or f"the data set {self.name}"
-            raise ScratchError(f"{where}: differs from the data that {self.weights} learned from; give that with --data")
+            raise ScratchError(f"{where}: not the data that {self.weights} was trained on; give that with --data")
 
 
 def recorded(name: str, given: str | Path | None, digest: str) -> dict[str, str]:
