@@ -9,6 +9,7 @@ import numpy as np
 import programs
 import pytest
 
+from scratch.backend import to_device
 from scratch.losses import Loss
 from scratch.tools import program
 from scratch.tools.run import Run
@@ -129,7 +130,7 @@ def losses_of_the_examples():
 def test_the_loss_of_certainty_is_zero_without_a_sign():
     for loss, scores, truth in losses_of_the_examples():
         assert isinstance(loss, Loss)
-        value = loss.loss(scores, truth)
+        value = loss.loss(to_device(scores), to_device(truth))
         assert value == 0 and math.copysign(1, value) == 1, type(loss)
 
 
