@@ -280,7 +280,7 @@ def test_the_committed_weights_answer_the_example_of_the_readme(tmp_path):
     assert asked == "Who became the first world champion?" and float(said[0].split()[0]) > 0.9
     code, out, err = programs.run("bidaf", "ask", "What computer beat Garry Kasparov?", "--plot", "a.png", cwd=tmp_path)
     assert code == 0 and out.startswith("(About the paragraph on chess") and "Chess is" not in out, err
-    flags = "ask", "東京?", "--paragraph", "東京 is large .", "--plot", "a.png"
+    flags = "ask", "Is 東京 large?", "--paragraph", "東京 is large .", "--plot", "a.png"
     code, out, err = programs.run("bidaf", *flags, cwd=tmp_path)
     assert code == 0 and not err, err
 
