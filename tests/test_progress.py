@@ -48,7 +48,7 @@ def terminal(monkeypatch):
 
     def of(columns=80):
         master, slave = pty.openpty()
-        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24 if columns else 0, columns, 0, 0))
         opened.extend([open(slave, "w", encoding="utf-8"), open(master, "rb", buffering=0)])
         monkeypatch.setattr(sys, "stderr", opened[-2])
         os.set_blocking(master, False)
