@@ -190,7 +190,7 @@ def test_the_learning_rate_is_cut_after_epoch_200(tmp_path):
     flags = ["--names", "names.txt", "--hidden", 8, "--out", "run"]
     for more, lr in ((["--epochs", 200], 0.01), (["--epochs", 201, "--resume"], 0.001)):
         assert run(*flags, *more, cwd=tmp_path)[0] == 0
-        assert read_metadata(tmp_path / "run" / "checkpoint.npz")["optimizer"]["lr"] == pytest.approx(lr)
+        assert read_metadata(tmp_path / "run" / "checkpoint.npz")["optimizer"]["arguments"]["lr"] == pytest.approx(lr)
 
 
 def test_ctrl_c_leaves_a_checkpoint(tmp_path):
