@@ -13,7 +13,7 @@ extras = {
     "gpu": ["cupy-cuda12x[ctk]>=14"],  # the same as cuda12
     "cuda12": ["cupy-cuda12x[ctk]>=14"],
     "cuda13": ["cupy-cuda13x[ctk]>=14"],
-    "data": ["pooch[progress]>=1.8", "pandas>=2", "scikit-learn>=1.4", "tensorboardX>=2.6"],
+    "data": ["pooch[progress]>=1.8", "scikit-learn>=1.4", "tensorboardX>=2.6"],
     "serve": ["fastapi>=0.110", "fastapi-offline>=1.7", "uvicorn[standard]>=0.30"],
     "mpi": ["mpi4py>=4"],
     "bench": ["torch==2.13.0", "scikit-learn>=1.4"],
@@ -31,6 +31,9 @@ setup(
     license="MIT",
     python_requires=">=3.10",
     packages=["scratch", "scratch.fast", "scratch.tools"],
+    # With this, `pip install -e` adds this folder to Python's path. Its other way, a finder that comes after the path,
+    # would not be asked where Python is started beside a clone called `scratch`: that folder looks like a package.
+    package_dir={"": "."},
     package_data={"scratch": ["py.typed"]},
     install_requires=["numpy>=1.26", "tqdm>=4.60", "matplotlib>=3.7", "threadpoolctl>=3"],
     extras_require=extras,

@@ -2,16 +2,17 @@
 
   python examples/company_names.py                       train on the list below
   python examples/company_names.py --names towns.txt     ... or on your own list, one name per line
-  python examples/company_names.py generate --count 10   names from trained weights
+  python examples/company_names.py generate --new-only   names from trained weights, none of them on the list
   python examples/company_names.py evaluate              how many of 1,000 names are new, how many garbage
 
 After Grus, Data Science from Scratch, 2nd edition, chapter 21. Losses are in nats; chance is ln 52 = 3.95 a letter.
 """
 
+import ctrl_c  # before all that takes time to import
 import math
 import random
 from argparse import Namespace
-from itertools import pairwise
+from itertools import islice, pairwise
 from pathlib import Path
 from sys import argv
 from typing import Any
@@ -23,10 +24,10 @@ from scratch.fast import fast
 from scratch.layer import evaluating
 from scratch.nlp import GRU, LSTM, SimpleRnn, Vocabulary, sample_from
 from scratch.schedules import step_decay
-from scratch.tools import program, schema, weights
+from scratch.tools import history, program, schema, weights
 from scratch.tools.files import read_lines
 from scratch.tools.run import Run
-from scratch.tools.scores import novelty
+from scratch.tools.scores import listed, novelty, only_new
 
 # Y Combinator's top companies of 2018 (https://www.ycombinator.com/topcompanies/), 100 of the 101 in Grus's book.
 COMPANIES = """
@@ -124,10 +125,6 @@ def train(flags: Namespace) -> None:
     print(f"\nCurve:   {run.plot}\nWeights: {run.weights}; in Grus's format: weights.json and vocab.json beside it")
 
 
-def listed(invented: list[str], names: list[str]) -> list[str]:
-    return [f"  {'from the list' if n in names else 'not in the list':15}  {program.one_line(n)}" for n in invented]
-
-
 def generate_or_evaluate(flags: Namespace) -> None:
     program.writable_file(flags.report, flags.weights)
     known = weights.metadata_of(flags.weights, "company_names", layer=tuple(LAYERS), hidden=schema.SIZE, loss=float,
@@ -137,13 +134,15 @@ def generate_or_evaluate(flags: Namespace) -> None:
         raise ScratchError(f"{flags.weights}: its vocabulary lacks {START} or {STOP}")
     model = weights.load_model(flags.weights, lambda: build(known["layer"], vocab.size, known["hidden"]))
     model = model if flags.plain else fast(model, threads=1)
-    unknown = set(flags.seed_text) - (vocab.w2i.keys() - {START, STOP})
-    if unknown or len(flags.seed_text) > MAX_LENGTH:
+    if (unknown := set(flags.seed_text) - (vocab.w2i.keys() - {START, STOP})) or len(flags.seed_text) > MAX_LENGTH:
         raise ScratchError(f"--seed-text: {''.join(unknown)[:40]!r} is in no name they learned, or it is too long")
     count = flags.count or (20 if flags.command == "generate" else 1000)
-    invented = [generate(model, vocab, flags.seed_text, flags.temperature, flags.top_k) for _ in range(count)]
+    drawn = (generate(model, vocab, flags.seed_text, flags.temperature, flags.top_k) for _ in range(100 * count))
+    wanted = only_new(drawn, known["names"]) if flags.new_only else drawn
+    invented = list(islice(history.progress(wanted, "inventing", count), count))
     if flags.command == "generate":
-        return print(*listed(invented, known["names"]), sep="\n")
+        few = [f"(Of {100 * count} names, only {len(invented)} are new; a higher --temperature invents more.)"]
+        return print(*listed(invented, known["names"]), *few * (len(invented) < count), sep="\n")
     shares = novelty(invented, known["names"])
     print(f"{flags.weights}: {known['layer']} {known['hidden']}, loss {known['loss']:.3f} nats per character",
           ", ".join(f"{share:.1%} {name}" for name, share in shares.items()), sep="\n")
@@ -155,6 +154,7 @@ def main() -> None:
     parser.add_argument("--names", "--data", type=Path, metavar="FILE", help="a UTF-8 file with one name per line")
     parser.add_argument("--layer", choices=LAYERS, default="rnn", help="the kind of recurrent layers (default: rnn)")
     parser.add_argument("--hidden", type=program.positive, default=32, metavar="N", help="their size (default: 32)")
+    parser.add_argument("--new-only", action="store_true", help="generate: no garbage, and no name from the list")
     parser.add_argument("--whole-names", action="store_true", help="one update per name, instead of one per letter")
     parser.common(out=Path("runs/company_names"), epochs=300, lr=None, seed=0, device=None, plain=False, resume=False,
                   report=None, plot=None, smoke=False, weights=WEIGHTS, count=None, seed_text="", temperature=1.0,

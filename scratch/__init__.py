@@ -22,6 +22,7 @@ from scratch.layer import Layer, Parameter, Sequential, evaluating
 from scratch.losses import MSE, SSE, Loss, NegativeLogLikelihood, SoftmaxCrossEntropy
 from scratch.optimizers import Adam, AdamW, GradientDescent, Momentum, Optimizer, RMSProp
 from scratch.over_time import MaxOverTime, MeanOverTime
+from scratch.plain_arrays import adapt as _adapt  # noqa: F401
 from scratch.pooling import AveragePool2d, MaxPool1d, MaxPool2d
 from scratch.recurrent import GRU, LSTM, SimpleRnn
 from scratch.regular import BatchNorm, Dropout

@@ -28,7 +28,7 @@ class Sigmoid(Layer):
 
     def forward(self, input: Any) -> Array:
         output = sigmoid(as_floats(input))
-        self.remember(output.shape, output)
+        self.remember(output.shape, output.copy())  # the caller may change what it is given
         return output
 
     def backward(self, gradient: Array) -> Array:
@@ -46,7 +46,7 @@ class Tanh(Layer):
 
     def forward(self, input: Any) -> Array:
         output = xp.tanh(as_floats(input))
-        self.remember(output.shape, output)
+        self.remember(output.shape, output.copy())
         return output
 
     def backward(self, gradient: Array) -> Array:
@@ -65,7 +65,7 @@ class Relu(Layer):
 
     def forward(self, input: Any) -> Array:
         output = xp.maximum(as_floats(input), 0)
-        self.remember(output.shape, output)
+        self.remember(output.shape, output.copy())
         return output
 
     def backward(self, gradient: Array) -> Array:
@@ -85,7 +85,7 @@ class Gelu(Layer):
 
     def forward(self, input: Any) -> Array:
         x = as_floats(input)
-        s = sigmoid(1.702 * x)
+        s = 0.5 * xp.tanh(0.851 * x) + 0.5  # sigmoid(1.702 x); 1.702 x itself could overflow
         self.remember(x.shape, x, s)
         return x * s
 
@@ -107,7 +107,7 @@ class Softmax(Layer):
 
     def forward(self, input: Any) -> Array:
         output = softmax(input)
-        self.remember(output.shape, output)
+        self.remember(output.shape, output.copy())
         return output
 
     def backward(self, gradient: Array) -> Array:
@@ -125,7 +125,7 @@ class LogSoftmax(Layer):
 
     def forward(self, input: Any) -> Array:
         output = log_softmax(input)
-        self.remember(output.shape, output)
+        self.remember(output.shape, output.copy())
         return output
 
     def backward(self, gradient: Array) -> Array:

@@ -16,7 +16,7 @@ term for each use.
     attention = BidirectionalAttention(200)
     G = attention.forward(H, U, context_mask, question_mask)      # (N, T, 200), (N, J, 200) -> (N, T, 800)
 
-Read next: `deep_learning.py`.
+Read next: `plain_arrays.py`.
 """
 
 from typing import Any
@@ -156,7 +156,7 @@ class BidirectionalAttention(Layer):
         u_grad += s_grad.swapaxes(1, 2) @ (h * w[2])
         self.w.grad[0] += of_h.ravel() @ h.reshape(-1, D)
         self.w.grad[1] += of_u.ravel() @ u.reshape(-1, D)
-        self.w.grad[2] += (h * scaled_h_grad).sum(axis=(0, 1))
+        self.w.grad[2] += (h * scaled_h_grad).sum(axis=(0, 1), dtype="float64")
         return h_grad, u_grad
 
 

@@ -14,8 +14,10 @@ Read next: `schedules.py`.
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from scratch.backend import Array
+from scratch.checks import expect
 from scratch.layer import Layer
 from scratch.optimizers import Optimizer
 
@@ -26,10 +28,17 @@ class Averager(Optimizer):
     The average starts from the weights before the first update, after any weight decay.
     """
 
+    changing = ("lr", "decay")
+
     def __init__(self, inner: Optimizer, decay: float) -> None:
         super().__init__(inner.lr, inner.clip_norm, inner.weight_decay)
         self.inner, self.decay = inner, decay
-        self.slots = ("average", *inner.slots)
+        self.slots, self.squares = ("average", *inner.slots), inner.squares
+        expect(0 <= decay <= 1, self, "a decay from 0 to 1", decay)
+
+    def arguments(self) -> dict[str, Any]:
+        inner = {name: value for name, value in self.inner.arguments().items() if name not in self.inner.changing}
+        return super().arguments() | {"inner": {"kind": type(self.inner).__name__, **inner}, "lr": self.lr}
 
     def update(self, data: Array, grad: Array, t: int, *state: Array) -> None:
         average, *others = state
@@ -62,8 +71,8 @@ class Lookahead(Averager):
 
         every `every` steps:   slow = decay * slow + (1 - decay) * p;   p = slow
 
-    This averages out the overshoot of the optimizer's fast steps; a larger `decay` averages more. Like `lr`, `decay`
-    may be changed between steps.
+    p are the weights after a step of the optimizer `inner`. This averages out the overshoot of its fast steps; a larger
+    `decay` averages more. Like `lr`, `decay` may be changed between steps.
 
     Source: Zhang et al. 2019, https://arxiv.org/abs/1907.08610, algorithm 1; the paper's alpha is 1 - decay.
     """
@@ -79,7 +88,7 @@ class Lookahead(Averager):
 
 
 class MovingAverage(Averager):
-    """Takes another optimizer's steps and keeps a running mean of the resulting weights.
+    """Takes the steps of the optimizer `inner` and keeps a running mean of the resulting weights.
 
         average = decay * average + (1 - decay) * p
 

@@ -25,6 +25,7 @@ Read next: `recurrent.py`.
 import math
 import random
 from collections.abc import Callable, Iterator, Sequence
+from itertools import pairwise
 from typing import Any, TypeVar
 
 import numpy
@@ -38,7 +39,9 @@ _BATCHES_IN_A_POOL = 32  # large enough to match lengths, small enough to keep b
 def batches(
     items: Sequence[Item], batch_size: int, length: Callable[[Item], int] | None = None
 ) -> Iterator[list[Item]]:
-    """Yield every item once, in random order, in batches of `batch_size`; one batch may be smaller.
+    """Yield every item once, in random order, in `num_batches` batches of `batch_size`; one batch may be smaller.
+
+    A single item that is left over joins another batch, because BatchNorm cannot train on one row.
 
     With `length`, each batch holds items of similar length: items are shuffled and divided into pools of 32 batches,
     and each pool is sorted by length and cut into batches. Shuffling uses Python's `random`.
@@ -48,10 +51,17 @@ def batches(
         size, mixed, order = batch_size * _BATCHES_IN_A_POOL, order, []
         for start in range(0, len(mixed), size):
             order += sorted(mixed[start : start + size], key=lambda k: length(items[k]))
-    starts = list(range(0, len(order), batch_size))
-    random.shuffle(starts)
-    for start in starts:
-        yield [items[k] for k in order[start : start + batch_size]]
+    starts = [batch_size * k for k in range(num_batches(len(order), batch_size))]
+    parts = list(pairwise([*starts, len(order)]))
+    random.shuffle(parts)
+    for start, end in parts:
+        yield [items[k] for k in order[start:end]]
+
+
+def num_batches(num_items: int, batch_size: int) -> int:
+    """The number of batches that `batches` yields."""
+    left_over = num_items % batch_size
+    return num_items // batch_size + (left_over > 1 or 0 < left_over == num_items)
 
 
 def padded(rows: Sequence[Sequence[int]], fill: int = -1) -> tuple[numpy.ndarray, numpy.ndarray]:

@@ -26,7 +26,7 @@ from scratch.recurrent import Recurrent
 
 
 class Bidirectional(Layer):
-    """Two recurrent layers side by side; the second reads each row from its last real step to its first.
+    """Two recurrent layers side by side: `forward`, and `backward`, which reads each row from its last real step.
 
     Shapes: sequences (N, T, input_dim) or ids (N, T), with an optional mask (N, T), True at real steps
         -> (N, T, output_dim), the first layer's hidden_dim numbers and then the second's; a masked step outputs zeros.
@@ -46,6 +46,9 @@ class Bidirectional(Layer):
         expect(not forward.stateful, "Bidirectional", "two layers that are not stateful", forward)
         self.input_dim, self.output_dim = forward.input_dim, forward.hidden_dim + backward.hidden_dim
         self.directions = {"forward": forward, "backward": backward}  # of reading; each layer has both passes
+
+    def __repr__(self) -> str:
+        return f"Bidirectional({self.directions['forward']}, {self.directions['backward']})"
 
     def forward(self, input: Any, mask: Array | None = None) -> Array:
         if not hasattr(input, "dtype") or input.dtype.kind != "f":

@@ -17,7 +17,7 @@ Read next: `pooling.py`.
 from typing import Any
 
 from scratch.backend import Array, as_floats, to_device, xp
-from scratch.checks import expect, expect_ids
+from scratch.checks import VOCABULARY, as_ids, expect
 from scratch.functions import one_hot
 from scratch.initial import random_tensor, zeros
 from scratch.layer import Layer, Parameter
@@ -34,7 +34,7 @@ class Conv1d(Layer):
     Shapes: (N, T, input_dim), or ids (N, T) in place of one-hot rows, -1 for a row of zeros -> (N, T', output_dim),
         where T' is T - kernel_size + 1, or T with "same"; of these, every `stride`-th is kept. For ids, or with
         `input_gradient=False`, the input gradient is None.
-    Parameters: w (output_dim, kernel_size, input_dim), b (output_dim,).
+    Parameters: w (output_dim, kernel_size, input_dim), b (output_dim,); `init` is one of `initial.INITS`.
     Source: LeCun et al. 1989, https://doi.org/10.1162/neco.1989.1.4.541; Waibel et al. 1989, doi 10.1109/29.21701.
     Differs: mathematical convolution flips the kernel. PyTorch's w is (output_dim, input_dim, kernel_size).
     Raises: ScratchError for an input of the wrong width, or shorter than a window, or an invalid argument.
@@ -59,7 +59,7 @@ class Conv1d(Layer):
     def forward(self, input: Any) -> Array:
         input = input if hasattr(input, "dtype") else to_device(input)
         if are_ids := input.ndim == 2 and input.dtype.kind in "iu":
-            expect_ids(self, input, self.input_dim, lowest=-1)
+            input = as_ids(self, input, self.input_dim, lowest=-1, hint=VOCABULARY)
         x = one_hot(input, self.input_dim) if are_ids else as_floats(input)
         expect(x.ndim == 3 and x.shape[2] == self.input_dim, self, "sequences (N, T, {input_dim}) or ids (N, T)", input)
         least = self.kernel_size if self.padding == "valid" else 1
@@ -72,7 +72,7 @@ class Conv1d(Layer):
 
     def backward(self, gradient: Array) -> Array | None:
         x, with_input = self.recall(gradient)
-        self.b.grad += gradient.sum(axis=(0, 1))
+        self.b.grad += gradient.sum(axis=(0, 1), dtype="float64")
         x_grad, grad_rows = zeros(*x.shape), gradient.reshape(-1, self.output_dim)
         for k, rows in enumerate(self.places(x.shape[1])):
             # x[n, rows] was multiplied by w[:, k], as in Linear: each one's gradient is the output's times the other.
@@ -94,7 +94,7 @@ class Conv2d(Layer):
 
         y[n, i, j] = b + sum over k, m of w[:, k, m] x[n, i + k, j + m]
 
-    `padding` is as in Conv1d. `bias=False` omits b, which a BatchNorm (`regular.py`) after the layer would cancel.
+    `padding`, `init`, `input_gradient` are as in Conv1d. `bias=False` omits b, as a BatchNorm would cancel it.
 
     Shapes: (N, H, W, input_dim) -> (N, H', W', output_dim), where H' is H - kernel_size + 1, or H with "same".
     Parameters: w (output_dim, kernel_size, kernel_size, input_dim), by rows, then columns; b (output_dim,).
@@ -108,7 +108,7 @@ class Conv2d(Layer):
         init: str = "he", input_gradient: bool = True,
     ) -> None:
         self.input_dim, self.output_dim, self.kernel_size = input_dim, output_dim, kernel_size
-        self.padding, self.input_gradient = padding, input_gradient
+        self.padding, self.bias, self.input_gradient = padding, bias, input_gradient
         expect(padding in ("valid", "same"), self, "padding 'valid' or 'same'", padding)
         expect(kernel_size >= 1, self, "a kernel_size of at least 1", kernel_size)
         self.w = Parameter(random_tensor(output_dim, kernel_size, kernel_size, input_dim, init=init))
@@ -136,7 +136,7 @@ class Conv2d(Layer):
         (x,) = self.recall(gradient)
         (_, H, W, D), K = gradient.shape, self.kernel_size
         if self.b is not None:
-            self.b.grad += gradient.sum(axis=(0, 1, 2))
+            self.b.grad += gradient.sum(axis=(0, 1, 2), dtype="float64")
         x_grad, grad_rows = zeros(*x.shape), gradient.reshape(-1, D)
         for k in range(K):
             for m in range(K):

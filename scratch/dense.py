@@ -18,7 +18,7 @@ import math
 from typing import Any
 
 from scratch.backend import Array, as_floats, to_device, xp
-from scratch.checks import expect, expect_ids
+from scratch.checks import VOCABULARY, as_ids, expect
 from scratch.initial import random_tensor, zeros
 from scratch.layer import Layer, Parameter
 
@@ -36,15 +36,14 @@ class Linear(Layer):
     """
 
     def __init__(self, input_dim: int, output_dim: int, init: str = "xavier", bias: bool = True) -> None:
-        self.input_dim, self.output_dim = input_dim, output_dim
+        self.input_dim, self.output_dim, self.bias = input_dim, output_dim, bias
         # Random: in a hidden layer, equal weights would make all outputs equal for ever. `initial.py` has the scale.
         self.w = Parameter(random_tensor(output_dim, input_dim, init=init))
         self.b = Parameter(zeros(output_dim)) if bias else None
 
     def forward(self, input: Any) -> Array:
         input = as_floats(input)
-        hint = "is the vocabulary the one it was trained with?"  # the usual cause in a text model
-        expect(input.shape[-1:] == (self.input_dim,), self, "input (..., {input_dim})", input, hint)
+        expect(input.shape[-1:] == (self.input_dim,), self, "input (..., {input_dim})", input)
         output = input @ self.w.data.T  # (..., output_dim)
         if self.b is not None:
             output = output + self.b.data
@@ -57,7 +56,7 @@ class Linear(Layer):
         rows, row_grads = input.reshape(-1, self.input_dim), gradient.reshape(-1, self.output_dim)
         # Each b[o] is added to output[n, o] for every row n; its gradient sums gradient[n, o] over n.
         if self.b is not None:
-            self.b.grad += row_grads.sum(axis=0)
+            self.b.grad += row_grads.sum(axis=0, dtype="float64")  # in float32, a sum of many rows loses digits
         # w[o] multiplies input[n] in every output[n, o]; its gradient sums gradient[n, o] * input[n] over n.
         self.w.grad += row_grads.T @ rows
         # input[n, i] is multiplied by w[o, i] in output[n, o]; its gradient sums gradient[n, o] * w[o, i] over o.
@@ -70,7 +69,7 @@ class Embedding(Layer):
         output[n] = w[ids[n]]
 
     Shapes: integers (...) -> (..., embedding_dim); one id gives one vector.
-    Parameters: w (num_embeddings, embedding_dim).
+    Parameters: w (num_embeddings, embedding_dim); `init` is one of `initial.INITS`.
     Source: Bengio et al. 2003, A Neural Probabilistic Language Model, section 2.
         https://www.jmlr.org/papers/v3/bengio03a.html
     Raises: ScratchError for ids that are not integers in 0 .. num_embeddings - 1.
@@ -86,8 +85,7 @@ class Embedding(Layer):
         return self.w.data
 
     def forward(self, input: Any) -> Array:
-        ids = to_device(input)
-        expect_ids(self, ids, self.num_embeddings)
+        ids = as_ids(self, to_device(input), self.num_embeddings, hint=VOCABULARY)
         self.remember((*ids.shape, self.embedding_dim), ids)
         return self.w.data[ids]
 
@@ -95,7 +93,9 @@ class Embedding(Layer):
         (ids,) = self.recall(gradient)
         # Row w[k] was copied to output[n] wherever ids[n] == k; its gradient sums gradient[n] over those n.
         # (w.grad[ids] += gradient would count only the last occurrence of an id.)
-        xp.add.at(self.w.grad, ids, gradient)
+        total = xp.zeros(self.w.data.shape, dtype="float64")
+        xp.add.at(total, ids, gradient)
+        self.w.grad += total
 
 
 class Flatten(Layer):

@@ -1,17 +1,18 @@
 """The functions that layers and losses are built from, safe for large inputs.
 
 `exp(1000)` overflows and `log(0)` is minus infinity, so the textbook forms of softmax and cross-entropy fail on healthy
-networks: for the scores 1000 and 0, softmax would be inf / inf. The forms below are equal up to rounding and do not
-overflow:
+networks: for the scores 1000 and 0, softmax would compute inf / inf, which is NaN. The forms below are equal to them up
+to rounding, and do not overflow:
 
     softmax(z)     = exp(z - max z) / sum exp(z - max z)
     log_softmax(z) = (z - max z) - log sum exp(z - max z)
     sigmoid(z)     = 0.5 tanh(0.5 z) + 0.5
 
     softmax([1000, 0])     = [1, 0]
+    log_softmax([1000, 0]) = [0, -1000]
 
-A mask (True for data, False for padding) gives padding probability zero; a row that is all padding becomes all zeros,
-never NaN.
+With a mask (True for data, False for padding), padding gets probability zero; a row that is all padding becomes all
+zeros, never NaN.
 
 Read next: `text.py`.
 """
@@ -22,7 +23,7 @@ from typing import Any
 import numpy
 
 from scratch.backend import Array, as_floats, float_type, to_device, to_host, xp
-from scratch.checks import ScratchError, expect_ids
+from scratch.checks import ScratchError, as_ids
 
 
 def sigmoid(z: Array) -> Array:
@@ -37,14 +38,18 @@ def softmax(z: Any, mask: Array | None = None) -> Array:
     """
     z = as_floats(z)
     if mask is None:
-        e = xp.exp(z - z.max(axis=-1, keepdims=True))
-        e /= e.sum(axis=-1, keepdims=True)
-        return e
+        e = xp.exp(minus_max(z))
+        return e / e.sum(axis=-1, keepdims=True)
     # Padding is lowered so that it is never the maximum; its exp is set to 0 so that it adds nothing to the sum.
-    lowered = xp.where(mask, z, xp.finfo(z.dtype).min)
-    e = xp.where(mask, xp.exp(lowered - lowered.max(axis=-1, keepdims=True)), 0)
+    e = xp.where(mask, xp.exp(minus_max(xp.where(mask, z, xp.finfo(z.dtype).min))), 0)
     total = e.sum(axis=-1, keepdims=True)
     return e / xp.where(total == 0, 1, total)
+
+
+def minus_max(z: Array) -> Array:
+    """z - max z over the last axis. A difference that would overflow is clamped to just above the lowest float."""
+    half = 0.5 * z - 0.5 * z.max(axis=-1, keepdims=True)  # the whole difference could overflow
+    return 2 * xp.maximum(half, 0.499999 * xp.finfo(z.dtype).min)
 
 
 def softmax_gradient(p: Array, gradient: Array) -> Array:
@@ -59,10 +64,8 @@ def softmax_gradient(p: Array, gradient: Array) -> Array:
 
 def log_softmax(z: Any) -> Array:
     """The logarithm of `softmax(z)` over the last axis, finite even where the probability underflows to 0."""
-    z = as_floats(z)
-    z = z - z.max(axis=-1, keepdims=True)
-    z -= xp.log(xp.exp(z).sum(axis=-1, keepdims=True))
-    return z
+    z = minus_max(as_floats(z))
+    return z - xp.log(xp.exp(z).sum(axis=-1, keepdims=True))
 
 
 def one_hot(ids: Any, num_ids: int) -> Array:
@@ -70,8 +73,7 @@ def one_hot(ids: Any, num_ids: int) -> Array:
 
     Shapes: ids (...) of integers in -1 .. num_ids - 1 -> (..., num_ids).
     """
-    ids = to_device(ids)
-    expect_ids("one_hot", ids, num_ids, lowest=-1)
+    ids = as_ids("one_hot", to_device(ids), num_ids, lowest=-1)
     return (ids[..., None] == xp.arange(num_ids)).astype(float_type())
 
 
@@ -85,19 +87,20 @@ def sample_from(weights: Any, temperature: float = 1.0, top_k: int | None = None
     Raises: ScratchError for weights that are negative, not finite or all zero, or an invalid `temperature` or `top_k`.
     """
     weights = numpy.array(to_host(weights), dtype=numpy.float64)
-    total = weights.sum() if weights.ndim == 1 else 0.0
-    if not (0 < total < numpy.inf and weights.min() >= 0):
-        raise ScratchError("sample_from: expected a list of weights, none negative and at least one positive")
+    largest = weights.max(initial=0) if weights.ndim == 1 else 0.0
+    if not (0 < largest < numpy.inf and weights.min() >= 0):
+        raise ScratchError("sample_from: expected a list of weights, all finite, none negative, at least one positive")
     if not 0 <= temperature < numpy.inf or (top_k is not None and top_k < 1):
         raise ScratchError(f"sample_from: expected temperature >= 0 and top_k >= 1, got {temperature} and {top_k}")
     if top_k is not None and top_k < len(weights):
         weights[numpy.argsort(-weights, kind="stable")[top_k:]] = 0.0
     if temperature == 0:
         return int(weights.argmax())
-    weights /= weights.max()  # so that a low temperature underflows all but the largest, not all
+    weights /= largest  # the largest is now 1, so a low temperature cannot underflow every weight to 0
     if temperature != 1:
-        # weights ** (1 / temperature), in logarithms.
-        with numpy.errstate(divide="ignore"):  # log(0) = -inf, which exp turns back into 0
+        # weights ** (1 / temperature), in logarithms. A quotient too negative for a float becomes -inf, like log(0);
+        # exp(-inf) is 0.
+        with numpy.errstate(divide="ignore", over="ignore"):
             weights = numpy.exp(numpy.log(weights) / temperature)
     cumulative = weights.cumsum()
     # random() < 1, so the number drawn is below the last sum; side="right" skips indices of weight zero.

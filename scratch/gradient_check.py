@@ -64,7 +64,8 @@ def gradient_errors(layer: Layer, *inputs: Any, before: Callable[[], Any] | None
     """
     if any(dtype != "float64" for dtype in (float_type(), *(p.data.dtype for p in layer.parameters()))):
         raise RuntimeError('build the layer inside precision("float64") to check it; in float32, rounding hides errors')
-    inputs = tuple(to_device(input) if isinstance(input, list) else input for input in inputs)  # perturbed in place
+    # Perturbed in place below; and in float64, since in float32 a step of 1e-6 would be lost.
+    inputs = tuple(input if isinstance(input, int) else to_device(input) for input in inputs)
 
     def forward() -> Array:
         if before is not None:

@@ -21,7 +21,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from scratch.backend import Array, xp
-from scratch.checks import expect
+from scratch.checks import call_of, expect, leaves_of
 
 
 class Parameter:
@@ -32,13 +32,17 @@ class Parameter:
 
 
 class Layer:
-    """A function with a derivative. Its Parameters and inner Layers are attributes, or items of lists or dicts."""
+    """A function with a derivative. Its Parameters and inner Layers are attributes, or in lists, tuples or dicts."""
 
     forward: Any  # from input to output; it calls `self.remember(output.shape, ...)` with what backward needs
     backward: Any  # from dL/d output to dL/d input (integers: None, several inputs: a tuple); it starts with `recall`
     working: tuple[str, ...] = ("_memory", "_train")  # attributes that a copy of the layer does not take over
+    adapt: Any = staticmethod(lambda cls: None)  # for subclasses written as in Grus: `plain_arrays.py` sets it
     _memory: tuple | None = None  # defaults of the class, so that a subclass need not call super().__init__()
     _train: bool = True
+
+    def __init_subclass__(cls) -> None:
+        Layer.adapt(cls)
 
     def remember(self, output_shape: tuple[int, ...], *values: Any) -> None:  # for one backward
         self._memory = (output_shape, values) if self._train else None
@@ -63,12 +67,8 @@ class Layer:
 
     def children(self) -> Iterator[tuple[str, Any]]:
         """Yield (name, Parameter or Layer) for each direct child, in order of definition."""
-        for name, value in vars(self).items():
-            if isinstance(value, (Parameter, Layer)):
-                yield name, value
-            elif isinstance(value, (list, dict)):
-                pairs = value.items() if isinstance(value, dict) else enumerate(value)
-                yield from ((f"{name}.{key}", item) for key, item in pairs if isinstance(item, (Parameter, Layer)))
+        attributes = {name: value for name, value in vars(self).items() if name not in self.working}
+        yield from ((path, item) for path, item in leaves_of(attributes) if isinstance(item, (Parameter, Layer)))
 
     def all_layers(self) -> Iterator["Layer"]:
         yield self
@@ -97,12 +97,11 @@ class Layer:
     def __getstate__(self) -> dict[str, Any]:  # what deepcopy copies
         return {name: value for name, value in vars(self).items() if name not in self.working}
 
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({', '.join(f'{k}={v}' for k, v in vars(self).items() if k.endswith('_dim'))})"
+    __repr__ = call_of
 
 
 class Sequential(Layer):
-    """Layers in sequence: the output of each is the input of the next."""
+    """A list of `layers` in sequence: the output of each is the input of the next."""
 
     def __init__(self, layers: Iterable[Layer]) -> None:
         self.layers = list(layers)

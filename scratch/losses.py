@@ -11,14 +11,14 @@ because the logarithm is natural. At p = 0.25 it is log 4 = 1.386 nats. A unifor
 this is chance, which every example prints beside its loss. A mask is True where a row counts, and False where it is
 padding: filler that gives sequences of different lengths one shape.
 
-Read next: `optimizers.py`.
+Read next: `optimizer_state.py`.
 """
 
 from collections.abc import Sequence
 from typing import Any
 
 from scratch.backend import Array, as_floats, to_device, xp
-from scratch.checks import expect, expect_ids, expect_mask
+from scratch.checks import as_ids, call_of, expect, expect_mask
 from scratch.functions import log_softmax, one_hot, softmax
 
 
@@ -33,8 +33,7 @@ class Loss:
         """The derivative of the loss with respect to each number in `predicted`."""
         raise NotImplementedError
 
-    def __repr__(self) -> str:
-        return type(self).__name__
+    __repr__ = call_of
 
 
 class SSE(Loss):
@@ -47,7 +46,7 @@ class SSE(Loss):
 
     def loss(self, predicted: Any, actual: Any, mask: Array | None = None) -> float:
         error, _ = self._errors(predicted, actual, mask)
-        return float((error * error).sum())
+        return float((error.astype("float64") ** 2).sum())  # in float32, the square of 1e20 overflows
 
     def gradient(self, predicted: Any, actual: Any, mask: Array | None = None) -> Array:
         error, _ = self._errors(predicted, actual, mask)
@@ -77,11 +76,11 @@ class MSE(SSE):
 
     def loss(self, predicted: Any, actual: Any, mask: Array | None = None) -> float:
         error, count = self._errors(predicted, actual, mask)
-        return float((error * error).sum()) / max(count, 1)  # 0 if everything is masked
+        return float((error.astype("float64") ** 2).sum()) / max(count, 1)  # 0 if everything is masked
 
     def gradient(self, predicted: Any, actual: Any, mask: Array | None = None) -> Array:
         error, count = self._errors(predicted, actual, mask)
-        return 2 * error / max(count, 1)
+        return error * (2 / max(count, 1))
 
 
 class NegativeLogLikelihood(Loss):
@@ -107,7 +106,7 @@ class NegativeLogLikelihood(Loss):
         truth, shares = self._truth(predicted, actual, mask)
         # A wrong class or a masked row may have log p = -inf, and 0 * -inf would be NaN.
         counted = xp.where(truth * shares > 0, self._log_p(predicted), 0)
-        return 0.0 - float((counted * truth * shares).sum())  # 0.0, not -0.0, for a perfect prediction
+        return 0.0 - float((counted * truth * shares).sum(dtype="float64"))  # 0.0, not -0.0, for a perfect prediction
 
     def gradient(self, predicted: Any, actual: Any, mask: Array | None = None) -> Array:
         truth, shares = self._truth(as_floats(predicted), actual, mask)
@@ -124,7 +123,7 @@ class NegativeLogLikelihood(Loss):
             truth = as_floats(actual)
         else:
             expect(actual.shape == rows, self, f"ids {rows} or rows {predicted.shape}", actual)
-            expect_ids(self, actual, K)
+            actual = as_ids(self, actual, K)
             truth = self._smoothed(one_hot(actual, K))
         if self.class_weights is not None:
             table = as_floats(list(self.class_weights))
@@ -154,7 +153,7 @@ class SoftmaxCrossEntropy(NegativeLogLikelihood):
     With `label_smoothing` s, an id becomes probabilities: 1 - s for its class, plus s / K for every class. Scores that
     grow without bound then no longer lower the loss (Szegedy et al. 2015, https://arxiv.org/abs/1512.00567, section 7).
 
-    Shapes: as NegativeLogLikelihood.
+    Shapes, masks and `class_weights`: as in NegativeLogLikelihood: predicted (..., K); ids (...) or rows (..., K).
     Source: Grus, Data Science from Scratch, chapter 19 ("isn't this a pleasant equation?", he asks of its gradient).
     Differs: the loss is the mean over rows, not the book's sum; for one row they agree. The book adds 1e-30 to each
         probability; here the log-probabilities are computed directly, without underflow.

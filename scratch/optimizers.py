@@ -1,6 +1,6 @@
 """How gradients update parameters: GradientDescent, Momentum, RMSProp, Adam, AdamW.
 
-The gradient g points uphill, so every optimizer steps downhill; they differ in how they smooth and scale the step:
+The gradient g points uphill, so every optimizer steps the other way; they differ in how they smooth and scale the step:
 
     GradientDescent:  p -= lr * g
     Momentum:         u = mo * u + (1 - mo) * g;   p -= lr * u          u: the running mean of g; mo is usually 0.9
@@ -15,90 +15,78 @@ For p = 1, g = 2 and lr = 0.1, GradientDescent gives p = 0.8; in Adam's first st
 Read next: `averages.py`.
 """
 
-from typing import Any
-
-from scratch.backend import Array, to_device, to_host, xp
-from scratch.checks import ScratchError
+from scratch.backend import Array, xp
+from scratch.checks import ScratchError, call_of, expect, explain_with
 from scratch.layer import Layer, Parameter
+from scratch.optimizer_state import OptimizerState
 
 
-class Optimizer:
-    """The contract, and the shared parts: clipping, weight decay, and state that is saved by parameter name.
+class Optimizer(OptimizerState):
+    """The base class of optimizers: the contract, clipping and weight decay. OptimizerState keeps the state.
 
-    lr: the learning rate; may be changed between steps.
-    clip_norm: the largest norm of the whole model's gradient; a longer gradient is scaled down to it, so that no one
-        step throws the weights far (Pascanu et al. 2013, https://arxiv.org/abs/1211.5063, algorithm 1). None: no limit.
+    Every optimizer takes these arguments:
+    learning_rate, or lr: how far a step goes; the attribute `lr` may be changed between steps.
+    clip_norm: the largest allowed norm of the model's gradient; a longer one is scaled down to it, so that no single
+        step moves the weights far (Pascanu et al. 2013, https://arxiv.org/abs/1211.5063, algorithm 1). None: no limit.
     weight_decay: every step first shrinks each weight of two or more axes, `p -= lr * weight_decay * p`, to discourage
         memorisation (Loshchilov and Hutter 2017, https://arxiv.org/abs/1711.05101; in PyTorch biases shrink too).
 
-    A subclass defines `update` and names its state arrays in `slots`. A `step` of its own ends with `zero_grads()`.
+    A subclass defines `update` and names its state arrays in `slots`; or it defines `step`, as in Grus.
     """
 
-    slots: tuple[str, ...] = ()
+    squares = False  # whether `update` squares the gradient
 
-    def __init__(self, learning_rate: float, clip_norm: float | None = None, weight_decay: float = 0.0) -> None:
-        self.lr, self.clip_norm, self.weight_decay = learning_rate, clip_norm, weight_decay
-        self.state: dict[Parameter, list[Array]] = {}  # one array per slot for each Parameter
-        self.steps: dict[Parameter, int] = {}  # the number of steps each Parameter has taken
+    def __init__(
+        self, learning_rate: float, clip_norm: float | None = None, weight_decay: float = 0.0, lr: float | None = None
+    ) -> None:
+        super().__init__()
+        self.lr, self.clip_norm, self.weight_decay = learning_rate if lr is None else lr, clip_norm, weight_decay
+        for name, value in {"lr": self.lr, "weight_decay": weight_decay, "clip_norm": clip_norm or 0}.items():
+            expect(0 <= value < xp.inf, self, f"a finite {name} of at least 0", value)
+
+    def __init_subclass__(cls, **options: bool) -> None:  # so that help(Adam) explains the arguments that all share
+        super().__init_subclass__(**options)
+        explain_with(cls, Optimizer)
 
     def step(self, layer: Layer) -> None:
         """Update every Parameter of `layer` once, then clear the gradients."""
-        parameters = layer.parameters()
-        learning = [p for p in parameters if not p.fixed]
+        learning = {name: p for name, p in layer.named_parameters().items() if not p.fixed}
         if not learning:
             raise ScratchError(f"{self}: {layer} has no Parameter to train")
         if self.clip_norm is not None:
-            clip_by_norm([p.grad for p in learning], self.clip_norm)
-        for p in learning:
+            clip_by_norm([p.grad for p in learning.values()], self.clip_norm)
+        if self.squares:
+            self.expect_finite_squares(learning)
+        for p in learning.values():
             if p not in self.state:
                 self.state[p] = [xp.zeros_like(p.data) for _ in self.slots]
             if self.weight_decay and p.data.ndim > 1:
                 p.data *= 1 - self.lr * self.weight_decay
             self.steps[p] = self.steps.get(p, 0) + 1
             self.update(p.data, p.grad, self.steps[p], *self.state[p])
-        for p in parameters:  # the fixed ones too
-            p.grad.fill(0)
+
+    def expect_finite_squares(self, learning: dict[str, Parameter]) -> None:
+        """Reject gradients whose squares overflow: the running mean would stay infinite, and its weight never move."""
+        for name, p in learning.items():
+            limit, largest = float(xp.finfo(p.grad.dtype).max) ** 0.5, float(abs(p.grad).max())
+            right = not limit < largest < xp.inf  # an infinite gradient passes, since it makes the next loss NaN
+            expect(right, self, f"a gradient of {name} up to {limit:.2g}", f"{largest:.2g}", "clip it (clip_norm)")
 
     def update(self, data: Array, grad: Array, t: int, *state: Array) -> None:
         """Update `data` and `state` in place: the t-th step of this Parameter."""
         raise NotImplementedError
 
-    def state_dict(self, layer: Layer) -> dict[str, Any]:
-        """The kind, lr, step counts by parameter name, and state arrays by "slot/name", on the host."""
-        named = {name: p for name, p in layer.named_parameters().items() if p in self.state}
-        arrays = {
-            f"{slot}/{name}": to_host(array).copy()
-            for name, p in named.items() for slot, array in zip(self.slots, self.state[p], strict=True)
-        }
-        steps = {name: self.steps[p] for name, p in named.items()}
-        return {"kind": type(self).__name__, "lr": self.lr, "steps": steps, "arrays": arrays}
-
-    def load_state(self, layer: Layer, state: dict[str, Any]) -> None:
-        """Restore a `state_dict(layer)` of the same kind of optimizer. Raises: ScratchError if it does not fit."""
-        named = layer.named_parameters()
-        if state["kind"] != type(self).__name__:
-            raise ScratchError(f"{self}: the saved state is of {state['kind']}")
-        known = [name for name in state["steps"] if name in named]
-        shapes = {f"{slot}/{name}": named[name].data.shape for name in known for slot in self.slots}
-        saved = {name: array.shape for name, array in state["arrays"].items()}
-        if len(known) < len(state["steps"]) or saved != shapes:
-            raise ScratchError(f"{self}: the saved state is of another model, or of another size")
-        steps = {named[name]: int(count) for name, count in state["steps"].items()}
-        self.lr, self.steps = float(state["lr"]), steps
-        self.state = {
-            named[name]: [to_device(state["arrays"][f"{slot}/{name}"]).copy() for slot in self.slots]
-            for name in state["steps"]
-        }
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}(lr={self.lr:g})"
+    __repr__ = call_of
 
 
 class GradientDescent(Optimizer):
     """Steps straight downhill: p -= lr * g."""
 
-    def __init__(self, learning_rate: float = 0.1, **shared: Any) -> None:
-        super().__init__(learning_rate, **shared)
+    def __init__(
+        self, learning_rate: float = 0.1, clip_norm: float | None = None, weight_decay: float = 0.0,
+        lr: float | None = None,
+    ) -> None:
+        super().__init__(learning_rate, clip_norm, weight_decay, lr)
 
     def update(self, data: Array, grad: Array, t: int, *state: Array) -> None:
         data -= self.lr * grad
@@ -119,21 +107,25 @@ class Momentum(Optimizer):
 
     slots = ("u",)
 
-    def __init__(self, learning_rate: float, momentum: float = 0.9, nesterov: bool = False, **shared: Any) -> None:
-        super().__init__(learning_rate, **shared)
-        self.mo, self.nesterov = momentum, nesterov
+    def __init__(
+        self, learning_rate: float = 0.1, momentum: float = 0.9, nesterov: bool = False,
+        clip_norm: float | None = None, weight_decay: float = 0.0, lr: float | None = None,
+    ) -> None:
+        super().__init__(learning_rate, clip_norm, weight_decay, lr)
+        self.momentum, self.nesterov = momentum, nesterov
+        expect(0 <= momentum < 1, self, "a momentum in [0, 1)", momentum)
 
     def update(self, data: Array, grad: Array, t: int, *state: Array) -> None:
-        (u,) = state
-        u[...] = self.mo * u + (1 - self.mo) * grad
+        (u,), mo = state, self.momentum
+        u[...] = mo * u + (1 - mo) * grad
         if self.nesterov:
-            data -= self.lr * (self.mo * u + (1 - self.mo) * grad)
+            data -= self.lr * (mo * u + (1 - mo) * grad)
         else:
             data -= self.lr * u
 
 
 class RMSProp(Optimizer):
-    """Divides each number's step by the recent root mean square of its gradient.
+    """Divides each weight's step by the recent root mean square of its gradient.
 
         v = decay * v + (1 - decay) * g^2
         p -= lr * g / (sqrt(v) + epsilon)      epsilon prevents division by zero
@@ -141,11 +133,15 @@ class RMSProp(Optimizer):
     Source: Tieleman and Hinton 2012, lecture 6.5 of "Neural networks for machine learning".
     """
 
-    slots = ("v",)
+    slots, squares = ("v",), True
 
-    def __init__(self, learning_rate: float = 0.001, decay: float = 0.9, epsilon: float = 1e-8, **shared: Any) -> None:
-        super().__init__(learning_rate, **shared)
+    def __init__(
+        self, learning_rate: float = 0.001, decay: float = 0.9, epsilon: float = 1e-8,
+        clip_norm: float | None = None, weight_decay: float = 0.0, lr: float | None = None,
+    ) -> None:
+        super().__init__(learning_rate, clip_norm, weight_decay, lr)
         self.decay, self.epsilon = decay, epsilon
+        expect(0 <= decay < 1 and 0 < epsilon < 1, self, "a decay in [0, 1), an epsilon in (0, 1)", (decay, epsilon))
 
     def update(self, data: Array, grad: Array, t: int, *state: Array) -> None:
         (v,) = state
@@ -163,14 +159,16 @@ class Adam(Optimizer):
     Source: Kingma and Ba 2014, https://arxiv.org/abs/1412.6980, algorithm 1.
     """
 
-    slots = ("m", "v")
+    slots, squares = ("m", "v"), True
 
     def __init__(
         self, learning_rate: float = 0.001, beta1: float = 0.9, beta2: float = 0.999, epsilon: float = 1e-8,
-        **shared: Any,
+        clip_norm: float | None = None, weight_decay: float = 0.0, lr: float | None = None,
     ) -> None:
-        super().__init__(learning_rate, **shared)
+        super().__init__(learning_rate, clip_norm, weight_decay, lr)
         self.beta1, self.beta2, self.epsilon = beta1, beta2, epsilon
+        right = 0 <= beta1 < 1 and 0 <= beta2 < 1 and 0 < epsilon < 1
+        expect(right, self, "betas in [0, 1) and an epsilon in (0, 1)", (beta1, beta2, epsilon))
 
     def update(self, data: Array, grad: Array, t: int, *state: Array) -> None:
         m, v = state
@@ -181,18 +179,22 @@ class Adam(Optimizer):
 
 
 class AdamW(Adam):
-    """Adam with weight decay.
+    """Adam with a weight decay of 0.01 by default; beta1, beta2 and epsilon are as in Adam.
 
     Source: Loshchilov and Hutter 2017, https://arxiv.org/abs/1711.05101, algorithm 2.
     """
 
-    def __init__(self, learning_rate: float = 0.001, weight_decay: float = 0.01, **adam: Any) -> None:
-        super().__init__(learning_rate, weight_decay=weight_decay, **adam)
+    def __init__(
+        self, learning_rate: float = 0.001, weight_decay: float = 0.01, beta1: float = 0.9, beta2: float = 0.999,
+        epsilon: float = 1e-8, clip_norm: float | None = None, lr: float | None = None,
+    ) -> None:
+        super().__init__(learning_rate, beta1, beta2, epsilon, clip_norm, weight_decay, lr)
 
 
 def clip_by_norm(grads: list[Array], max_norm: float) -> None:
     """Scale `grads` in place, all by the same factor, if their joint norm exceeds `max_norm`."""
-    norm = float(sum((grad * grad).sum() for grad in grads)) ** 0.5
+    # In float64: in float32 the square of 1e20 overflows, and an infinite norm would scale every gradient to zero.
+    norm = float(sum((grad.astype("float64") ** 2).sum() for grad in grads)) ** 0.5
     if norm > max_norm:
         for grad in grads:
-            grad *= max_norm / norm
+            grad[...] = grad.astype("float64") * (max_norm / norm)

@@ -56,7 +56,8 @@ class MeanOverTime(Layer):
         real = _real(self, mask, input)
         # The weight of each step; the weights sum to 1 if any step is real.
         shares = (real / xp.maximum(real.sum(axis=1, keepdims=True), 1)).astype(input.dtype)
-        output = (xp.where(real[:, :, None], input, 0) * shares[:, :, None]).sum(axis=1)  # padding may be inf
+        weighted = xp.where(real[:, :, None], input, 0) * shares[:, :, None]  # padding may be inf
+        output = weighted.sum(axis=1, dtype="float64").astype(input.dtype)
         self.remember(output.shape, shares)
         return output
 

@@ -51,9 +51,6 @@ class Pool(Layer):
         x[:, : h * K, : w * K] = windows.reshape(N, h, w, K, K, C).swapaxes(2, 3).reshape(N, h * K, w * K, C)
         return x
 
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({self.size})"
-
 
 class MaxPool1d(Pool):
     """The largest of every `size` steps, per channel; trailing steps that do not fill a window are dropped.
@@ -95,7 +92,8 @@ class AveragePool2d(Pool):
 
         y[n, i, j, c] = mean over k, l of x[n, i * size + k, j * size + l, c]
 
-    Shapes and Raises: as MaxPool2d.
+    Shapes: (N, H, W, C) -> (N, H // size, W // size, C); trailing rows and columns that fill no window are dropped.
+    Raises: ScratchError for images smaller than a window.
     """
 
     of_images = True

@@ -17,7 +17,7 @@ Read next: `bidirectional.py`.
 from typing import Any
 
 from scratch.backend import Array, as_floats, to_device, xp
-from scratch.checks import expect, expect_ids, expect_mask
+from scratch.checks import VOCABULARY, as_ids, expect, expect_mask, explain_with
 from scratch.functions import one_hot, sigmoid
 from scratch.initial import random_tensor, zeros
 from scratch.layer import Layer, Parameter
@@ -30,7 +30,7 @@ class Recurrent(Layer):
         -> (N, T, hidden_dim), with an optional mask (N, T), False at padding: a masked step copies the state and
         outputs zeros. With `return_sequences=False`, sequences -> (N, hidden_dim), the state after each row's last real
         step. For ids, or with `input_gradient=False`, `backward` returns None.
-    Parameters: w (G * hidden_dim, input_dim), u (G * hidden_dim, hidden_dim), b (G * hidden_dim,), for G = num_gates.
+    Parameters: for G = num_gates, H = hidden_dim: w (G H, input_dim), u (G H, H), b (G H,); `init` is one of INITS.
     State: `hidden`, carried from step to step until `reset_hidden_state()`. Sequences start from zeros, or with
         `stateful=True` from the state in which the previous batch ended. `backward` covers exactly the preceding
         `forward`: the state from which `forward` started is treated as a constant.
@@ -41,6 +41,7 @@ class Recurrent(Layer):
     read: Any  # (x, mask, *states) -> (outputs (N, T, hidden_dim), [the last states], what read_back needs)
     read_back: Any  # (output_grads, the last hidden state's grad, *memory) -> x_grad; adds to w.grad, u.grad, b.grad
     num_gates, num_states = 1, 1  # blocks of rows in w, u and b, gates or not; arrays in the state
+    biases: tuple[int, ...] = (0,)  # the initial bias of each block; w and u are initialised block by block
     working = (*Layer.working, "state")
     state: tuple[Array, ...] | None = None  # the carried state: (hidden,), or (hidden, cell)
 
@@ -50,10 +51,13 @@ class Recurrent(Layer):
     ) -> None:
         self.input_dim, self.hidden_dim, self.stateful = input_dim, hidden_dim, stateful
         self.return_sequences, self.input_gradient = return_sequences, input_gradient
-        gates = range(self.num_gates)  # stacked by rows, each gate initialised for its own size
-        self.w = Parameter(xp.concatenate([random_tensor(hidden_dim, input_dim, init=init) for _ in gates]))
-        self.u = Parameter(xp.concatenate([random_tensor(hidden_dim, hidden_dim, init=init) for _ in gates]))
-        self.b = Parameter(zeros(self.num_gates * hidden_dim))
+        self.w = Parameter(xp.concatenate([random_tensor(hidden_dim, input_dim, init=init) for _ in self.biases]))
+        self.u = Parameter(xp.concatenate([random_tensor(hidden_dim, hidden_dim, init=init) for _ in self.biases]))
+        self.b = Parameter(xp.concatenate([zeros(hidden_dim) + bias for bias in self.biases]))
+
+    def __init_subclass__(cls) -> None:  # so that help(LSTM) explains what all three share
+        super().__init_subclass__()
+        explain_with(cls, Recurrent)
 
     def reset_hidden_state(self) -> None:
         """Forget the carried state: the next step, or the next stateful batch, starts from zeros."""
@@ -68,7 +72,7 @@ class Recurrent(Layer):
         if not hasattr(input, "dtype") or input.dtype.kind != "f":  # `as_floats` rejects host float arrays
             input = to_device(input)
         if are_ids := input.dtype.kind in "iu" and input.ndim in (0, 2):
-            expect_ids(self, input, self.input_dim)
+            input = as_ids(self, input, self.input_dim, hint=VOCABULARY)
         x = one_hot(input, self.input_dim) if are_ids else as_floats(input)
         right, single = x.ndim in (1, 3) and x.shape[-1] == self.input_dim, x.ndim == 1
         expect(right, self, "a step ({input_dim},), sequences (N, T, {input_dim}) or ids (N, T)", input)
@@ -137,7 +141,7 @@ def add_gradients(layer: Recurrent, x: Array, before: Array, w_side: Array, u_si
     w_rows, u_rows = w_side.reshape(-1, w_side.shape[2]), u_side.reshape(-1, u_side.shape[2])  # (N * T, ...)
     layer.w.grad += w_rows.T @ x.reshape(-1, x.shape[2])
     layer.u.grad += u_rows.T @ before.reshape(-1, before.shape[2])
-    layer.b.grad += w_rows.sum(axis=0)  # b is added to w x[t]
+    layer.b.grad += w_rows.sum(axis=0, dtype="float64")  # b is added to w x[t]
 
 
 class LSTM(Recurrent):
@@ -153,11 +157,7 @@ class LSTM(Recurrent):
     Differs: the gates are in the order i, f, o, g (PyTorch and Keras: i, f, g, o); one bias, where PyTorch has two.
     """
 
-    num_gates, num_states = 4, 2
-
-    def __init__(self, *args: Any, **options: Any) -> None:
-        super().__init__(*args, **options)
-        self.b.data[self.hidden_dim : 2 * self.hidden_dim] = 1
+    num_gates, num_states, biases = 4, 2, (0, 1, 0, 0)
 
     def read(self, x: Array, mask: Array, *states: Array) -> tuple[Array, list[Array], tuple]:
         (N, T, _), H, (hidden, cell) = x.shape, self.hidden_dim, states
@@ -211,7 +211,7 @@ class GRU(Recurrent):
         also on disk, is n, r, z in w and b, r, z, n in u (PyTorch: r, z, n). PyTorch adds a second bias to u hidden.
     """
 
-    num_gates = 3
+    num_gates, biases = 3, (0, 0, 0)
 
     def read(self, x: Array, mask: Array, *states: Array) -> tuple[Array, list[Array], tuple]:
         (N, T, _), H, (hidden,) = x.shape, self.hidden_dim, states

@@ -25,7 +25,7 @@ from scratch.layer import Layer, Parameter
 
 
 class Dropout(Layer):
-    """In training, each number is set to zero with probability p, and the others are scaled up to keep the mean.
+    """In training, each element is set to zero with probability p, and the rest are scaled up to preserve the mean.
 
         y = x * keep / (1 - p)
 
@@ -44,23 +44,20 @@ class Dropout(Layer):
     def forward(self, input: Any) -> Array:
         input = as_floats(input)
         if not self.train:
-            self.remember(input.shape)  # replaces an earlier forward's memory
+            self.remember(input.shape)  # clears the memory of an earlier forward
             return input
         scale = (self.draw(input.shape) >= self.p).astype(float_type()) / (1 - self.p)
         self.remember(input.shape, scale)
         return input * scale
 
     def draw(self, shape: tuple[int, ...]) -> Array:
-        """Uniform random numbers in [0, 1), one per input number. (The engine draws those of its part of the batch.)"""
+        """Uniform random numbers in [0, 1), one per input element. (In the engine, a part of a batch draws its own.)"""
         return uniform(*shape)
 
     def backward(self, gradient: Array) -> Array:
         (scale,) = self.recall(gradient)
         # A number set to zero had no effect on the output; the gradient of a scaled number is scaled likewise.
         return gradient * scale
-
-    def __repr__(self) -> str:
-        return f"Dropout(p={self.p})"
 
 
 class BatchNorm(Layer):
@@ -93,29 +90,27 @@ class BatchNorm(Layer):
         mean, variance, n = self.running_mean.data, self.running_variance.data, len(rows)
         if self.train:
             expect(n > 1, self, "more than one row to train on", input)
-            mean = rows.mean(axis=0)
+            # In float32, a mean over many rows would lose precision, and the square of 1e20 would overflow.
+            mean = rows.mean(axis=0, dtype="float64")
             variance = ((rows - mean) ** 2).mean(axis=0)
             for running, latest in ((self.running_mean, mean), (self.running_variance, variance * (n / (n - 1)))):
                 running.data *= self.momentum
-                running.data += (1 - self.momentum) * latest
+                running.data += (1 - self.momentum) * xp.minimum(latest, xp.finfo(rows.dtype).max)
         scale = 1 / xp.sqrt(variance + self.epsilon)
-        normed = (rows - mean) * scale
-        self.remember(input.shape, normed, scale)
+        normed = ((rows - mean) * scale).astype(rows.dtype)
+        self.remember(input.shape, normed, scale.astype(rows.dtype))
         return (self.w.data * normed + self.b.data).reshape(input.shape)
 
     def backward(self, gradient: Array) -> Array:
         normed, scale = self.recall(gradient)
         rows, n = gradient.reshape(normed.shape), len(normed)
         # y = w normed + b, in every row.
-        b_grad, w_grad = rows.sum(axis=0), (rows * normed).sum(axis=0)
+        b_grad, w_grad = rows.sum(axis=0, dtype="float64"), (rows * normed).sum(axis=0, dtype="float64")
         self.b.grad += b_grad
         self.w.grad += w_grad
         # A row also affects y through the mean and the variance. Shifting all rows equally changes only the mean, and
         # stretching them about the mean only the variance; y stays the same (apart from epsilon). So the gradient's
-        # components along both, vectors of squared length n, are subtracted. The rest changes neither, and along it
-        # the slope is w * scale.
+        # components along both directions, all ones and `normed` (each of squared length n), are subtracted. A change
+        # orthogonal to both leaves mean and variance as they are, so its slope is w * scale.
         input_grad = self.w.data * scale * (rows - b_grad / n - normed * (w_grad / n))
-        return input_grad.reshape(gradient.shape)
-
-    def __repr__(self) -> str:
-        return f"BatchNorm({self.num_features})"
+        return input_grad.astype(gradient.dtype).reshape(gradient.shape)

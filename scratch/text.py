@@ -106,9 +106,39 @@ _WORD = re.compile(
 )
 
 
+def as_known(text: str) -> str:
+    """`text` as GloVe spells it: "Beyoncé’s" becomes "beyoncé's", with é as one character.
+
+    The lower case of İ is i and a combining dot; the dot is dropped.
+    """
+    return unicodedata.normalize("NFC", text).lower().replace("i\u0307", "i").replace("\u2019", "'")
+
+
+def places_of_words(pattern: re.Pattern[str], text: str) -> list[tuple[int, int]]:
+    """Where each match of `pattern` begins and ends in `text`. A combining mark belongs to the character before it.
+
+    An accented letter can be one character, or a letter and combining marks; so can every letter with a vowel sign in
+    Hindi. `re` takes a mark for a symbol, which ends a word. So the pattern reads one character for each group of a
+    character and its marks. "’" counts as an apostrophe.
+    """
+    if text.isascii():
+        return [match.span() for match in pattern.finditer(text)]
+    starts = [k for k in range(len(text)) if k == 0 or not _is_mark(text[k]) or text[k - 1].isspace()]
+    ends = [*starts[1:], len(text)]
+    # The composed form of a group begins with its letter, "é" or "e", whichever way the text spells it.
+    letters = [unicodedata.normalize("NFC", text[start:end])[0] for start, end in zip(starts, ends, strict=True)]
+    found = pattern.finditer("".join(letters).replace("\u2019", "'"))
+    return [(starts[match.start()], ends[match.end() - 1]) for match in found]
+
+
+def _is_mark(character: str) -> bool:
+    return unicodedata.category(character).startswith("M") or character in "\u200c\u200d"  # zero width (non-)joiner
+
+
 def words_of(text: str) -> list[str]:
-    """The words and punctuation marks of `text`, in lower case. Joined by spaces, they split into the same list."""
-    return _WORD.findall(text.lower())
+    """The words and punctuation marks of `text`, as GloVe spells them; joined by spaces, they split into the same."""
+    text = as_known(text)
+    return [text[start:end] for start, end in places_of_words(_WORD, text)]
 
 
 class Level(NamedTuple):

@@ -1,5 +1,7 @@
 """What PyTorch computes for our layers, losses and optimizers: python tests/make_twins.py writes tests/twins.npz.
 
+And tests/extremes.npz, in float32, for numbers near the ends of its range, where some of PyTorch's answers overflow.
+
 The tests compare with that file everywhere, and compare the file with PyTorch itself where PyTorch is installed.
 """
 
@@ -8,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 FILE = Path(__file__).with_name("twins.npz")
+EXTREMES = Path(__file__).with_name("extremes.npz")
 N, T, D, H, V = 2, 3, 5, 4, 7
 
 
@@ -174,5 +177,44 @@ def twins():
     return found
 
 
+def extremes():
+    """{"case/array": array} for rows of numbers near the ends of float32's range."""
+    import torch
+    from torch import nn
+
+    tiny = float(np.finfo(np.float32).smallest_subnormal)
+    rows = torch.tensor([
+        [3e38, -3e38, 0, 1], [1e20, -1e20, 1, -1], [-60, 60, 1e30, -1e30], [tiny, -tiny, 0, -0.0], [88, 89, -88, -104],
+        [-1e38, -1e38, -1e38, -1e38], [1000, 0, -1000, 5], [1e-30, 1e-38, 1e-40, 1],
+    ])
+    found = {"rows": rows}
+    layers = {
+        "Sigmoid": nn.Sigmoid(), "Tanh": nn.Tanh(), "Relu": nn.ReLU(), "Softmax": nn.Softmax(-1),
+        "LogSoftmax": nn.LogSoftmax(-1),
+    }
+    for name, layer in layers.items():
+        x = rows.clone().requires_grad_(True)
+        found[f"{name}/output"] = layer(x)
+        found[f"{name}/output"].backward(torch.ones_like(x))
+        found[f"{name}/input_grad"] = x.grad
+    ids = torch.arange(len(rows)) % 4
+    for name, function, actual in (
+        ("cross_entropy", nn.CrossEntropyLoss(), ids), ("mse", nn.MSELoss(), torch.zeros_like(rows)),
+    ):
+        x = rows.clone().requires_grad_(True)
+        value = function(x, actual)
+        value.backward()
+        found |= {f"{name}/actual": actual, f"{name}/loss": value, f"{name}/gradient": x.grad}
+    for name, kind in (("sgd", torch.optim.SGD), ("adam", torch.optim.Adam), ("rmsprop", torch.optim.RMSprop)):
+        p, grad = nn.Parameter(torch.ones_like(rows)), rows.clamp(-1e18, 1e18)
+        optimizer = kind([p], lr=0.01, **({"alpha": 0.9} if name == "rmsprop" else {}))
+        for _ in range(2):
+            p.grad = grad.clone()
+            optimizer.step()
+        found |= {f"{name}/grad": grad, f"{name}/w": p}
+    return {name: array.detach().numpy().copy() for name, array in found.items()}
+
+
 if __name__ == "__main__":
     np.savez_compressed(FILE, **twins())
+    np.savez_compressed(EXTREMES, **extremes())

@@ -144,7 +144,7 @@ def test_a_new_run_moves_earlier_improvements_into_a_folder(tmp_path):
 def test_what_is_refused(tmp_path):
     (tmp_path / "text.txt").write_text("short")
     for arguments, message in (
-        (["text.txt"], "more than 50 characters"), (["missing.txt"], "No such file"),
+        (["text.txt"], "more than 50 characters"), (["missing.txt"], "no such file"),
         (["--smoke", "--sentences"], "--no-stateful"), (["--smoke", "--no-every-step"], "needs --every-step"),
         (["--smoke", "--dropout", "1"], "Dropout"), (["--smoke", "--recipe", "best"], "--recipe"),
     ):

@@ -155,13 +155,38 @@ def test_the_doors_hold_the_books_names():
 
     for name in (
         "Tensor Layer Linear Sequential Sigmoid Tanh Relu Dropout SSE SoftmaxCrossEntropy GradientDescent Momentum "
-        "softmax one_hot_encode random_tensor save_weights load_weights Loss Optimizer"
+        "softmax one_hot_encode random_tensor save_weights load_weights Loss Optimizer Adam shape is_1d tensor_sum "
+        "tensor_apply tensor_combine zeros_like random_uniform random_normal sigmoid tanh"
     ).split():
         assert hasattr(deep_learning, name), name
-    for name in "Vocabulary Embedding SimpleRnn sample_from save_vocab load_vocab LSTM GRU".split():
+    for name in "Vocabulary Embedding TextEmbedding SimpleRnn sample_from save_vocab load_vocab LSTM GRU".split():
         assert hasattr(nlp, name), name
     assert deep_learning.one_hot_encode(3)[3] == 1 and len(deep_learning.one_hot_encode(3)) == 10
     assert deep_learning.one_hot_encode(2, 5) == [0, 0, 1, 0, 0]
     assert deep_learning.random_tensor(2, 3, init="uniform").shape == (2, 3)
     embedding = nlp.Embedding(num_embeddings=5, embedding_dim=3)
     assert np.array_equal(to_host(embedding.forward(2)), to_host(embedding.embeddings[2]))
+
+
+def test_the_functions_on_tensors():
+    from scratch import deep_learning as dl
+    from scratch.nlp import TextEmbedding, Vocabulary
+
+    assert dl.shape([[1, 2], [3, 4], [5, 6]]) == [3, 2] and dl.shape([1, 2, 3]) == [3]
+    assert dl.is_1d([1, 2, 3]) and not dl.is_1d([[1, 2], [3, 4]])
+    assert dl.tensor_sum([1, 2, 3]) == 6 and dl.tensor_sum([[1, 2], [3, 4]]) == 10
+    assert to_host(dl.tensor_apply(lambda x: x + 1, [1, 2, 3])).tolist() == [2, 3, 4]
+    assert to_host(dl.tensor_apply(lambda x: 2 * x, [[1, 2], [3, 4]])).tolist() == [[2, 4], [6, 8]]
+    assert to_host(dl.zeros_like([[1, 2], [3, 4]])).tolist() == [[0, 0], [0, 0]]
+    assert to_host(dl.tensor_combine(lambda x, y: x * y, [1, 2, 3], [4, 5, 6])).tolist() == [4, 10, 18]
+    assert dl.random_uniform(2, 3, 4).shape == (2, 3, 4) and 0 <= dl.random_uniform(50).min()
+    assert abs(float(dl.random_normal(5, 6, mean=10).mean()) - 10) < 1
+    assert abs(float(dl.random_normal(100, 100, variance=9.0).std()) - 3) < 0.1
+    assert dl.sigmoid(0.0) == 0.5 and dl.sigmoid(-1e6) == 0 and dl.tanh(1e6) == 1
+    vocab = Vocabulary(["data", "science"])
+    embedding = TextEmbedding(vocab, embedding_dim=3)
+    assert np.array_equal(to_host(embedding["science"]), to_host(embedding.w.data[1]))
+    assert embedding["poetry"] is None
+    output = embedding.forward([0, 1])
+    embedding.backward(output)
+    assert output.shape == (2, 3)

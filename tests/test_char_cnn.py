@@ -16,7 +16,6 @@ from scratch.dense import Linear
 from scratch.fast import fast
 from scratch.tools.files import read_arrays, write_arrays
 
-pytest.importorskip("pandas")
 SMALL = network.SIZES["small"]
 
 

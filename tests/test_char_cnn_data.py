@@ -13,8 +13,6 @@ from programs import DATA
 
 from scratch.checks import ScratchError
 
-pytest.importorskip("pandas")
-
 
 def test_the_alphabet_is_the_papers_without_its_repeated_hyphen():
     assert len(ALPHABET) == len(set(ALPHABET)) == 69
@@ -75,12 +73,12 @@ def test_a_table_without_a_header(tmp_path):
     ("text,label\na,1\n", {"classes": ["2", "3"]}, "row 2 has label '1' in column 'label', which is none of 2, 3"),
     ('text,label\n"a,1\nb,2\n', {}, "quotation mark"),
     ("text,label\na,1\nb,2,3,4\n", {}, "line 3"),
-    (b"text,label\nabc,1\n\xe9t\xe9,1\n", {}, "not utf-8 .byte 17."),
+    (b"text,label\nabc,1\n\xe9t\xe9,1\n", {}, "not UTF-8 .byte 17.; give --encoding"),
     ("text,label\n😀,1\n", {}, "no row with a character"),
     ("text,label\n", {}, "no row with a character"),
     ("text,label\na,1\n", {"encoding": "klingon"}, "unknown encoding"),
     ("text,label\na,1\n", {"encoding": "base64"}, "unknown encoding"),
-    ("text,label\na,1\n", {"encoding": "utf-16"}, "not utf-16 .byte"),
+    ("text,label\na,1\n", {"encoding": "utf-16"}, "not UTF-16 .byte"),
     ("text,label\na,1,\nb,2,\n", {}, "not a CSV file"),
     ("text,label,label\na,1,2\n", {}, "more than one column 'label'"),
     ("text,label\n" + "".join(f"a,{k}\n" for k in range(101)), {}, "more than 100 different labels"),

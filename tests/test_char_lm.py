@@ -81,7 +81,7 @@ def test_the_plain_layers_give_the_same_losses(tmp_path):
     ("content", "message"),
     [
         (b"", "at least 40 characters"), (b"a" * 99, "of two kinds"), ("Ünder\n".encode("latin-1") * 20, "(byte 0)"),
-        (b"ab " * 40, "make the batch smaller"), (None, "No such file"), (b"abc\0" * 40, "zero at byte 3"),
+        (b"ab " * 40, "make the batch smaller"), (None, "no such file"), (b"abc\0" * 40, "zero at byte 3"),
         (b"ab " * 15, "too few for a sequence of 50"),
     ],
 )

@@ -108,18 +108,20 @@ def test_checkpoints_that_do_not_fit_change_nothing(tmp_path):
         {"random": [version, numbers, "x"]}, {"optimizer": saved | {"kind": "Momentum"}}, {"optimizer": {}},
         {"optimizer": 3}, {"optimizer": saved | {"steps": {}}}, {"optimizer": saved | {"steps": 1}},
         {"optimizer": saved | {"steps": saved["steps"] | {"layers.9.w": 1}}},
-        {"optimizer": saved | {"steps": saved["steps"] | {"layers.2.b": "x"}}}, {"optimizer": saved | {"lr": None}},
+        {"optimizer": saved | {"steps": saved["steps"] | {"layers.2.b": "x"}}}, *(
+            {"optimizer": saved | {"arguments": saved["arguments"] | {"lr": lr}}} for lr in (None, "x", -1, [1], True)
+        ),
     ):
         write_arrays(path, arrays, metadata | change)
         with pytest.raises(ScratchError, match=r"saved state|checkpoint\.npz: "):
             load_checkpoint(path, other, its_optimizer, {})
     write_arrays(path, {name: value for name, value in arrays.items() if name != "optimizer/m/layers.2.b"}, metadata)
-    with pytest.raises(ScratchError, match="saved state is of another model"):
+    with pytest.raises(ScratchError, match="saved state is from another model"):
         load_checkpoint(path, other, its_optimizer, {})
     write_arrays(path, arrays, metadata)
     with pytest.raises(ScratchError, match="another size"):
         load_checkpoint(path, smaller, its_optimizer, {})
-    with pytest.raises(ScratchError, match="saved state is of Adam"):
+    with pytest.raises(ScratchError, match="saved state is from Adam"):
         load_checkpoint(path, other, Momentum(0.1), {})
     assert random.getstate() == state and same(values(other), before)
     assert its_optimizer.lr == 0.5 and not its_optimizer.steps and not its_optimizer.state

@@ -35,7 +35,7 @@ def test_a_run(tmp_path):
     report = json.loads((tmp_path / "out.json").read_text())
     assert report["epochs"] == 20 and report["num_names"] == 5 and 0 < report["loss"] < report["chance"]
     assert out.count("\nepoch ") == 20 and "chance" in out
-    assert sum(line.startswith(("  not in the list ", "  from the list ")) for line in out.splitlines()) == 20
+    assert sum(line.startswith(("  new ", "  garbage ", "  verbatim ")) for line in out.splitlines()) == 20
     folder = tmp_path / "runs" / "company_names"
     assert (folder / "loss.png").read_bytes().startswith(b"\x89PNG")
     assert len((folder / "history.jsonl").read_text().splitlines()) == 20
@@ -62,7 +62,7 @@ def test_ones_own_list_with_every_layer(tmp_path):
         code, out, err = run(*arguments, cwd=tmp_path)
         assert code == 0, err
         assert out.startswith("4 names, 10 characters of 8 kinds")
-        assert "from the list" in out
+        assert "  verbatim " in out
 
 
 def test_whole_names_and_letters_learn_four_names_by_heart():
@@ -104,7 +104,7 @@ def test_bad_flags(tmp_path):
     ("content", "message"),
     [
         (b"", "is empty"), (b"\n \n", "is empty"), (b"A^b\n", "holds ^ or $"), (b"Cash$\n", "holds ^ or $"),
-        ("Société\n".encode("latin-1"), "not UTF-8"), (b"x" * 200, "200 characters"), (None, "No such file"),
+        ("Société\n".encode("latin-1"), "not UTF-8"), (b"x" * 200, "200 characters"), (None, "no such file"),
     ],
 )
 def test_bad_lists(content, message, tmp_path):
@@ -212,7 +212,7 @@ def test_there_is_nothing_to_resume(tmp_path):
 def test_a_new_run_loses_nothing_of_an_earlier_one(tmp_path):
     assert run("--smoke", cwd=tmp_path)[0] == 0
     folder = tmp_path / "runs" / "company_names"
-    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    before = {path.name: path.read_bytes() for path in folder.glob("[!.]*")}
     assert len(before) == 6
     assert "a smaller --lr" in refused("--smoke", "--lr", "1e39", cwd=tmp_path)
     assert {path.name: path.read_bytes() for path in (folder / "earlier_1").iterdir()} == before

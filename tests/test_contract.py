@@ -9,10 +9,15 @@ from cases import EACH_WAY, N, each_case, on_one_thread
 from scratch.activations import Tanh
 from scratch.backend import precision, to_device, to_host, xp
 from scratch.checks import ScratchError
-from scratch.dense import Linear
+from scratch.convolution import Conv1d
+from scratch.dense import Embedding, Linear
+from scratch.functions import one_hot
 from scratch.gradient_check import gradient_errors, relative_error
 from scratch.layer import Layer, Parameter, Sequential, evaluating
+from scratch.losses import SoftmaxCrossEntropy
 from scratch.optimizers import GradientDescent
+from scratch.recurrent import LSTM
+from scratch.regular import BatchNorm
 
 
 def run(case, layer, input, weights=None):
@@ -213,10 +218,23 @@ def test_parameters_come_in_order_with_their_paths():
 def test_a_shape_error_names_layer_expectation_and_cause():
     with pytest.raises(ValueError) as caught:
         Linear(64, 10).forward(to_device(np.zeros((32, 50))))
-    assert str(caught.value) == (
-        "Linear(input_dim=64, output_dim=10): expected input (..., 64), got (32, 50); "
-        "is the vocabulary the one it was trained with?"
-    )
+    assert str(caught.value) == "Linear(input_dim=64, output_dim=10): expected input (..., 64), got (32, 50)"
+
+
+@EACH_WAY
+def test_the_vocabulary_is_suspected_only_where_there_may_be_one(how):
+    hint, seven = "is this the vocabulary that the model was trained with", to_device([[7]])
+    for layer in (Embedding(5, 2), LSTM(5, 2), Conv1d(5, 2, 1)):
+        with pytest.raises(ScratchError, match=hint):
+            how(layer).forward(seven)
+    for wrong in (
+        lambda: how(Linear(5, 2)).forward(to_device([[1.0]])), lambda: one_hot(seven, 5),
+        lambda: how(SoftmaxCrossEntropy()).loss(to_device(np.zeros((1, 1, 5))), seven),
+        lambda: how(BatchNorm(5)).forward(to_device([[1.0]])), lambda: how(LSTM(5, 2)).forward(to_device([1.0])),
+    ):
+        with pytest.raises(ScratchError) as caught:
+            wrong()
+        assert hint not in str(caught.value)
 
 
 def test_a_copy_made_while_evaluating_can_be_trained():

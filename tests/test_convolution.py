@@ -73,7 +73,7 @@ def test_the_first_layer_may_leave_out_the_gradient_of_its_input(how):
 def test_what_cannot_be_convolved_is_refused(how):
     layer = how(Conv1d(3, 2, 4))
     for wrong in (np.zeros((2, 5, 4)), np.zeros((5, 3)), np.zeros(3)):
-        with pytest.raises(ScratchError, match=r"Conv1d\(input_dim=3, output_dim=2\): expected sequences"):
+        with pytest.raises(ScratchError, match=r"Conv1d\(input_dim=3, output_dim=2, kernel_size=4\): expected seq"):
             layer.forward(to_device(wrong))
     with pytest.raises(ScratchError, match="at least 4 steps"):
         layer.forward(to_device(np.zeros((2, 3, 3))))

@@ -3,6 +3,7 @@
 import os
 import random
 import re
+import signal
 import sys
 import types
 
@@ -95,8 +96,10 @@ def test_memory_that_is_too_small_names_the_batch_to_try(size, said, capsys):
         program.begin(types.SimpleNamespace(batch_size=size))
         raise MemoryError("Out of memory allocating 4,000 bytes")
 
+    handler = signal.getsignal(signal.SIGINT)
     with pytest.raises(SystemExit) as stop:
         program.run(main)
+    signal.signal(signal.SIGINT, handler)
     assert stop.value.code == 2
     assert said in capsys.readouterr().err
 

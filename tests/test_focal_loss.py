@@ -80,7 +80,7 @@ def test_what_does_not_fit_is_refused():
     predicted = to_device(rng.normal(size=(N, T, K)))
     for wrong in (np.eye(K)[IDS], IDS[:, :2], np.full((N, T), K)):
         for method in (FocalLoss().loss, FocalLoss().gradient):
-            with pytest.raises(ScratchError, match="FocalLoss: expected ids"):
+            with pytest.raises(ScratchError, match=r"FocalLoss\(\): expected ids"):
                 method(predicted, to_device(wrong))
     with pytest.raises(ScratchError, match="a gamma of at least 0"):
         FocalLoss(-1)

@@ -17,7 +17,7 @@ ENGINE, TOOLS = sorted(ROOT.glob("scratch/fast/*.py")), sorted(ROOT.glob("scratc
 CODE = sorted([*ROOT.glob("scratch/**/*.py"), *ROOT.glob("examples/**/*.py"), *ROOT.glob("tests/**/*.py")])
 # Chapters that import each other's names only from above: each row may import from the rows before it.
 FLOORS = [
-    ["checks"], ["backend"], ["initial", "functions", "schedules"], ["layer"],
+    ["checks"], ["backend"], ["initial", "functions", "schedules"], ["layer"], ["optimizer_state", "plain_arrays"],
     ["dense", "activations", "losses", "optimizers"], ["text", "recurrent"], ["convolution", "pooling", "over_time"],
     ["regular"],
     ["attention"],
@@ -103,6 +103,7 @@ def test_one_training_step_of_the_lstm_is_on_one_screen():
 def test_layers_speak_to_the_device_only_through_the_backend():
     may_import_numpy = {
         "backend", "initial", "functions", "gradient_check", "batching", "text", "fusion", "arrays", "fast/regular",
+        "fast/optimizers", "fast/losses",
     }
     for path in (*BOOK.values(), *ENGINE):
         names = {path.stem, f"{path.parent.name}/{path.stem}"}

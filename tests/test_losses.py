@@ -2,7 +2,9 @@ import math
 
 import numpy as np
 import pytest
+from bidaf.losses import SpanLoss
 from cases import EACH_WAY, padding_changes_nothing
+from char_cnn.losses import FocalLoss
 
 from scratch.backend import precision, to_device
 from scratch.checks import ScratchError
@@ -87,7 +89,7 @@ def test_a_truth_that_does_not_fit_is_refused(how):
                 method(scores, to_device(wrong))
     with pytest.raises(ScratchError, match="ids from 0 to 4"):
         cross_entropy.gradient(scores[0, 0], -1)
-    with pytest.raises(ScratchError, match="SSE: expected a truth"):
+    with pytest.raises(ScratchError, match=r"SSE\(\): expected a truth"):
         sse.loss(to_device(np.zeros((3, 1))), to_device(np.zeros(3)))
     with pytest.raises(ScratchError, match="a mask"):
         sse.loss(to_device(np.zeros((3, 2))), to_device(np.zeros((3, 2))), to_device(np.ones((2, 2), dtype=bool)))
@@ -103,3 +105,17 @@ def test_class_weights_that_do_not_fit_are_refused(how):
         SoftmaxCrossEntropy([1.0, -1.0])
     with pytest.raises(ScratchError, match="ids for the truth"):
         how(SoftmaxCrossEntropy([1.0] * K)).loss(scores, to_device(np.eye(K)[[0, 1, 2, 1]]))
+
+
+@EACH_WAY
+def test_a_perfect_prediction_costs_zero_not_minus_zero(how):
+    scores, ids = to_device([[1000.0, 0.0], [1000.0, 0.0]]), to_device([0, 0])
+    spans = to_device([[[1000.0, 0.0], [1000.0, 0.0]]])
+    for value in (
+        how(SSE()).loss(scores, scores), how(MSE()).loss(scores, scores), how(SoftmaxCrossEntropy()).loss(scores, ids),
+        how(SoftmaxCrossEntropy()).loss(scores[0], 0), how(SoftmaxCrossEntropy([1, 2])).loss(scores, ids),
+        how(NegativeLogLikelihood()).loss(0 * scores, ids), how(NegativeLogLikelihood()).loss(0 * scores[0], 0),
+        how(FocalLoss()).loss(scores, ids), how(SpanLoss()).loss(spans, to_device([[0, 0]])),
+        how(SoftmaxCrossEntropy()).loss(scores[0], [1.0, 0.0]),
+    ):
+        assert value == 0 and math.copysign(1, value) == 1

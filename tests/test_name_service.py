@@ -8,8 +8,11 @@ import re
 import shutil
 import signal
 import socket
+import threading
+import time
 import urllib.error
 import urllib.request
+from contextlib import suppress
 from urllib.parse import quote
 
 import programs
@@ -20,7 +23,7 @@ pytest.importorskip("fastapi_offline")
 pytest.importorskip("uvicorn")
 from name_languages.network import WEIGHTS, load
 from name_languages.predict import predict
-from name_languages.serve import Batcher
+from name_languages.serve import Batcher, make_server
 
 from scratch.fast import fast
 
@@ -106,27 +109,36 @@ def test_the_page_and_the_documentation(ask):
 
 
 def test_names_that_wait_are_read_together(model, monkeypatch):
-    sizes = []
+    sizes, seen = [], set()
 
     def counted(model, names, top):
         sizes.append(len(names))
+        seen.update(names)
         if "Bad" in names:
             raise RuntimeError("broken")
         return predict(model, names, top)
 
     monkeypatch.setattr("name_languages.serve.predict", counted)
 
+    async def here():
+        return False
+
+    async def gone():
+        return True
+
     async def ask_many():
         batcher = Batcher(model)
         task = asyncio.create_task(batcher.run())
         names = [f"Name{'abc'[k % 3] * (k % 7)}" for k in range(150)]
-        results = await asyncio.gather(*(batcher.ask(name) for name in names))
-        gone = asyncio.create_task(batcher.ask("Gone"))
+        dropped = [batcher.ask("Gone", gone) for _ in range(100)]
+        *nothing, results = await asyncio.gather(*dropped, asyncio.gather(*(batcher.ask(name, here) for name in names)))
+        assert nothing == [[]] * 100 and "Gone" not in seen
+        cancelled = asyncio.create_task(batcher.ask("Cancelled", here))
         await asyncio.sleep(0)
-        gone.cancel()
+        cancelled.cancel()
         with pytest.raises(RuntimeError, match="broken"):
-            await batcher.ask("Bad")
-        assert (await batcher.ask("Satoshi"))[0][1] == "Japanese"  # and it goes on
+            await batcher.ask("Bad", here)
+        assert (await batcher.ask("Satoshi", here))[0][1] == "Japanese"  # and it goes on
         task.cancel()
         return names, results
 
@@ -137,37 +149,174 @@ def test_names_that_wait_are_read_together(model, monkeypatch):
         assert result[0] == (pytest.approx(log_p, abs=1e-5), label)
 
 
-def test_a_person_types_a_name_and_sees_the_bars(server):
+@pytest.fixture
+def browser():
     sync_api = pytest.importorskip("playwright.sync_api")
     chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if chromium is None:
         pytest.skip("no Chromium here")
-    port, _ = server
     flags = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
     with sync_api.sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=flags)
-        page = browser.new_page()
-        dialogs = []
-        page.on("dialog", lambda dialog: (dialogs.append(dialog.message), dialog.dismiss()))
-        page.goto(f"http://localhost:{port}/")
-        for name, language in (("Satoshi", "Japanese"), ("Papadopoulos", "Greek")):
-            page.fill("#name", "")
-            page.type("#name", name)
-            page.wait_for_function(f"document.querySelector('#json').textContent == '/{name}'")
-            page.wait_for_function(f"document.querySelector('.language').textContent == '{language}'")
-            widths = page.eval_on_selector_all(".bar", "bars => bars.map(bar => parseFloat(bar.style.width))")
-            assert len(widths) == 10 and widths[0] > 50 and widths == sorted(widths, reverse=True)
-            assert page.inner_text(".share").endswith("%")
-        page.fill("#name", "<img src=x onerror=alert(1)>")
-        page.wait_for_function("document.querySelector('#json').textContent.startsWith('/%3Cimg')")
-        page.fill("#name", "123")
-        page.wait_for_function("document.querySelector('#message').textContent.includes('no letter')")
-        page.fill("#name", "../x")
-        page.wait_for_function("document.querySelector('#message').textContent.includes('slash')")
-        page.fill("#name", "")
-        page.wait_for_function("document.querySelectorAll('.bar').length == 0")
-        assert dialogs == []
+        yield browser
         browser.close()
+
+
+def test_a_person_types_a_name_and_sees_the_bars(server, browser):
+    page = browser.new_page()
+    dialogs = []
+    page.on("dialog", lambda dialog: (dialogs.append(dialog.message), dialog.dismiss()))
+    page.goto(f"http://localhost:{server[0]}/")
+    page.evaluate("moved = 0; document.addEventListener('transitionrun', () => ++moved)")
+    for name, language in (("Satoshi", "Japanese"), ("Papadopoulos", "Greek"), ("Kim", "Korean")):
+        page.fill("#name", "")
+        page.type("#name", name)
+        page.wait_for_function(f"document.querySelector('#json').textContent == '/{name}'")
+        page.wait_for_function(f"document.querySelector('.language')?.textContent == '{language}'")
+        widths = page.eval_on_selector_all(".bar", "bars => bars.map(bar => parseFloat(bar.style.width))")
+        assert 1 <= len(widths) <= 10 and widths[0] > 50 and widths == sorted(widths, reverse=True)
+        shares = page.locator(".share").all_inner_texts()
+        assert all(share.endswith(" %") and share != "0.0 %" for share in shares) and len(shares) == len(widths)
+    page.wait_for_function("moved >= 3")
+    page.evaluate("bar = document.querySelector('.bar')")
+    page.click("text=Schmidhuber")
+    page.wait_for_function("document.querySelector('.language')?.textContent == 'German'")
+    assert page.input_value("#name") == "Schmidhuber" and page.inner_text("#json") == "/Schmidhuber"
+    assert page.evaluate("bar === document.querySelector('.bar')")  # a bar that is replaced cannot move
+    page.fill("#name", "<img src=x onerror=alert(1)>")
+    page.wait_for_function("document.querySelector('#json').textContent.startsWith('/%3Cimg')")
+    for name, message, address in (
+        ("123", "no letter", "/123"), ("../x", "slash", "/Satoshi"), ("Abe", "", "/Abe"), ("", "", "/Satoshi"),
+        ("docs", "documentation", "/Satoshi"), (" Li ", "", "/Li"), ("...", "dots", "/Satoshi"),
+    ):
+        page.fill("#name", name)
+        page.wait_for_function("words => document.querySelector('#message').textContent.includes(words)", arg=message)
+        assert page.inner_text("#json") == page.get_attribute("#json", "href") == address
+        if message or not name:
+            page.wait_for_function("document.querySelectorAll('.bar').length == 0")
+    assert dialogs == []
+
+
+CONTRAST = """selector => {
+    const channels = css => css.match(/[\\d.]+/g).slice(0, 3).map(c => c / 255);
+    const light = css => channels(css).map(c => c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4)
+        .reduce((sum, c, k) => sum + c * [0.2126, 0.7152, 0.0722][k], 0);
+    const canvas = document.body.appendChild(document.createElement("i"));
+    canvas.style.background = "Canvas";
+    const [a, b] = [getComputedStyle(document.querySelector(selector)).color, getComputedStyle(canvas).backgroundColor];
+    canvas.remove();
+    return (Math.max(light(a), light(b)) + 0.05) / (Math.min(light(a), light(b)) + 0.05);
+}"""
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [390, 1200])
+def test_the_page_is_readable(scheme, width, server, browser):
+    page = browser.new_page(color_scheme=scheme, viewport={"width": width, "height": 800})
+    sure = json.dumps({"result": [[0, "Vietnamese"], [-20, "Greek"]]})
+    page.route("**/Sure", lambda route: route.fulfill(body=sure, content_type="application/json"))
+    page.goto(f"http://localhost:{server[0]}/")
+    page.fill("#name", "Sure")
+    page.wait_for_selector(".share")
+    assert page.inner_text(".share") == "100.0 %"
+    height = "selector => document.querySelector(selector).getBoundingClientRect().height"
+    assert page.evaluate(height, ".share") == page.evaluate(height, ".language")  # one line
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    for selector in ("a", "button", "p", "footer", "#message"):
+        assert page.evaluate(CONTRAST, selector) >= 7, selector
+
+
+@pytest.fixture
+def patient_server(model, monkeypatch):
+    """A service in this process, of little patience, whose network waits for `go`: its port, `go`, and what it read."""
+    go, seen = threading.Event(), []
+
+    def slow(model, names, top):
+        seen.extend(names)
+        go.wait(20)
+        return predict(model, names, top)
+
+    monkeypatch.setattr("name_languages.serve.predict", slow)
+    monkeypatch.setattr("name_languages.serve.PATIENCE", 0.5)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        service = make_server(model)
+        thread = threading.Thread(target=service.run, args=([listener],))
+        thread.start()
+        yield listener.getsockname()[1], go, seen
+        go.set()
+        service.should_exit = True
+        thread.join()
+
+
+def connect(port, text=b""):
+    client = socket.create_connection(("127.0.0.1", port))
+    client.settimeout(20)
+    client.sendall(text)
+    return client
+
+
+def test_a_name_whose_client_has_gone_is_not_read(patient_server):
+    port, go, seen = patient_server
+    with connect(port, b"GET /First HTTP/1.1\r\nHost: x\r\n\r\n") as first:
+        while not seen:
+            time.sleep(0.01)
+        for _ in range(20):
+            connect(port, b"GET /Gone HTTP/1.1\r\nHost: x\r\n\r\n").close()
+        with connect(port, b"GET /Last HTTP/1.1\r\nHost: x\r\n\r\n") as last:
+            time.sleep(0.2)
+            go.set()
+            assert first.recv(1000).startswith(b"HTTP/1.1 200") and last.recv(1000).startswith(b"HTTP/1.1 200")
+    assert seen == ["First", "Last"]
+
+
+BIG = b"GET /static-offline-docs/swagger-ui-bundle.js HTTP/1.1\r\nHost: x\r\n\r\n"  # more than a socket buffers
+
+
+@pytest.mark.parametrize("sent", [
+    b"", b"GET /Ab", b"GET /Abe HTTP/1.1\r\nHost: x\r\n", b"POST / HTTP/1.1\r\nContent-Length: 9\r\n\r\n1", BIG * 20,
+    b"GET /Slow HTTP/1.1\r\n\r\n",
+])
+def test_a_connection_without_progress_is_closed(sent, patient_server):
+    with connect(patient_server[0], sent) as client:
+        time.sleep(1.2)  # a client that reads meanwhile makes progress
+        started = time.monotonic()
+        with suppress(ConnectionError):
+            while client.recv(2**20):
+                pass
+        assert time.monotonic() - started < 1
+
+
+MALFORMED = [
+    b"\r\n\r\n", b"nonsense\r\n\r\n", b"GET /\xff\xfe HTTP/1.1\r\n\r\n", b"GET / HTTP/9.9\r\n\r\n",
+    b"GET http://[ HTTP/1.1\r\n\r\n", b"GET /Abe HTTP/1.1\r\nbad header\r\n\r\n", bytes(range(256)) * 9,
+    b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc", b"POST / HTTP/1.1\r\nContent-Length: x\r\n\r\n",
+    b"GET /" + b"x" * 200_000 + b" HTTP/1.1\r\n\r\n", b"POST /Abe HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+    b"GET /Abe HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: x\r\n\r\n",
+    b"GET /Abe HTTP/1.1\r\nHost: x\r\n\r\n" * 500, BIG * 20,
+]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_whatever_clients_do_the_service_is_quiet_and_ends_in_seconds(number, tmp_path):
+    port = free_port()
+    process = programs.start("name_languages", "serve", "--port", port, cwd=tmp_path)
+    process.stdout.readline()
+    for sent in MALFORMED:
+        connect(port, sent).close()  # some go before they read an answer
+        with connect(port, sent) as client, suppress(ConnectionError):
+            client.shutdown(socket.SHUT_WR)
+            while client.recv(2**16):
+                pass
+    clients = [connect(port, sent) for sent in (BIG * 20, b"", b"GET /Ab")]
+    assert clients[0].recv(1)  # it is being answered
+    process.send_signal(number)
+    started = time.monotonic()
+    _, err = process.communicate(timeout=60)
+    assert time.monotonic() - started < 6
+    for client in clients:
+        client.close()
+    stopped = number == signal.SIGINT
+    assert (process.returncode, err) == ((130, "name_languages: stopped\n") if stopped else (-signal.SIGTERM, ""))
 
 
 def test_the_service_needs_its_extra(tmp_path):

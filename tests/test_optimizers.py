@@ -123,7 +123,7 @@ def test_state_of_another_kind_or_a_part_of_it_is_refused(how):
         first, second = how(kind), how(Adam())
         push(layer, 1)
         first.step(layer)
-        with pytest.raises(ScratchError, match="saved state is of"):
+        with pytest.raises(ScratchError, match="saved state is from"):
             second.load_state(layer, first.state_dict(layer))
     adam = how(Adam())
     push(layer, 1)

@@ -95,8 +95,6 @@ def test_dropout_masks_do_not_depend_on_threads_or_processes(tmp_path):
     ("bidaf", ("--smoke", "--epochs", "2")),
 ])
 def test_every_program_that_trains_in_batches(program, flags, tmp_path):
-    if program == "char_cnn":
-        pytest.importorskip("pandas")
     out = "--output" if program == "char_cnn" else "--out"
     code, said, err = together(2, ROOT / "examples" / program, "train", *flags, out, "r", cwd=tmp_path)
     assert code == 0, err

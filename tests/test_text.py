@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from scratch.batching import windows
 from scratch.checks import ScratchError
 from scratch.text import NgramModel, Vocabulary, words_of
+from scratch.tools import incoming
 from scratch.tools.corpus import pieces, read_corpus
 from scratch.tools.datasets import read_glove
 
@@ -77,14 +78,12 @@ def text_of(corpus):
 
 @given(st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=200), st.integers(1, 9))
 def test_any_text_is_read_whole(tmp_path_factory, text, piece):
-    from scratch.tools import corpus as module
-
     path = written(tmp_path_factory.mktemp("text") / "t.txt", text)
-    before, module._PIECE = module._PIECE, piece  # so that characters and line ends are cut
+    before, incoming.PIECE = incoming.PIECE, piece  # so that characters and line ends are cut
     try:
         corpus = read_corpus(path)
     finally:
-        module._PIECE = before
+        incoming.PIECE = before
     expected = text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
     assert text_of(corpus) == expected and corpus.ids.dtype == np.uint8
     assert list(corpus.vocab.w2i) == sorted(set(expected))

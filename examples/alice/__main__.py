@@ -15,10 +15,13 @@ Source: Jason Brownlee, "Text generation with LSTM recurrent neural networks in 
 https://machinelearningmastery.com/text-generation-lstm-recurrent-neural-networks-python-keras/
 """
 
+import os
 import sys
-from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # so that `alice` can be imported by its name
+# So that `alice` can be imported by its name.
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.realpath(__file__))))
+
+import ctrl_c  # before all that takes time to import
 
 from alice import evaluate, generate, train
 

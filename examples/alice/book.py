@@ -13,6 +13,7 @@ import numpy
 from char_lm.texts import corpus_file
 
 from scratch.batching import batches, num_pieces, padded, streams, windows
+from scratch.batching import num_batches as number_of_batches
 from scratch.checks import ScratchError
 from scratch.initial import generator
 from scratch.tools.corpus import pieces
@@ -87,11 +88,11 @@ def num_batches(ids: numpy.ndarray, text: str, flags: Namespace) -> int:
     """The number of batches in an epoch."""
     N, T = flags.batch_size, flags.sequence
     if flags.sentences:
-        return math.ceil(len(sentences(ids, text, T)) / N)
+        return number_of_batches(len(sentences(ids, text, T)), N)
     if flags.stateful:
         return num_pieces(len(ids), N, T)
     if flags.every_step:
-        return math.ceil((len(ids) // T) / N)
+        return number_of_batches(len(ids) // T, N)
     return math.ceil((len(ids) - T) / N)
 
 

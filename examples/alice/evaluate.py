@@ -1,5 +1,6 @@
 """`python examples/alice evaluate`: the loss of trained weights on the text they were trained on."""
 
+import hashlib
 import math
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from scratch.fast import fast
 from scratch.layer import Layer, evaluating
 from scratch.losses import SoftmaxCrossEntropy
 from scratch.tools import program
+from scratch.tools.datasets import trained_on
 from scratch.tools.history import progress
 
 BATCH_SIZE = 256
@@ -21,20 +23,26 @@ BATCH_SIZE = 256
 
 def command(arguments: list[str]) -> None:
     parser = program.Parser("Evaluate weights on the text they were trained on.", prog="alice evaluate")
-    parser.add_argument("text", nargs="?", type=Path, metavar="TEXT", help="that text, where it is not the book")
+    parser.add_argument("text", nargs="?", type=Path, metavar="TEXT", help="another text in UTF-8")
     parser.common(data=None, weights=WEIGHTS, device=None, plain=False, report=None, smoke=False)
     flags = parser.parse_args(arguments)
     program.begin(flags)
-    program.writable_file(flags.report, flags.weights, flags.text)
     model, vocab, metadata = load(flags.weights)
     model = model if flags.plain else fast(model)
     window, trained = metadata["window"], metadata.get("train_loss")
     flags.sequence, flags.punctuation = window or 1, metadata["settings"].get("punctuation", True)
+    origin = None if flags.smoke else trained_on(flags.weights, "alice", flags.text or flags.data)
+    if origin is not None:
+        of_book = flags.text is None and metadata.get("is_book", True)
+        flags.data, flags.text = (origin.place, None) if of_book else (None, origin.place)
+    program.writable_file(flags.report, flags.weights, flags.data, flags.text)
     text = read_book(flags)
+    if origin is not None:
+        origin.expect(hashlib.sha256(text.encode()).hexdigest())
     ids = numpy.array(vocab.encode(text), dtype=numpy.int32)
     value = nats(model, ids, min(16, len(ids) - 1)) if window is None else window_nats(model, ids, window)
     print(
-        f"{len(text)} characters of the book: {value:.4f} nats each = {value / math.log(2):.4f} bits; chance is "
+        f"{len(text)} characters: {value:.4f} nats each = {value / math.log(2):.4f} bits; chance is "
         f"{math.log(vocab.size):.3f} nats" + ("" if trained is None else f"; in training, with Dropout: {trained:.4f}")
     )
     program.write_report(flags.report, {"nats_per_character": value, "train_loss": trained})

@@ -1,13 +1,13 @@
 """`python examples/alice generate`: text that continues a passage of the book, or your own seed."""
 
 import random
-import sys
 
 from alice.network import WEIGHTS, load
 from char_lm.sample import known_part, write_on
 
 from scratch.fast import fast
 from scratch.tools import program
+from scratch.tools.incoming import standard_input
 
 
 def command(arguments: list[str]) -> None:
@@ -20,6 +20,7 @@ def command(arguments: list[str]) -> None:
     )
     parser.add_argument("--skip-unknown", action="store_true", help="leave unknown characters out of the seed")
     flags = parser.parse_args(arguments)
+    program.invite(flags.seed_text, "the seed")
     program.begin(flags)
     model, vocab, metadata = load(flags.weights)
     model = model if flags.plain else fast(model)
@@ -27,7 +28,7 @@ def command(arguments: list[str]) -> None:
     if seed is None:
         seed = random.choice(metadata["seeds"])
     elif seed == "-":
-        seed = sys.stdin.buffer.read().decode("utf-8", "backslashreplace").rstrip("\r\n")
+        seed = standard_input().rstrip("\n")
     seed = known_part(seed.lower(), vocab, flags.skip_unknown)
     write_on(
         model, vocab, seed, flags.count, flags.samples, temperature=flags.temperature, top_k=flags.top_k,

@@ -21,6 +21,7 @@ from scratch.optimizers import Adam
 from scratch.schedules import cosine_decay
 from scratch.text import Vocabulary
 from scratch.tools import program
+from scratch.tools.datasets import recorded
 from scratch.tools.run import Run, check_paths
 from scratch.tools.weights import save_weights
 
@@ -42,11 +43,13 @@ def command(arguments: list[str]) -> None:
         model, loss, optimizer = fast(model, flags.threads), fast(loss), fast(optimizer)
     chance = math.log(vocab.size)
     settings = {name: getattr(flags, name) for name in (*TUTORIAL, "seed")}
-    settings["text"] = hashlib.sha256(text.encode()).hexdigest()
+    settings["text"] = digest = hashlib.sha256(text.encode()).hexdigest()
     known = {name: getattr(flags, name) for name in SAVED} | {
         "vocabulary": vocab.w2i, "window": None if flags.stateful else flags.sequence,
-        "seeds": seeds_of(text, flags.sequence),
+        "seeds": seeds_of(text, flags.sequence), "is_book": flags.text is None,
     }
+    if not flags.smoke:
+        known |= recorded("alice", flags.text or flags.data, digest)
     num_steps = num_batches(ids, text, flags)
     print(f"{len(text)} characters of {vocab.size} kinds, {num_steps} batches an epoch; chance is {chance:.3f} nats")
     with Run(

@@ -11,10 +11,13 @@ added to the training set; --whole uses the official files as they are. Losses a
 begin and of the end of an answer.
 """
 
+import os
 import sys
-from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # so that `bidaf` can be imported by its name
+# So that `bidaf` can be imported by its name.
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.realpath(__file__))))
+
+import ctrl_c  # before all that takes time to import
 
 from bidaf import ask, char2vec, evaluate, prepare, train
 

@@ -1,15 +1,20 @@
 """`python examples/bidaf ask`: the most probable answers to one question, and the attention between the two texts."""
 
+import os
+from pathlib import Path
+
 import numpy
 from bidaf.examples import Encoded, best_spans, log_probabilities
 from bidaf.squad import words_with_places
 from bidaf.trained import WEIGHTS, load
+from bidaf.words import Lexicon
 
 from scratch.backend import to_device, to_host
 from scratch.checks import ScratchError
 from scratch.fast import fast
 from scratch.layer import evaluating
 from scratch.tools import program
+from scratch.tools.incoming import decoded, read_text, standard_input
 from scratch.tools.plots import attention_map
 
 PARAGRAPH = (
@@ -21,24 +26,43 @@ PARAGRAPH = (
 QUESTION = "Who became the first world champion?"
 
 
+def paragraph_of(given: str) -> str:
+    """The paragraph: from standard input for "-", from a file for its name, or else `given` itself."""
+    if given == "-":
+        return standard_input()
+    if os.path.isfile(given) or (len(given.split()) == 1 and Path(given).suffix):
+        return read_text(given)
+    return decoded(given, "--paragraph")
+
+
+def is_known(lexicon: Lexicon, word: str, features: int) -> bool:
+    """Whether a word has a vector, or a letter that the network's `features` of characters are computed from."""
+    k = lexicon.ids[word]
+    return word[0].isalnum() and bool(lexicon.has_vector[k] or (features and (lexicon.spelling[k] > 1).any()))
+
+
 def command(arguments: list[str]) -> None:
     parser = program.Parser("Answer a question about a paragraph.", prog="bidaf ask")
     parser.add_argument("question", nargs="?", default=QUESTION, help="(default: about the paragraph on chess)")
-    parser.add_argument("--paragraph", default=PARAGRAPH, metavar="TEXT", help="the paragraph, or - for standard input")
+    parser.add_argument(
+        "--paragraph", type=os.fspath, default=PARAGRAPH, metavar="TEXT",
+        help="the paragraph, or the file that holds it, or - for standard input. A text is taken for a file where a "
+        "file has that name, or where it is one word with an ending, such as moon.txt",
+    )
     parser.common(weights=WEIGHTS, device=None, plain=False, plot=None)
     flags = parser.parse_args(arguments)
+    program.invite(flags.paragraph, "the paragraph")
     program.begin(flags)
     program.writable_file(flags.plot, flags.weights)
-    paragraph = flags.paragraph if flags.paragraph != "-" else " ".join(program.lines_of_stdin("paragraph"))
+    paragraph = paragraph_of(flags.paragraph)
     context, asked = words_with_places(paragraph), words_with_places(flags.question)
     if not context.words or not asked.words:
         raise ScratchError("expected a paragraph and a question of at least one word each")
-    try:
-        (paragraph + flags.question).encode()
-    except UnicodeEncodeError:
-        raise ScratchError("expected a paragraph and a question in UTF-8") from None
     model, lexicon, metadata = load(flags.weights, context, asked)
     model = model if flags.plain else fast(model)
+    for name, text in (("paragraph", context), ("question", asked)):
+        if not any(is_known(lexicon, word, metadata["features"]) for word in text.words):
+            raise ScratchError(f"the {name}: this network knows no word in it")
     if paragraph == PARAGRAPH and flags.question != QUESTION:
         print("(About the paragraph on chess; --paragraph sets another.)")
     print(program.one_line(flags.question))
@@ -49,12 +73,14 @@ def command(arguments: list[str]) -> None:
             print(f"(The {name} has {len(text.words)} words; training used only the first {metadata[most]}.)")
     example = Encoded(lexicon.encode(context.words), lexicon.encode(asked.words), None)
     ((begin, end),) = log_probabilities(model, [example])
-    for guess in best_spans(begin, end, count=3):
+    guesses = best_spans(begin, end, count=3)
+    for guess in guesses:
         print(f"{guess.probability:.3f}  {program.one_line(context.span(guess.begin, guess.end))}")
     if flags.plot:
         ids = [to_device(numpy.array([words])) for words in example[:2]]
         with evaluating(model):
             weights = to_host(model.bidaf.weights_of_question(*(model.words.forward(some) for some in ids)))[0]
         rows, columns = context.words[: metadata["context_words"]], asked.words[: metadata["asked_words"]]
-        attention_map(flags.plot, weights[: len(rows), : len(columns)], rows, columns, "Attention to the question")
+        answer, weights = range(guesses[0].begin, guesses[0].end + 1), weights[: len(rows), : len(columns)]
+        attention_map(flags.plot, weights, rows, columns, answer, flags.question)
         print(f"Picture: {flags.plot}")

@@ -9,7 +9,6 @@ characters that occur in similar contexts get similar vectors: the digits, the l
 Source: Mikolov et al. 2013, https://arxiv.org/abs/1310.4546, sections 2 and 2.2.
 """
 
-import importlib.util
 import math
 from collections.abc import Iterator
 from pathlib import Path
@@ -30,6 +29,8 @@ from scratch.layer import Layer
 from scratch.losses import Loss
 from scratch.optimizers import Adam
 from scratch.tools import program
+from scratch.tools.claims import claim
+from scratch.tools.extras import extra
 from scratch.tools.files import read_arrays, write_arrays
 from scratch.tools.history import progress
 from scratch.tools.plots import labelled_points
@@ -116,9 +117,9 @@ def command(arguments: list[str]) -> None:
                   threads=None, plain=False, report=None, plot=None)
     flags = parser.parse_args(arguments)
     program.begin(flags)
-    if importlib.util.find_spec("sklearn") is None:
-        raise ScratchError("the picture needs scikit-learn: pip install -e '.[data]'")
+    tsne = extra("sklearn.manifold", "the picture").TSNE
     program.writable(flags.out)
+    claim(flags.out, ["char2vec.npz", "char2vec.png"])
     file, flags.plot = flags.out / "char2vec.npz", flags.plot or flags.out / "char2vec.png"
     program.writable_file(flags.plot, flags.data, file)
     program.writable_file(flags.report, flags.data, file, flags.plot)
@@ -154,7 +155,7 @@ def command(arguments: list[str]) -> None:
     near = {letter: nearest(letter, lexicon.alphabet, vectors) for letter in SHOWN if letter in lexicon.alphabet}
     for letter, others in near.items():
         print(f"{letter}  is most like  {'  '.join(others)}")
-    draw_map(flags.plot, lexicon, vectors)
+    draw_map(flags.plot, lexicon, vectors, tsne)
     program.write_report(flags.report, {"losses": losses, "nearest": near})
     print(f"Vectors: {file}, picture: {flags.plot}")
 
@@ -166,11 +167,9 @@ def nearest(letter: str, alphabet: str, vectors: numpy.ndarray, count: int = 5) 
     return [alphabet[k] for k in numpy.argsort(-cosines) if alphabet[k] not in (letter, REPLACEMENT)][:count]
 
 
-def draw_map(path: Path, lexicon: Lexicon, vectors: numpy.ndarray) -> None:
-    """Draw the characters in the plane by t-SNE, which puts similar vectors near each other."""
-    from sklearn.manifold import TSNE
-
-    points = TSNE(perplexity=min(10, len(vectors) - 1), metric="cosine", init="random", random_state=0)
+def draw_map(path: Path, lexicon: Lexicon, vectors: numpy.ndarray, tsne: Any) -> None:
+    """Draw the characters in the plane by scikit-learn's t-SNE, which puts similar vectors near each other."""
+    points = tsne(perplexity=min(10, len(vectors) - 1), metric="cosine", init="random", random_state=0)
     labels = [letter if letter != REPLACEMENT else "(other)" for letter in lexicon.alphabet]
     labelled_points(path, points.fit_transform(vectors), labels, "Characters by their vectors")
 

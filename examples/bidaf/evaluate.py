@@ -6,12 +6,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from bidaf.examples import SPANS, answers, encode, load_held_out, log_probabilities
+from bidaf.examples import SPANS, answers, digest_of, encode, load_held_out, log_probabilities
+from bidaf.prepare import read_prepared
 from bidaf.squad import Question, exact_match, f1, score
 from bidaf.trained import WEIGHTS, load, texts_of
 
 from scratch.fast import fast
 from scratch.tools import program
+from scratch.tools.datasets import trained_on
 from scratch.tools.files import write_text
 from scratch.tools.weights import metadata_of
 
@@ -28,10 +30,15 @@ def command(arguments: list[str]) -> None:
     parser.common(data=None, weights=WEIGHTS, device=None, threads=None, plain=False, report=None)
     flags = parser.parse_args(arguments)
     program.begin(flags)
-    program.writable_file(flags.predictions, flags.weights, flags.data)
-    program.writable_file(flags.report, flags.weights, flags.data, flags.predictions)
     whole = metadata_of(flags.weights, "bidaf", whole=bool)["whole"]
-    held_out = load_held_out(flags.data, whole)
+    origin = trained_on(flags.weights, "squad", flags.data)
+    program.writable_file(flags.predictions, flags.weights, origin.place)
+    program.writable_file(flags.report, flags.weights, origin.place, flags.predictions)
+    if origin.place is not None and origin.place.is_file():  # the file of `prepare`
+        held_out = read_prepared(origin.place, word_length=1)[0].held_out
+    else:
+        held_out = load_held_out(origin.place, whole)
+    origin.expect(digest_of(held_out))
     model, lexicon, metadata = load(flags.weights, *texts_of(held_out))
     started = time.perf_counter()
     model = model if flags.plain else fast(model, flags.threads)

@@ -1,5 +1,6 @@
 """Questions as arrays: training and held-out sets, batches, and the answers that a network's scores stand for."""
 
+import hashlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -43,6 +44,11 @@ def load_squad(given: Path | None, whole: bool) -> Data:
 def load_held_out(given: Path | None, whole: bool) -> Squad:
     """The held-out set, which does not need the training file. Raises: as `load_squad`."""
     return _held_out(_read(find("squad", given), TEST), whole)
+
+
+def digest_of(squad: Squad) -> str:
+    """The SHA-256 of the questions."""
+    return hashlib.sha256(repr(squad.questions).encode()).hexdigest()
 
 
 def _read(folder: Path, *names: str) -> Squad:

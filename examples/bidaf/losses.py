@@ -3,7 +3,7 @@
 from typing import Any
 
 from scratch.backend import Array, as_floats, to_device, xp
-from scratch.checks import expect, expect_ids, expect_mask
+from scratch.checks import as_ids, expect, expect_mask
 from scratch.functions import log_softmax, one_hot
 from scratch.losses import Loss
 
@@ -23,7 +23,8 @@ class SpanLoss(Loss):
 
     def loss(self, predicted: Any, actual: Any, mask: Array | None = None) -> float:
         log_p, truth = self._log_p(predicted, actual, mask)
-        return -float(xp.take_along_axis(log_p, truth[:, :, None], axis=2).sum()) / max(len(log_p), 1)
+        at_truth = xp.take_along_axis(log_p, truth[:, :, None], axis=2)
+        return 0.0 - float(at_truth.sum(dtype="float64")) / max(len(log_p), 1)
 
     def gradient(self, predicted: Any, actual: Any, mask: Array | None = None) -> Array:
         log_p, truth = self._log_p(predicted, actual, mask)
@@ -36,7 +37,7 @@ class SpanLoss(Loss):
         expect(scores.ndim == 3 and scores.shape[1] == 2, self, "scores (N, 2, T)", scores)
         N, _, T = scores.shape
         expect(truth.shape == (N, 2), self, f"begins and ends {(N, 2)}", truth)
-        expect_ids(self, truth, T)
+        truth = as_ids(self, truth, T)
         if mask is not None:
             mask = to_device(mask)
             expect_mask(self, mask, (N, T))

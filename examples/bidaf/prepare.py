@@ -13,10 +13,12 @@ import numpy
 from bidaf.examples import Data, load_squad
 from bidaf.squad import Question, Squad, Text
 from bidaf.trained import lexicon_of, texts_of, vectors_of
-from bidaf.words import REPLACEMENT, Lexicon, as_known
+from bidaf.words import REPLACEMENT, Lexicon
 
 from scratch.checks import ScratchError
+from scratch.text import as_known
 from scratch.tools import program
+from scratch.tools.claims import claim
 from scratch.tools.datasets import find_glove
 from scratch.tools.files import parse_json, read_arrays, write_arrays
 from scratch.tools.plots import histograms
@@ -41,6 +43,7 @@ def command(arguments: list[str]) -> None:
     flags = parser.parse_args(arguments)
     program.begin(flags)
     program.writable(flags.out)
+    claim(flags.out, ["prepared.npz", "lengths.png"])
     file, flags.plot = flags.out / "prepared.npz", flags.plot or flags.out / "lengths.png"
     program.writable_file(flags.plot, flags.data, flags.glove, file)
     program.writable_file(flags.report, flags.data, flags.glove, file, flags.plot)

@@ -12,14 +12,15 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from scratch.checks import ScratchError
+from scratch.text import places_of_words
 from scratch.tools.files import read_json
+from scratch.tools.history import progress
 from scratch.tools.schema import check
 
 # Words as GloVe divides them, in their own case: "doesn't" is does and n't, "film's" is film and 's; a number may
 # contain points and commas. Hyphens and dashes are words of their own, because answers often begin or end at one.
 _WORD = re.compile(
-    r"\d+(?:[.,]\d+)*|[^\W\d_]+?(?=n['\u2019]t\b)|n['\u2019]t\b|['\u2019](?:s|re|ve|ll|d|m)\b|[^\W\d_]+|``|''|\S",
-    flags=re.IGNORECASE,
+    r"\d+(?:[.,]\d+)*|[^\W\d_]+?(?=n't\b)|n't\b|'(?:s|re|ve|ll|d|m)\b|[^\W\d_]+|``|''|\S", flags=re.IGNORECASE
 )
 SCHEMA = {
     "data": [{"title": str, "paragraphs": [{"context": str, "qas": [
@@ -69,8 +70,9 @@ class Squad(NamedTuple):
 
 def words_with_places(text: str) -> Text:
     """The words of `text` with their positions. White space separates words and belongs to none."""
-    found = list(_WORD.finditer(text))
-    return Text(text, [word[0] for word in found], [word.start() for word in found], [word.end() for word in found])
+    places = places_of_words(_WORD, text)
+    starts, ends = [start for start, _ in places], [end for _, end in places]
+    return Text(text, [text[start:end] for start, end in places], starts, ends)
 
 
 def find_span(context: Text, start: int, answer: str) -> tuple[tuple[int, int] | None, bool]:
@@ -96,7 +98,7 @@ def read_squad(path: str | Path) -> Squad:
     if str(data.get("version", "1.1")).lstrip("v").startswith("2"):
         raise ScratchError(f"{path}: is SQuAD 2.0, where questions may have no answer; this reads 1.1")
     squad = Squad([], [], [])
-    for article in check(data, SCHEMA, place)["data"]:
+    for article in progress(check(data, SCHEMA, place)["data"], "reading"):
         for paragraph in article["paragraphs"]:
             squad.contexts.append(words_with_places(paragraph["context"]))
             squad.titles.append(article["title"])

@@ -20,6 +20,7 @@ from bidaf.examples import (
     Data,
     answers,
     batch,
+    digest_of,
     encode,
     in_batches,
     load_squad,
@@ -35,11 +36,12 @@ from bidaf.words import LONGEST_WORD, Lexicon
 
 from scratch.averages import MovingAverage
 from scratch.backend import to_device
+from scratch.batching import num_batches
 from scratch.checks import ScratchError
 from scratch.fast import fast
 from scratch.optimizers import Adam
 from scratch.tools import program
-from scratch.tools.datasets import find_glove
+from scratch.tools.datasets import find_glove, recorded
 from scratch.tools.run import Run, check_paths
 
 # The sizes of Apte's article on SQuAD, as far as it states them; and smaller ones, for a machine with two cores.
@@ -76,9 +78,10 @@ def command(arguments: list[str]) -> None:
     if not flags.plain:
         model, loss, optimizer = fast(model, flags.threads), fast(loss), fast(optimizer)
     chance = 2 * sum(math.log(len(example.context)) for example in training) / len(training)
-    known = {name: getattr(flags, name) for name in SETTINGS}
+    settings = {name: getattr(flags, name) for name in SETTINGS}
+    origin = {} if flags.smoke else recorded("squad", flags.prepared or flags.data, digest_of(data.held_out))
     digest = hashlib.sha256(repr(training).encode() + lexicon.vectors.tobytes()).hexdigest()
-    num_steps = math.ceil(len(training) / flags.batch_size)
+    num_steps = num_batches(len(training), flags.batch_size)
     lost = sum(question.span is None for question in data.learn.questions)
     print(
         f"{len(training)} questions in the training set (left out: {lost} whose answer is not where the file says, and "
@@ -86,8 +89,8 @@ def command(arguments: list[str]) -> None:
         f"held out; {lexicon.has_vector.sum()} of {len(lexicon.words)} words have a vector", flush=True,
     )
     with Run(
-        flags, model, optimizer, known | {"examples": digest}, "bidaf", known, chance=chance, inputs=inputs,
-        figures={"exact_match": float, "f1": float}, write=partial(save, lexicon),
+        flags, model, optimizer, settings | {"examples": digest}, "bidaf", settings | origin, chance=chance,
+        inputs=inputs, figures={"exact_match": float, "f1": float}, write=partial(save, lexicon),
     ) as run:
         for _ in run.epochs():
             total = 0.0

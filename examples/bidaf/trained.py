@@ -8,11 +8,12 @@ import numpy
 from bidaf.examples import SPANS
 from bidaf.network import ATTENTIONS, Reader
 from bidaf.squad import Squad, Text
-from bidaf.words import LONGEST_WORD, Lexicon, WordVectors, alphabet_of, as_known
+from bidaf.words import LONGEST_WORD, Lexicon, WordVectors, alphabet_of
 
 from scratch.backend import to_host
 from scratch.checks import ScratchError
 from scratch.layer import Layer
+from scratch.text import as_known
 from scratch.tools.datasets import read_glove
 from scratch.tools.files import read_arrays, write_arrays
 from scratch.tools.schema import SIZE, alphabet, share

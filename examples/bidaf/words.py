@@ -1,5 +1,6 @@
 """From words to vectors: GloVe's, which are not trained, and features that a convolution finds in their characters."""
 
+import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -7,11 +8,12 @@ from typing import Any
 import numpy
 
 from scratch.backend import Array, to_device, xp
-from scratch.checks import expect, expect_ids
+from scratch.checks import as_ids, expect
 from scratch.convolution import Conv1d
 from scratch.dense import Embedding
 from scratch.layer import Layer
 from scratch.over_time import MaxOverTime
+from scratch.text import as_known
 
 UNKNOWN = ""  # word 0: neither its vector nor its spelling is known
 REPLACEMENT = "\N{REPLACEMENT CHARACTER}"  # character 1; 0 is padding after the end of a word
@@ -21,15 +23,15 @@ LONGEST_WORD = 100  # the largest number of characters that a network may read o
 
 def alphabet_of(words: Iterable[str], size: int = NUM_CHARACTERS) -> str:
     """The `size` most common characters of the words at most, the replacement character first."""
-    counts = Counter(character for word in words for character in word)
+    counts = Counter(character for word in words for character in letters_of(word))
     counts.pop(REPLACEMENT, None)
     common = sorted(counts, key=lambda character: (-counts[character], character))[: size - 1]
     return REPLACEMENT + "".join(common)
 
 
-def as_known(word: str) -> str:
-    """A word as GloVe spells it: in lower case, with a straight apostrophe."""
-    return word.lower().replace("\u2019", "'")
+def letters_of(word: str) -> str:
+    """The characters by which a word is spelled: an accented letter is one, where Unicode has it."""
+    return unicodedata.normalize("NFC", word)
 
 
 class Lexicon:
@@ -56,7 +58,7 @@ class Lexicon:
         numbers = {character: k for k, character in enumerate(alphabet, start=1)}
         self.spelling = numpy.zeros((len(self.words), length), dtype=numpy.min_scalar_type(len(alphabet)))
         for k, word in enumerate(self.words):
-            letters = [numbers.get(character, 1) for character in word[:length]]
+            letters = [numbers.get(character, 1) for character in letters_of(word)[:length]]
             self.spelling[k, : len(letters)] = letters
 
     def with_more(self, words: Iterable[str]) -> "Lexicon":
@@ -92,7 +94,7 @@ class WordVectors(Layer):
     def forward(self, input: Any) -> Array:
         ids = to_device(input)
         expect(ids.ndim == 2, self, "word ids (N, T)", ids)
-        expect_ids(self, ids, len(self._vectors))
+        ids = as_ids(self, ids, len(self._vectors))
         # 1. GloVe's vectors.
         output = self._vectors[ids]
         if self.characters is None:

@@ -12,10 +12,13 @@ uniform guess among K classes costs log(K).
 Source: Zhang, Zhao and LeCun 2015, https://arxiv.org/abs/1509.01626
 """
 
+import os
 import sys
-from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # so that `char_cnn` can be imported by its name
+# So that `char_cnn` can be imported by its name.
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.realpath(__file__))))
+
+import ctrl_c  # before all that takes time to import
 
 from char_cnn import evaluate, predict, train
 

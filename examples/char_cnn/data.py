@@ -11,6 +11,7 @@ from char_cnn.texts import Quantiser
 
 from scratch.checks import ScratchError
 from scratch.tools.datasets import find
+from scratch.tools.incoming import read_text
 
 
 class Known(NamedTuple):
@@ -46,8 +47,11 @@ def names_of(classes: Sequence[str], path: Path, known: Known | None) -> list[st
     """The names of the labels 1, 2, ... in a known data set, from a file beside `path`; or the labels themselves."""
     if known is None or known.class_names is None:
         return list(classes)
-    names = (path.parent / known.class_names).read_text(encoding="utf-8").splitlines()
-    return [names[int(label) - 1] for label in classes]
+    names = read_text(path.parent / known.class_names).split("\n")
+    numbered = {str(number): name for number, name in enumerate(names, 1) if name.strip()}
+    if unnamed := [label for label in classes if label not in numbered]:
+        raise ScratchError(f"{path.parent / known.class_names}: has no name for the label {unnamed[0]!r}")
+    return [numbered[label] for label in classes]
 
 
 def divide(labels: numpy.ndarray, share: float, chance: Any) -> tuple[numpy.ndarray, numpy.ndarray]:
@@ -63,7 +67,8 @@ def divide(labels: numpy.ndarray, share: float, chance: Any) -> tuple[numpy.ndar
         count = max(round(share * len(places)), 1)
         if count >= len(places):
             raise ScratchError(
-                f"too few rows: class {label} has {len(places)}, of which the validation set would take {count}"
+                f"too few rows: class {label} has {len(places)}, of which the validation set would take {count}; a "
+                "smaller --validation_split takes fewer"
             )
         validation += places[:count]
         training += places[count:]
@@ -101,7 +106,10 @@ def load(flags: Any, chance: Any) -> Data:
 
     table = read(path, None)
     if len(table.classes) < 2:
-        raise ScratchError(f"{path}: all labels are {table.classes[0]!r}; a classifier needs at least two classes")
+        raise ScratchError(
+            f"{path}: all labels in column {label_column!r} are {table.classes[0]!r}; a classifier needs at least two "
+            "classes; does --label_column name the right one?"
+        )
     if flags.number_of_classes not in (None, len(table.classes)):
         raise ScratchError(
             f"--number_of_classes {flags.number_of_classes}: column {label_column!r} has {len(table.classes)}: "

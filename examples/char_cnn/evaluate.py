@@ -1,5 +1,7 @@
 """`python examples/char_cnn evaluate`: accuracy and F1 of trained weights on a table of texts and labels."""
 
+import os
+
 from char_cnn.data import file_of
 from char_cnn.flags import add_columns, add_model
 from char_cnn.network import load, log_probabilities, summary
@@ -16,7 +18,7 @@ from scratch.tools.scores import accuracy, count_confusions, mean_f1, shares, ta
 def command(arguments: list[str]) -> None:
     parser = program.Parser("Evaluate weights on a table of texts and labels.", prog="char_cnn evaluate")
     parser.add_argument(
-        "--data_path", "--data-path", "--data", metavar="PATH",
+        "--data_path", "--data-path", "--data", type=os.fspath, metavar="PATH",
         help="a CSV file, or the test rows of ag_news_csv or french_reviews (default: of the training data)",
     )
     add_columns(parser)

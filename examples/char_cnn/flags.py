@@ -1,6 +1,7 @@
 """The flags, under the repository's names."""
 
 import argparse
+import os
 from argparse import Namespace
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from char_cnn.texts import ALPHABET, STEPS
 
 from scratch.checks import ScratchError
 from scratch.tools import program
+from scratch.tools.extras import extra
 
 
 def option(parser: argparse.ArgumentParser, name: str, *others: str, **options: Any) -> None:
@@ -59,7 +61,7 @@ def train_flags(arguments: list[str]) -> Namespace:
     parser = program.Parser("Train a network on a table of texts and labels.", prog="char_cnn train")
     number = {"type": program.positive, "metavar": "N"}
     option(
-        parser, "data_path", "--data", default="ag_news_csv", metavar="PATH",
+        parser, "data_path", "--data", type=os.fspath, default="ag_news_csv", metavar="PATH",
         help="a CSV file, or a known set: ag_news_csv (default) or french_reviews",
     )
     add_columns(parser)
@@ -103,7 +105,9 @@ def train_flags(arguments: list[str]) -> Namespace:
         parser, "output", "--out", type=Path, default=Path("runs/char_cnn"), metavar="FOLDER",
         help="where weights, figures and plots go (default: runs/char_cnn)",
     )
-    option(parser, "model_name", default="", metavar="NAME", help="prefix of the names of the run's files")
+    option(
+        parser, "model_name", type=os.fspath, default="", metavar="NAME", help="prefix of the names of the run's files"
+    )
     parser.add_argument("--summary", action="store_true", help="only print the layers and the shapes of their outputs")
     parser.common(seed=0, device=None, plain=False, resume=False, report=None, plot=None, smoke=False)
     flags = parser.parse_args(arguments)
@@ -126,6 +130,8 @@ def check(flags: Namespace) -> None:
         )
     if flags.dropout_input >= 1:
         raise ScratchError(f"--dropout_input: expected a share below 1, got {flags.dropout_input:g}")
+    if flags.log_path is not None:
+        extra("tensorboardX", "a TensorBoard log")
     if flags.resume and not flags.checkpoint:
         raise ScratchError("--resume needs a checkpoint; --checkpoint 0 keeps none")
     if "/" in flags.model_name or len(flags.model_name) > 100:

@@ -31,7 +31,7 @@ class FocalLoss(SoftmaxCrossEntropy):
 
     def loss(self, predicted: Any, actual: Any, mask: Array | None = None) -> float:
         log_p, shares = self._at_truth(predicted, actual, mask)
-        return 0.0 - float(((1 - xp.exp(log_p)) ** self.gamma * log_p * shares).sum())
+        return 0.0 - float(((1 - xp.exp(log_p)) ** self.gamma * log_p * shares).sum(dtype="float64"))
 
     def gradient(self, predicted: Any, actual: Any, mask: Array | None = None) -> Array:
         log_p, _ = self._at_truth(predicted, actual, mask)

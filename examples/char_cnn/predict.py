@@ -1,6 +1,7 @@
 """`python examples/char_cnn predict`: the class of each text."""
 
 import json
+from collections.abc import Sequence
 
 import numpy
 from char_cnn.flags import add_model
@@ -23,19 +24,24 @@ def command(arguments: list[str]) -> None:
     if flags.summary:
         print("\n".join(summary(model, known["max_length"])))
         return
-    texts = flags.text or program.lines_of_stdin("texts; give --text, or one a line on standard input")
-    ids = Quantiser(known["alphabet"], known["max_length"])([cleaned(text, known["steps"]) for text in texts])
-    unreadable = []
-    for text, row, log_p in zip(texts, ids, log_probabilities(model if flags.plain else fast(model), ids), strict=True):
-        if row.max() < 0:
-            unreadable.append(text)
-            continue
-        p = dict(zip(known["names"], numpy.exp(log_p).tolist(), strict=True))
-        best = max(p, key=p.__getitem__)
-        if flags.json:
-            print(json.dumps({"text": text, "class": best, "probabilities": p}, ensure_ascii=False))
-        else:
-            others = program.one_line(", ".join(f"{name} {value:.3f}" for name, value in p.items()))
-            print(f"{program.one_line(text)[:100]}\n  {program.one_line(best)} ({others})")
-    if unreadable:  # after the answers for the other texts
-        raise ScratchError(f"{unreadable[0][:40]!r}: has no character of this network's alphabet")
+    model = model if flags.plain else fast(model)
+    quantise = Quantiser(known["alphabet"], known["max_length"])
+
+    def reply(texts: Sequence[str]) -> None:
+        ids = quantise([cleaned(text, known["steps"]) for text in texts])
+        unreadable = []
+        for text, row, log_p in zip(texts, ids, log_probabilities(model, ids), strict=True):
+            if row.max() < 0:
+                unreadable.append(text)
+                continue
+            p = dict(zip(known["names"], numpy.exp(log_p).tolist(), strict=True))
+            best = max(p, key=p.__getitem__)
+            if flags.json:
+                print(json.dumps({"text": text, "class": best, "probabilities": p}, ensure_ascii=False))
+            else:
+                others = program.one_line(", ".join(f"{name} {value:.3f}" for name, value in p.items()))
+                print(f"{program.one_line(text)[:100]}\n  {program.one_line(best)} ({others})")
+        if unreadable:  # after the answers for the other texts
+            raise ScratchError(f"{unreadable[0][:40]!r}: has no character of this network's alphabet")
+
+    program.answer(flags.text, "texts", reply)

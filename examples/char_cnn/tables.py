@@ -1,9 +1,10 @@
 """Tables of texts and labels: CSV files, read in chunks, so that a long file is kept in memory only as ids."""
 
-import codecs
+import csv
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import closing
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,8 +12,11 @@ import numpy
 from char_cnn.texts import Quantiser, cleaned
 
 from scratch.checks import ScratchError
+from scratch.tools.history import progress
+from scratch.tools.incoming import lines, opened, pieces
 
-MAX_CLASSES = 100
+MAX_CLASSES, LONGEST_LABEL = 100, 200
+_LONGEST_FIELD = 2**24  # characters
 
 
 class Table(NamedTuple):
@@ -37,10 +41,15 @@ def read_table(
     numbers = {label: number for number, label in enumerate(classes or ())}
     parts, labels, unreadable = [], [], 0
     with closing(read_rows(path, text_column, label_column, encoding, chunksize, max_rows)) as chunks:
-        for first, texts, some in chunks:
-            for number, label in enumerate(some, first):
+        for rows, texts, some in progress(chunks, "reading"):
+            for number, label in zip(rows, some, strict=True):
                 if not label.strip():
                     raise ScratchError(f"{path}: row {number} has no label in column {label_column!r}")
+                if len(label) > LONGEST_LABEL:
+                    raise ScratchError(
+                        f"{path}: row {number} has a label of {len(label)} characters in column {label_column!r}; is "
+                        "it the right column?"
+                    )
                 if classes is not None and label.strip() not in numbers:
                     raise ScratchError(
                         f"{path}: row {number} has label {label.strip()[:40]!r} in column {label_column!r}, which is "
@@ -50,7 +59,7 @@ def read_table(
             if len(numbers) > MAX_CLASSES:
                 raise ScratchError(
                     f"{path}: column {label_column!r} holds more than {MAX_CLASSES} different labels, for instance "
-                    f"{some[0][:40]!r}; is it the right column?"
+                    f"{some[0][:40]!r}; does --label_column name the right one?"
                 )
             ids = quantise([cleaned(text, steps) for text in texts])
             readable = (ids >= 0).any(axis=1)
@@ -80,63 +89,52 @@ def _order(label: str) -> tuple[Any, ...]:
 
 def read_rows(
     path: Path, text_column: str, label_column: str, encoding: str, chunksize: int, max_rows: int | None
-) -> Iterator[tuple[int, list[str], list[str]]]:
-    """Of each chunk the number of its first row, the texts and the labels. The first row of a file, its header or not,
-    has the number 1."""
-    try:
-        import pandas
-    except ImportError:
-        raise ScratchError("reading a table needs pandas: pip install -e '.[data]'") from None
-    text_columns = text_column.split("+")
-    wanted = [*text_columns, label_column]
-    without_header = all(name.isdecimal() for name in wanted)
-    try:
-        "".encode(encoding)  # raises LookupError also for a codec that is not for text, such as base64
-    except LookupError:
-        raise ScratchError(f"unknown encoding {encoding!r}") from None
-    if not path.is_file() or path.stat().st_size == 0:
-        raise ScratchError(f"{path}: {'is empty' if path.is_file() else 'no such file'}; expected a CSV file")
-    try:
-        options = {
-            "encoding": encoding, "dtype": str, "keep_default_na": False, "na_filter": False, "compression": None,
-        }
-        columns = pandas.read_csv(path, header=None, nrows=1, **options).iloc[0].tolist()
-        without_header = without_header and not set(wanted) <= set(columns)
-        if without_header:
+) -> Iterator[tuple[list[int], list[str], list[str]]]:
+    """Of each chunk the numbers of its rows, the texts and the labels.
+
+    A row has the number of the line on which it begins, as an editor counts lines: empty ones too.
+    """
+    texts, wanted = text_column.split("+"), [*text_column.split("+"), label_column]
+    with opened(path) as file:
+        rows = _numbered(path, lines(pieces(file, path, encoding, hint="give --encoding, or save it as UTF-8"), path))
+        number, columns = next(rows, (0, []))
+        if not columns:
+            raise ScratchError(f"{path}: is empty; expected a CSV file")
+        if all(name.isdecimal() for name in wanted) and not set(wanted) <= set(columns):  # it has no header
+            rows = chain([(number, columns)], rows)
             columns = [str(number) for number in range(1, len(columns) + 1)]
         if missing := [name for name in wanted if name not in columns]:
-            raise ScratchError(f"{path}: has no column {missing[0]!r}; there are: {', '.join(columns)[:300]}")
+            raise ScratchError(
+                f"{path}: has no column {missing[0]!r}; choose with --text_column and --label_column of: "
+                f"{', '.join(columns)[:300]}"
+            )
         if twice := [name for name in wanted if columns.count(name) > 1]:
             raise ScratchError(f"{path}: has more than one column {twice[0]!r}")
-        first = 1 if without_header else 2
-        places = [columns.index(name) for name in wanted]
-        options |= {"header": None, "skiprows": first - 1, "names": range(len(columns))}
-        with pandas.read_csv(path, chunksize=chunksize, nrows=max_rows, **options) as reader:
-            for chunk in reader:
-                if not isinstance(chunk.index, pandas.RangeIndex):  # pandas makes surplus fields the index
-                    raise ScratchError(f"{path}: not a CSV file (its rows have more fields than the first one)")
-                texts = [" ".join(row) for row in zip(*(chunk[place] for place in places[:-1]), strict=True)]
-                yield first, texts, chunk[places[-1]].tolist()
-                first += len(chunk)
-    except UnicodeError as error:
-        place = _undecodable(path, encoding)
-        raise ScratchError(f"{path}: not {encoding} (byte {place}); give --encoding, or save it as UTF-8") from error
-    except (pandas.errors.ParserError, pandas.errors.EmptyDataError) as error:
-        what = str(error).removeprefix("Error tokenizing data. ").removeprefix("C error: ")
-        raise ScratchError(f"{path}: not a CSV file ({what}); is a quotation mark unclosed?") from error
+        places, label_place = [columns.index(name) for name in texts], columns.index(label_column)
+        rows = islice(rows, max_rows)
+        while chunk := list(islice(rows, chunksize)):
+            for number, row in chunk:
+                if len(row) > len(columns):
+                    raise ScratchError(
+                        f"{path}: not a CSV file (line {number} has {len(row)} fields, the first {len(columns)}); is a "
+                        "quotation mark unclosed?"
+                    )
+                row += [""] * (len(columns) - len(row))
+            yield (
+                [number for number, _ in chunk], [" ".join(row[place] for place in places) for _, row in chunk],
+                [row[label_place] for _, row in chunk],
+            )
 
 
-def _undecodable(path: Path, encoding: str) -> int | str:
-    """The position of the first byte that cannot be decoded."""
-    decoder, place = codecs.getincrementaldecoder(encoding)(), 0
-    with open(path, "rb") as file:
-        while block := file.read(1 << 20):
-            waiting = len(decoder.getstate()[0])
-            try:
-                decoder.decode(block)
-            except UnicodeDecodeError as error:
-                return place - waiting + error.start
-            except UnicodeError:
-                return place
-            place += len(block)
-    return "at its end"
+def _numbered(path: Path, of_file: Iterator[str]) -> Iterator[tuple[int, list[str]]]:
+    """The rows of a CSV file, and the line on which each begins; lines of white space are skipped."""
+    csv.field_size_limit(_LONGEST_FIELD)
+    reader = csv.reader(of_file, strict=True)
+    number = 1
+    try:
+        for row in reader:
+            if len(row) > 1 or "".join(row).strip():
+                yield number, row
+            number = reader.line_num + 1
+    except csv.Error as error:
+        raise ScratchError(f"{path}: not a CSV file (line {number}: {error}); is a quotation mark unclosed?") from None

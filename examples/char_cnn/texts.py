@@ -4,26 +4,38 @@ With the alphabet "abc", the text "Cab" in lower case is the ids [1, 0, 2], fill
 """
 
 import re
+import unicodedata
 from collections.abc import Callable, Sequence
 
 import numpy
 
 from scratch.checks import ScratchError
 from scratch.initial import generator
+from scratch.text import places_of_words
 
 # The paper's 70 characters, in which "-" occurs twice. A space is not among them: it becomes a row of zeros.
 ALPHABET = "abcdefghijklmnopqrstuvwxyz0123456789-,;.!?:'\"/\\|_@#$%^&*~`+=<>()[]{}\n"
 _URL = re.compile(r"(?:https?://|www\.)\S+", flags=re.IGNORECASE)
+_HASHTAG, _MENTION = re.compile(r"#\w+"), re.compile(r"@\w+")
+
+
+def without(pattern: re.Pattern[str], text: str) -> str:
+    """`text` without the words that match `pattern`."""
+    cuts = [0, *(place for word in places_of_words(pattern, text) for place in word), len(text)]
+    return "".join(text[start:end] for start, end in zip(cuts[::2], cuts[1::2], strict=True))
+
+
 STEPS: dict[str, Callable[[str], str]] = {
     "lower": str.lower,
-    "remove_hashtags": lambda text: re.sub(r"#\w+", "", text),
-    "remove_urls": lambda text: _URL.sub("", text),
-    "remove_user_mentions": lambda text: re.sub(r"@\w+", "", text),
+    "remove_hashtags": lambda text: without(_HASHTAG, text),
+    "remove_urls": lambda text: without(_URL, text),
+    "remove_user_mentions": lambda text: without(_MENTION, text),
 }
 
 
 def cleaned(text: str, steps: Sequence[str]) -> str:
-    """`text` after each of the steps, in their order."""
+    """`text`, with each accented letter as one character, after each of the steps, in their order."""
+    text = unicodedata.normalize("NFC", text)
     for step in steps:
         text = STEPS[step](text)
     return text

@@ -17,12 +17,12 @@ from char_cnn.network import SIZES, build, log_probabilities, summary
 from char_cnn.texts import with_gaps
 
 from scratch.backend import to_device
-from scratch.batching import batches
+from scratch.batching import batches, num_batches
 from scratch.fast import fast
 from scratch.losses import Loss, SoftmaxCrossEntropy
 from scratch.optimizers import AdamW, Momentum, Optimizer
 from scratch.tools import program
-from scratch.tools.files import write_text
+from scratch.tools.files import remove_when_stopped, write_text
 from scratch.tools.plots import confusion_matrix
 from scratch.tools.run import Run, check_paths
 from scratch.tools.schema import Row
@@ -34,6 +34,7 @@ SETTINGS = (
     "weight_decay", "dropout_input", "schedule", "patience", "class_weights", "focal_loss", "seed",
 )
 MOMENTUM = 0.9
+FEW = 100_000  # training texts
 SMOKE_CONFIG = {"conv": [[32, 3, 3], [32, 3, 3]], "fc": [32], "dropout": 0.0}
 SMOKE = "SentimentText,Sentiment\n" + "".join(
     f"it was {word} {end},{label}\n" for label, words in (("1", "good great fine nice"), ("0", "bad poor awful dull"))
@@ -72,13 +73,16 @@ def command(arguments: list[str]) -> None:
         f"{len(training.labels)} texts of {num_classes} classes in the training set, {len(validation.labels)} in the "
         f"validation set; chance is {chance:.3f} nats"
     )
+    advice = advice_for(len(training.labels))
+    if len(training.labels) < FEW and config in (SIZES["small"], SIZES["large"]):
+        print(f"(From so few texts a smaller network learns more: {advice})")
     with Run(
         flags, model, optimizer, settings, "char_cnn", known, best="validation", chance=None if gamma else chance,
         inputs=inputs, files=FILES, figures=figures_of(num_classes),
     ) as run:
         for epoch in run.epochs():
             optimizer.lr = full_rate * (0.5 ** ((epoch - 1) // flags.schedule) if flags.schedule else 1)
-            total, num_steps = 0.0, -(-len(training.labels) // flags.batch_size)
+            total, num_steps = 0.0, num_batches(len(training.labels), flags.batch_size)
             for places in run.progress(batches(range(len(training.labels)), flags.batch_size), num_steps):
                 ids, labels = training.ids[places], to_device(training.labels[places])
                 if flags.dropout_input:
@@ -92,14 +96,14 @@ def command(arguments: list[str]) -> None:
             log_p = log_probabilities(model, validation.ids)
             confusion = count_confusions(validation.labels, log_p.argmax(axis=1), num_classes)
             run.record(
-                loss=mean, validation=-float(log_p[numpy.arange(len(log_p)), validation.labels].mean()),
+                loss=mean, validation=0.0 - float(log_p[numpy.arange(len(log_p)), validation.labels].mean()),
                 accuracy=accuracy(confusion), f1=mean_f1(confusion), confusion=confusion.tolist(),
             )
             write_metrics(metrics, run.history.rows, data.names)
             if epoch == 3 and mean > 0.98 * chance and gamma is None:
                 print(
-                    "The loss is still that of a uniform guess. Try --optimizer adam --learning_rate 0.001, a smaller "
-                    "network or a longer --max_length, and check that the labels belong to the texts."
+                    f"The loss is still that of a uniform guess. Try {advice}, or a longer --max_length, and check "
+                    "that the labels belong to the texts."
                 )
 
     run.load_best()
@@ -110,8 +114,14 @@ def command(arguments: list[str]) -> None:
     )
     confusion_matrix(confusion_png, shares(numpy.array(best["confusion"])), data.names, "Validation set")
     print(f"\nWeights:  {run.weights}, of epoch {run.best_epoch}\nFigures:  {metrics}, {run.plot}, {confusion_png}")
-    more = ["predict", "--model", str(run.weights), "--text", "I love pizza !"]
+    more = ["predict", "--model", run.weights, "--text", "I love pizza !"]
     print(f"More:     {program.command_line('examples/char_cnn', more)}")
+
+
+def advice_for(num_texts: int) -> str:
+    """The flags that suit a training set of this size; BatchNorm's averages need many steps, so small batches."""
+    batch_size = 16 if num_texts < 1000 else 32 if num_texts < 10_000 else 64
+    return f"--size compact --optimizer adam --learning_rate 0.001 --batch_size {batch_size}"
 
 
 def figures_of(num_classes: int) -> dict[str, Any]:
@@ -129,10 +139,12 @@ def config_of(flags: Namespace) -> dict[str, Any]:
 
 def read_data(flags: Namespace) -> Data:
     """The data that the flags name, or those of a smoke run."""
-    with tempfile.TemporaryDirectory() as folder:
-        if flags.smoke:
-            flags.data_path = str(Path(folder) / "smoke.csv")
-            Path(flags.data_path).write_text(SMOKE, encoding="utf-8")
+    if not flags.smoke:
+        return load(flags, random)
+    with tempfile.NamedTemporaryFile(suffix=".csv") as file:
+        remove_when_stopped(file.name)
+        flags.data_path = file.name
+        Path(file.name).write_text(SMOKE, encoding="utf-8")
         return load(flags, random)
 
 

@@ -11,10 +11,13 @@ last tenth is held out; the first twentieth is the validation set, which chooses
 character; bits are nats / log(2), and perplexity is exp(nats).
 """
 
+import os
 import sys
-from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # so that `char_lm` can be imported by its name
+# So that `char_lm` can be imported by its name.
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.realpath(__file__))))
+
+import ctrl_c  # before all that takes time to import
 
 from char_lm import compare, evaluate, sample, train
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy
 from char_lm.network import WEIGHTS, load, nats
 from char_lm.sample import generate
-from char_lm.texts import add_text, corpus_file, read, split
+from char_lm.texts import add_text, corpus_of, read, split
 
 from scratch.checks import ScratchError
 from scratch.fast import fast
@@ -41,7 +41,7 @@ def compare(
         started = time.perf_counter()
         ngrams = NgramModel(training, vocab.size, n)
         seconds = time.perf_counter() - started
-        loss = -float(ngrams.log_probabilities(held_out)[-1].mean())
+        loss = 0.0 - float(ngrams.log_probabilities(held_out)[-1].mean())
         rows.append({
             "model": f"{n}-gram", "nats_per_character": loss, "seconds": seconds, "bytes": ngrams.num_bytes(n),
             "stored": sum(len(level.keys) for level in ngrams.levels), "possible": float(vocab.size) ** n,
@@ -86,7 +86,7 @@ def show(row: dict[str, Any]) -> None:
 
 def command(arguments: list[str]) -> None:
     parser = program.Parser("The network beside n-grams, on the last tenth of the text.", prog="char_lm compare")
-    add_text(parser)
+    add_text(parser, default=None)
     parser.add_argument("--order", type=program.positive, default=10, metavar="N", help="up to N-grams (default: 10)")
     parser.common(
         data=None, weights=WEIGHTS, device=None, plain=False, seed=0, report=None,
@@ -96,12 +96,13 @@ def command(arguments: list[str]) -> None:
     program.begin(flags)
     if flags.order > 20:
         raise ScratchError(f"--order: expected a number from 1 to 20, got {flags.order}")
-    path = corpus_file(flags.text, flags.data)
+    path, origin = corpus_of(flags.weights, flags.text, flags.data)
     program.writable_file(flags.plot, flags.weights, path)
     program.writable_file(flags.report, flags.weights, path, flags.plot)
     model, vocab, metadata = load(flags.weights, "char_lm")
     model = model if flags.plain else fast(model)
-    ids = read(path, 1, vocab).ids
-    *_, held_out = split(ids)
-    rows = compare(model, vocab, metadata, ids[: -len(held_out)], held_out, flags)
+    corpus = read(path, 1, vocab)
+    origin.expect(corpus.digest)
+    *_, held_out = split(corpus.ids)
+    rows = compare(model, vocab, metadata, corpus.ids[: -len(held_out)], held_out, flags)
     program.write_report(flags.report, {"rows": rows})

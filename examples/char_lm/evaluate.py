@@ -3,7 +3,7 @@
 import math
 
 from char_lm.network import WEIGHTS, load, nats
-from char_lm.texts import add_text, corpus_file, read, split
+from char_lm.texts import add_text, corpus_of, read, split
 from char_lm.train import perplexity
 
 from scratch.fast import fast
@@ -12,15 +12,17 @@ from scratch.tools import program
 
 def command(arguments: list[str]) -> None:
     parser = program.Parser("Evaluate weights on the last tenth of the text.", prog="char_lm evaluate")
-    add_text(parser)
+    add_text(parser, default=None)
     parser.common(data=None, weights=WEIGHTS, device=None, plain=False, report=None)
     flags = parser.parse_args(arguments)
     program.begin(flags)
-    path = corpus_file(flags.text, flags.data)
+    path, origin = corpus_of(flags.weights, flags.text, flags.data)
     program.writable_file(flags.report, flags.weights, path)
     model, vocab, metadata = load(flags.weights, "char_lm")
     model = model if flags.plain else fast(model)
-    *_, held_out = split(read(path, 1, vocab).ids)
+    corpus = read(path, 1, vocab)
+    origin.expect(corpus.digest)
+    *_, held_out = split(corpus.ids)
     value = nats(model, held_out)
     print(f"{len(held_out)} held-out characters: {value:.4f} nats each = {value / math.log(2):.4f} bits, "
           f"perplexity {perplexity(value):.3f}; chance is {math.log(vocab.size):.3f} nats")

@@ -1,7 +1,7 @@
 """`python examples/char_lm sample`: text in the manner of the one that was learned, letter by letter."""
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy
@@ -14,6 +14,7 @@ from scratch.functions import sample_from, softmax
 from scratch.layer import Layer, evaluating
 from scratch.text import Vocabulary
 from scratch.tools import program
+from scratch.tools.history import progress
 
 
 def generate(
@@ -45,7 +46,8 @@ def write_on(
     texts = [seed_text] * num_texts
     if num_texts == 1:
         print(seed_text.replace("\r", ""), end="", flush=True)
-    for drawn in generate(model, vocab.encode(seed_text), count, num_texts, **options):
+    steps: Iterable[list[int]] = generate(model, vocab.encode(seed_text), count, num_texts, **options)
+    for drawn in steps if num_texts == 1 else progress(steps, "writing", count):
         texts = [text + vocab.i2w[id] for text, id in zip(texts, drawn, strict=True)]
         if num_texts == 1:
             print(vocab.i2w[drawn[0]].replace("\r", ""), end="", flush=True)  # a terminal would overwrite the line

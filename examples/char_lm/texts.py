@@ -1,5 +1,6 @@
 """The text, by name or path, and its split into training, validation and held-out sets."""
 
+import os
 from pathlib import Path
 
 import numpy
@@ -7,7 +8,7 @@ import numpy
 from scratch.checks import ScratchError
 from scratch.text import Vocabulary
 from scratch.tools.corpus import Corpus, read_corpus
-from scratch.tools.datasets import SOURCES, find
+from scratch.tools.datasets import SOURCES, TrainedOn, find, trained_on
 from scratch.tools.program import Parser
 
 CORPORA = {  # known by name, and the names of their files, here and there
@@ -15,6 +16,18 @@ CORPORA = {  # known by name, and the names of their files, here and there
     "aesop": ("pg21.txt", "aesop.txt"),
     "alice": ("wonderland.txt", "pg11.txt", "alice.txt"),
 }
+DEFAULT = "shakespeare"
+
+
+def corpus_of(weights: Path, name: str | None, data: Path | None) -> tuple[Path, TrainedOn]:
+    """The file to evaluate weights on: that of `name` or `data` where one is given, else the one they learned."""
+    if name is not None:
+        path = corpus_file(name, data)
+        return path, trained_on(weights, DEFAULT, path)
+    origin = trained_on(weights, DEFAULT, data)
+    if origin.place is not None and origin.place.is_file():
+        return origin.place, origin
+    return corpus_file(origin.name, origin.place), origin
 
 
 def corpus_file(name: str, data: Path | None = None) -> Path:
@@ -50,9 +63,9 @@ def split(ids: numpy.ndarray) -> tuple[numpy.ndarray, numpy.ndarray, numpy.ndarr
     return ids[first:second], ids[:first], ids[second:]
 
 
-def add_text(parser: Parser) -> None:
-    """Add the argument TEXT."""
+def add_text(parser: Parser, default: str | None = DEFAULT) -> None:
+    """Add the argument TEXT, by default the text that the weights were trained on."""
     parser.add_argument(
-        "text", nargs="?", default="shakespeare", metavar="TEXT",
-        help=f"a file in UTF-8, or one of: {', '.join(CORPORA)} (default: shakespeare)",
+        "text", nargs="?", type=os.fspath, default=default, metavar="TEXT",
+        help=f"a file in UTF-8, or one of: {', '.join(CORPORA)} (default: {default or 'what the weights learned'})",
     )

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from char_lm.network import build, nats, reset
 from char_lm.sample import first_letter, write_on
-from char_lm.texts import add_text, corpus_file, read, split
+from char_lm.texts import CORPORA, add_text, corpus_file, read, split
 
 from scratch.backend import to_device
 from scratch.batching import num_pieces, streams
@@ -18,6 +18,8 @@ from scratch.optimizers import Adam
 from scratch.schedules import cosine_decay
 from scratch.tools import program
 from scratch.tools.corpus import Corpus
+from scratch.tools.datasets import recorded
+from scratch.tools.files import remove_when_stopped
 from scratch.tools.run import Run, check_paths
 
 SMOKE = "How much wood would a woodchuck chuck if a woodchuck could chuck wood? " * 20
@@ -40,6 +42,9 @@ def command(arguments: list[str]) -> None:
     chance = math.log(vocab.size)
     settings = {name: getattr(flags, name) for name in SETTINGS} | {"text": corpus.digest}
     known = {"vocabulary": vocab.w2i, "hidden": flags.hidden, "layers": flags.layers}
+    if path is not None:
+        own = flags.data is not None or flags.text not in CORPORA or Path(flags.text).is_file()
+        known |= recorded(flags.text, path if own else None, corpus.digest)
     num_steps = num_pieces(len(training), flags.batch_size, flags.sequence)
     print(
         f"{len(training)} characters of {vocab.size} kinds in the training set, {len(validation)} in the validation "
@@ -84,6 +89,7 @@ def read_text(path: Path | None, flags: Namespace) -> Corpus:
     if path is not None:
         return read(path, flags.sequence, folder=flags.out)
     with tempfile.NamedTemporaryFile(dir=flags.out) as file:
+        remove_when_stopped(file.name)
         Path(file.name).write_text(SMOKE, encoding="utf-8")
         return read(Path(file.name), flags.sequence, folder=flags.out)
 

@@ -10,10 +10,13 @@ Losses are in nats: a uniform guess among ten classes costs ln 10 = 2.303. (The 
 so its loss cannot fall below 0.867.)
 """
 
+import os
 import sys
-from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # so that `cifar10` can be imported by its name
+# So that `cifar10` can be imported by its name.
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.realpath(__file__))))
+
+import ctrl_c  # before all that takes time to import
 
 from cifar10 import evaluate, show, train
 

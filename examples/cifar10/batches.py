@@ -5,6 +5,7 @@ labels.
 """
 
 import gzip
+import hashlib
 import io
 import tarfile
 import zlib
@@ -14,8 +15,9 @@ from typing import NamedTuple
 import numpy
 
 from scratch.checks import ScratchError
-from scratch.tools.datasets import find
+from scratch.tools.datasets import TrainedOn, find
 from scratch.tools.files import read_packed
+from scratch.tools.history import progress
 from scratch.tools.pickles import read_pickle
 
 SIDE = 32
@@ -34,6 +36,10 @@ class Images(NamedTuple):
 
     pixels: numpy.ndarray
     labels: numpy.ndarray
+
+    def digest(self) -> str:
+        """The SHA-256 of both."""
+        return hashlib.sha256(self.pixels.tobytes() + self.labels.tobytes()).hexdigest()
 
 
 def load_cifar(given: Path | None) -> tuple[Images, Images]:
@@ -58,6 +64,13 @@ def load_cifar(given: Path | None) -> tuple[Images, Images]:
         )
     files = _from_archive(archives[0])
     return _load(archives[0], files, ".bin" if f"{TEST}.bin" in files else "")
+
+
+def load_test(origin: TrainedOn) -> Images:
+    """The test set."""
+    _, test = load_cifar(origin.place)
+    origin.expect(test.digest())
+    return test
 
 
 def _from_folder(folder: Path, ending: str) -> dict[str, bytes]:
@@ -115,7 +128,7 @@ def _from_sheets(folder: Path) -> tuple[Images, Images]:
         if not right or not numpy.array_equal(numpy.sort(order), numpy.arange(len(labels))):
             raise ValueError("labels.npz lacks the place or the label of an image")
         pixels = numpy.empty((len(labels), SIDE, SIDE, 3), dtype=numpy.uint8)
-        for number, start in enumerate(range(0, len(order), _PER_SHEET)):
+        for number, start in enumerate(progress(range(0, len(order), _PER_SHEET), "reading")):
             with Image.open(folder / "sheets" / f"s{number:03}.webp", formats=["WEBP"]) as sheet:
                 if sheet.size != (SIDE, SIDE * _PER_SHEET):
                     raise ValueError(f"sheet {number} has {sheet.size} pixels")

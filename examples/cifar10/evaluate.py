@@ -2,12 +2,13 @@
 
 import time
 
-from cifar10.batches import LABELS, load_cifar
+from cifar10.batches import LABELS, load_test
 from cifar10.network import WEIGHTS, load, scores
 
 from scratch.fast import fast
 from scratch.layer import evaluating
 from scratch.tools import program
+from scratch.tools.datasets import trained_on
 from scratch.tools.plots import confusion_matrix
 from scratch.tools.scores import accuracy, count_confusions, shares, table
 
@@ -17,11 +18,12 @@ def command(arguments: list[str]) -> None:
     parser.common(data=None, weights=WEIGHTS, device=None, threads=None, plain=False, report=None, plot=None)
     flags = parser.parse_args(arguments)
     program.begin(flags)
-    program.writable_file(flags.plot, flags.weights, flags.data)
-    program.writable_file(flags.report, flags.weights, flags.plot, flags.data)
     model, recipe = load(flags.weights)
+    origin = trained_on(flags.weights, "cifar10", flags.data)
+    program.writable_file(flags.plot, flags.weights, origin.place)
+    program.writable_file(flags.report, flags.weights, flags.plot, origin.place)
     model = model if flags.plain else fast(model, flags.threads)
-    _, test = load_cifar(flags.data)
+    test = load_test(origin)
     started = time.perf_counter()
     with evaluating(model):
         found = scores(model, recipe, test.pixels)

@@ -11,6 +11,7 @@ from scratch.backend import to_device, to_host
 from scratch.checks import ScratchError
 from scratch.functions import softmax
 from scratch.layer import Layer
+from scratch.tools.history import progress
 
 _FORMATS = ("PNG", "JPEG", "GIF", "BMP", "WEBP")  # Pillow would start Ghostscript for an EPS file
 _MAX_PIXELS = 100_000_000  # of a user's image; more would need gigabytes of memory
@@ -24,7 +25,7 @@ def read_pictures(paths: Sequence[Path]) -> numpy.ndarray:
     from PIL import Image, ImageOps  # comes with matplotlib
 
     found = []
-    for path in paths:
+    for path in progress(paths, "reading"):
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # of large images, and of damaged ones that can still be read
@@ -42,12 +43,18 @@ def read_pictures(paths: Sequence[Path]) -> numpy.ndarray:
     return numpy.stack(found)
 
 
-def with_likeliest(names: Sequence[str], probabilities: numpy.ndarray, top: int) -> list[str]:
-    """A caption for each image: its name, then its `top` likeliest classes with their probabilities (N, 10)."""
+def with_likeliest(
+    names: Sequence[str], probabilities: numpy.ndarray, top: int, truth: numpy.ndarray | None = None
+) -> list[str]:
+    """A caption for each image: its name, then its `top` likeliest classes with their probabilities (N, 10).
+
+    With the `truth` (N,), a mark says whether the likeliest class is the right one.
+    """
     captions = []
-    for name, p in zip(names, probabilities, strict=True):
+    for place, (name, p) in enumerate(zip(names, probabilities, strict=True)):
         best = numpy.argsort(-p, kind="stable")[:top]
-        captions.append("\n".join([name, *(f"{LABELS[k]} {p[k]:.3f}" for k in best)]))
+        mark = "" if truth is None else "✓ " if best[0] == truth[place] else "✗ "
+        captions.append(f"{name}\n{mark}" + "\n".join(f"{LABELS[k]} {p[k]:.1%}" for k in best))
     return captions
 
 
@@ -65,5 +72,5 @@ def mistakes(images: Images, scores: numpy.ndarray, count: int = 20) -> tuple[li
     sure, guess = p.max(axis=1), p.argmax(axis=1)
     wrong = numpy.flatnonzero(guess != images.labels)
     worst = wrong[numpy.argsort(-sure[wrong], kind="stable")][:count]
-    captions = [f"{LABELS[images.labels[k]]}\ntaken for {LABELS[guess[k]]}\n{sure[k]:.3f}" for k in worst]
+    captions = [f"truth: {LABELS[images.labels[k]]}\n✗ {LABELS[guess[k]]} {sure[k]:.1%}" for k in worst]
     return list(images.pixels[worst]), captions

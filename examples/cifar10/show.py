@@ -3,7 +3,7 @@
 import random
 from pathlib import Path
 
-from cifar10.batches import LABELS, load_cifar
+from cifar10.batches import LABELS, load_test
 from cifar10.network import WEIGHTS, load, scores
 from cifar10.pictures import read_pictures, with_likeliest
 
@@ -12,6 +12,7 @@ from scratch.fast import fast
 from scratch.functions import softmax
 from scratch.layer import evaluating
 from scratch.tools import program
+from scratch.tools.datasets import trained_on
 from scratch.tools.plots import image_grid
 
 
@@ -28,15 +29,19 @@ def command(arguments: list[str]) -> None:
     model, recipe = load(flags.weights)
     model = model if flags.plain else fast(model)
     if flags.images:
-        pixels, names = read_pictures(flags.images), [path.name for path in flags.images]
+        pixels, names, truth = read_pictures(flags.images), [path.name for path in flags.images], None
     else:
-        _, test = load_cifar(flags.data)
+        origin = trained_on(flags.weights, "cifar10", flags.data)
+        program.writable_file(flags.plot, origin.place)
+        test = load_test(origin)
         places = random.sample(range(len(test.labels)), min(flags.count, len(test.labels)))
-        pixels, names = test.pixels[places], [LABELS[test.labels[place]] for place in places]
+        pixels, truth = test.pixels[places], test.labels[places]
+        names = [f"truth: {LABELS[label]}" for label in truth]
     with evaluating(model):
         p = to_host(softmax(to_device(scores(model, recipe, pixels))))
-    captions = with_likeliest(names, p, flags.top)
+    captions = with_likeliest(names, p, flags.top, truth)
     for caption in captions:
         print(program.one_line(caption.replace("\n", "  ")))
-    image_grid(flags.plot, pixels, captions)
-    print(f"Picture: {flags.plot}")
+    right = [] if truth is None else (p.argmax(axis=1) == truth).tolist()
+    image_grid(flags.plot, pixels, captions, right=right)
+    print((f"{sum(right)} of {len(right)} are right. " if right else "") + f"Picture: {flags.plot}")

@@ -24,6 +24,7 @@ from scratch.optimizers import Adam, GradientDescent, Momentum, Optimizer
 from scratch.regular import BatchNorm
 from scratch.schedules import cosine_decay, triangle
 from scratch.tools import program
+from scratch.tools.datasets import recorded
 from scratch.tools.plots import confusion_matrix, image_grid
 from scratch.tools.run import Run
 from scratch.tools.scores import accuracy, count_confusions, shares
@@ -55,6 +56,8 @@ def command(arguments: list[str]) -> None:
         model, loss, optimizer = fast(model, flags.threads), fast(loss), fast(optimizer)
     settings = {name: getattr(flags, name) for name in SETTINGS} | {"num_images": num_images}
     known = {"recipe": flags.recipe, "widths": flags.widths, "labels": LABELS}
+    if not flags.smoke:
+        known |= recorded("cifar10", flags.data, test.digest())
     print(f"{num_images} images in the training set, {len(test.labels)} in the test set; chance is {CHANCE:.3f} nats")
     with Run(
         flags, model, optimizer, settings, "cifar10", known, chance=CHANCE, inputs=[flags.data], files=PICTURES,

@@ -11,10 +11,13 @@ GloVe's and are fine-tuned, and classifies the mean with a small network; `lstm`
 both ends. Losses are in nats: chance is log(5) = 1.609.
 """
 
+import os
 import sys
-from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # so that `movie_reviews` can be imported by its name
+# So that `movie_reviews` can be imported by its name.
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.realpath(__file__))))
+
+import ctrl_c  # before all that takes time to import
 
 from movie_reviews import evaluate, predict, train
 

@@ -1,12 +1,13 @@
 """`python examples/movie_reviews evaluate`: accuracy, errors by length and confusions on the held-out phrases."""
 
 import numpy
-from movie_reviews.phrases import LABELS, load_phrases, split
+from movie_reviews.phrases import LABELS, digest_of, load_phrases, split
 from movie_reviews.reading import add_model, committed, load, log_probabilities, print_summary
 
 from scratch.fast import fast
 from scratch.text import words_of
 from scratch.tools import program
+from scratch.tools.datasets import trained_on
 from scratch.tools.plots import confusion_matrix
 from scratch.tools.scores import accuracy, count_confusions, mean_f1, shares, table
 
@@ -20,13 +21,16 @@ def command(arguments: list[str]) -> None:
     flags = parser.parse_args(arguments)
     program.begin(flags)
     weights = flags.weights or committed(flags.model, flags.split)
-    program.writable_file(flags.plot, weights, flags.data)
-    program.writable_file(flags.report, weights, flags.plot, flags.data)
     reader, model, known = load(weights)
     if flags.summary:
         print_summary(model, known.get("length"))
         return
-    *_, held_out = split(load_phrases(flags.data), known["split"])
+    origin = trained_on(weights, "movie_reviews", flags.data)
+    program.writable_file(flags.plot, weights, origin.place)
+    program.writable_file(flags.report, weights, flags.plot, origin.place)
+    phrases = load_phrases(origin.place)
+    origin.expect(digest_of(phrases))
+    *_, held_out = split(phrases, known["split"])
     rows = reader.encode([phrase.text for phrase in held_out])
     guesses = log_probabilities(model if flags.plain else fast(model), reader, rows).argmax(axis=1)
     labels = numpy.array([phrase.label for phrase in held_out])

@@ -1,5 +1,6 @@
 """The data: phrases of movie reviews with five labels, their two splits, and batches for each network."""
 
+import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,8 +12,9 @@ from scratch.backend import Array, to_device
 from scratch.batching import padded
 from scratch.checks import ScratchError
 from scratch.initial import generator
-from scratch.text import Vocabulary, words_of
+from scratch.text import Vocabulary, as_known, words_of
 from scratch.tools.datasets import find
+from scratch.tools.incoming import read_text
 
 LABELS = ("negative", "somewhat negative", "neutral", "somewhat positive", "positive")
 SPLITS = ("phrase", "sentence")
@@ -35,11 +37,7 @@ def read_phrases(path: Path) -> list[Phrase]:
         path = next((file for file in (path / "kaggle" / "train.tsv", path / "train.tsv") if file.is_file()), path)
     if not path.is_file():
         raise ScratchError(f"{path}: expected train.tsv of the competition")
-    phrases = []
-    try:
-        lines = path.read_text(encoding="utf-8").split("\n")
-    except UnicodeDecodeError as error:
-        raise ScratchError(f"{path}: not UTF-8 (byte {error.start})") from None
+    phrases, lines = [], read_text(path).split("\n")
     for number, line in enumerate(lines[1:], 2):
         if not line and number == len(lines):
             break
@@ -57,6 +55,10 @@ def read_phrases(path: Path) -> list[Phrase]:
 
 def load_phrases(data: Path | None) -> list[Phrase]:
     return read_phrases(find("movie_reviews", data))
+
+
+def digest_of(phrases: Sequence[Phrase]) -> str:
+    return hashlib.sha256(repr(phrases).encode()).hexdigest()
 
 
 def split(phrases: Sequence[Phrase], by: str) -> tuple[list[Phrase], list[Phrase], list[Phrase]]:
@@ -77,6 +79,8 @@ def split(phrases: Sequence[Phrase], by: str) -> tuple[list[Phrase], list[Phrase
 class Words:
     """Texts as ids of words, padded to one length in each batch, with a mask; unknown words have id 0."""
 
+    UNIT = "word"
+
     def __init__(self, vocab: Vocabulary) -> None:
         self.vocab = vocab
 
@@ -84,6 +88,10 @@ class Words:
         """The ids of each text; a text without a word is one unknown word."""
         w2i = self.vocab.w2i
         return [[w2i.get(word, 0) for word in words_of(text)] or [0] for text in texts]
+
+    def knows(self, row: Sequence[int]) -> bool:
+        """Whether any word of an encoded text is known."""
+        return any(row)
 
     def batch(self, rows: Sequence[Sequence[int]], drop: float = 0.0) -> tuple[Array, dict[str, Any]]:
         """Ids (N, T), of which a random share `drop` is made unknown, so that training relies on none; and the mask."""
@@ -96,11 +104,17 @@ class Words:
 class Characters:
     """Texts as ids of characters, the last one first, all rows of one length."""
 
+    UNIT = "character"
+
     def __init__(self, alphabet: str, length: int) -> None:
         self.quantise = Quantiser(alphabet, length)
 
     def encode(self, texts: Sequence[str]) -> numpy.ndarray:
-        return self.quantise([text.lower() for text in texts])
+        return self.quantise([as_known(text) for text in texts])
+
+    def knows(self, row: numpy.ndarray) -> bool:
+        """Whether any character of an encoded text is known."""
+        return bool((row >= 0).any())
 
     def batch(self, rows: Sequence[numpy.ndarray], drop: float = 0.0) -> tuple[Array, dict[str, Any]]:
         """Ids (N, length). With `drop`, for training, that share of them is made unknown, and each text is shifted by 0

@@ -1,9 +1,12 @@
 """`python examples/movie_reviews predict`: the label of each phrase."""
 
+from collections.abc import Sequence
+
 import numpy
 from movie_reviews.phrases import LABELS
 from movie_reviews.reading import add_model, committed, load, log_probabilities, print_summary
 
+from scratch.checks import ScratchError
 from scratch.fast import fast
 from scratch.tools import program
 
@@ -20,7 +23,16 @@ def command(arguments: list[str]) -> None:
         print_summary(model, known.get("length"))
         return
     model = model if flags.plain else fast(model)
-    texts = flags.texts or program.lines_of_stdin("texts; give some, or one a line on standard input")
-    for text, log_p in zip(texts, log_probabilities(model, reader, reader.encode(texts)), strict=True):
-        shown = ", ".join(f"{label} {value:.3f}" for label, value in zip(LABELS, numpy.exp(log_p), strict=True))
-        print(f"{program.one_line(text)[:100]}\n  {LABELS[log_p.argmax()]} ({shown})")
+
+    def reply(texts: Sequence[str]) -> None:
+        rows, unknown = reader.encode(texts), []
+        for text, row, log_p in zip(texts, rows, log_probabilities(model, reader, rows), strict=True):
+            if not reader.knows(row):
+                unknown.append(text)
+                continue
+            shown = ", ".join(f"{label} {value:.3f}" for label, value in zip(LABELS, numpy.exp(log_p), strict=True))
+            print(f"{program.one_line(text)[:100]}\n  {LABELS[log_p.argmax()]} ({shown})")
+        if unknown:  # after the answers for the other texts
+            raise ScratchError(f"{unknown[0][:40]!r}: this network knows no {reader.UNIT} in it")
+
+    program.answer(flags.texts, "texts", reply)

@@ -1,6 +1,5 @@
 """`python examples/movie_reviews train`: from phrases to a network that predicts their labels."""
 
-import hashlib
 import math
 from argparse import Namespace
 from pathlib import Path
@@ -9,11 +8,11 @@ from typing import Any
 import numpy
 from char_cnn.texts import ALPHABET
 from movie_reviews.network import start_from
-from movie_reviews.phrases import LABELS, UNKNOWN, Phrase, Words, load_phrases, split
+from movie_reviews.phrases import LABELS, UNKNOWN, Phrase, Words, digest_of, load_phrases, split
 from movie_reviews.reading import add_model, confusions, log_probabilities, network_of, print_summary, reader_of
 
 from scratch.backend import to_device
-from scratch.batching import batches
+from scratch.batching import batches, num_batches
 from scratch.checks import ScratchError
 from scratch.fast import fast
 from scratch.losses import SoftmaxCrossEntropy
@@ -21,7 +20,7 @@ from scratch.optimizers import AdamW
 from scratch.schedules import cosine_decay
 from scratch.text import Vocabulary, words_of
 from scratch.tools import program
-from scratch.tools.datasets import find_glove, read_glove
+from scratch.tools.datasets import find_glove, read_glove, recorded
 from scratch.tools.plots import confusion_matrix
 from scratch.tools.run import Run, check_paths
 from scratch.tools.scores import accuracy, count_confusions, mean_f1, shares
@@ -64,7 +63,9 @@ def command(arguments: list[str]) -> None:
     if not flags.plain:
         model, loss, optimizer = fast(model, flags.threads), fast(loss), fast(optimizer)
     settings = {name: getattr(flags, name) for name in SETTINGS}
-    settings["phrases"] = hashlib.sha256(repr(phrases).encode()).hexdigest()
+    settings["phrases"] = digest_of(phrases)
+    if not flags.smoke:
+        known |= recorded("movie_reviews", flags.data, settings["phrases"])
     chance = math.log(len(LABELS))
     print(
         f"{len(training)} phrases in the training set, {len(validation)} in the validation set, {len(held_out)} held "
@@ -74,7 +75,7 @@ def command(arguments: list[str]) -> None:
     rows, labels = encoded(training, reader)
     validation_rows, validation_labels = encoded(validation, reader)
     length = (lambda place: len(rows[place])) if isinstance(reader, Words) else None
-    num_steps = -(-len(rows) // flags.batch_size)
+    num_steps = num_batches(len(rows), flags.batch_size)
     with Run(
         flags, model, optimizer, settings, "movie_reviews", known, best="-accuracy", chance=chance, inputs=inputs,
         files=FILES,
@@ -93,10 +94,8 @@ def command(arguments: list[str]) -> None:
                 optimizer.step(model)
             log_p = log_probabilities(model, reader, validation_rows)
             confusion = count_confusions(validation_labels, log_p.argmax(axis=1), len(LABELS))
-            run.record(
-                loss=total / len(rows), validation=-float(log_p[numpy.arange(len(log_p)), validation_labels].mean()),
-                accuracy=accuracy(confusion),
-            )
+            of_truth = log_p[numpy.arange(len(log_p)), validation_labels]
+            run.record(loss=total / len(rows), validation=0.0 - float(of_truth.mean()), accuracy=accuracy(confusion))
 
     run.load_best()
     confusion = confusions(model, reader, held_out)

@@ -10,10 +10,13 @@ After Sean Robertson, "Classifying names with a character-level RNN", a PyTorch 
 chance, a uniform guess among 18 languages, is log(18) = 2.890.
 """
 
+import os
 import sys
-from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # so that `name_languages` can be imported by its name
+# So that `name_languages` can be imported by its name.
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.realpath(__file__))))
+
+import ctrl_c  # before all that takes time to import
 
 from name_languages import evaluate, predict, train
 

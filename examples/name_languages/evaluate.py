@@ -3,14 +3,14 @@
 from collections.abc import Sequence
 
 import numpy
-from name_languages.letters import Example, split
+from name_languages.letters import Example, digest_of, split
 from name_languages.network import WEIGHTS, NameReader, load
 from name_languages.predict import log_probabilities
 
 from scratch.checks import ScratchError
 from scratch.fast import fast
 from scratch.tools import program
-from scratch.tools.datasets import find, read_labelled_lines
+from scratch.tools.datasets import find, read_labelled_lines, trained_on
 from scratch.tools.plots import confusion_matrix
 from scratch.tools.scores import accuracy, count_confusions, mean_recall, per_class, shares, table
 
@@ -26,11 +26,13 @@ def command(arguments: list[str]) -> None:
     parser.common(data=None, weights=WEIGHTS, device=None, plain=False, report=None, plot=None)
     flags = parser.parse_args(arguments)
     program.begin(flags)
-    model, folder = load(flags.weights), find("names", flags.data)
+    model, origin = load(flags.weights), trained_on(flags.weights, "names", flags.data)
+    folder = find("names", origin.place)
     program.writable_file(flags.plot, flags.weights, folder)
     program.writable_file(flags.report, flags.weights, flags.plot, folder)
     model = model if flags.plain else fast(model)
     data = read_labelled_lines(folder)
+    origin.expect(digest_of(data))
     if tuple(data) != model.labels:
         known, found = ", ".join(model.labels), ", ".join(data)
         raise ScratchError(f"{flags.weights}: has the languages {known}; the data has {found}")

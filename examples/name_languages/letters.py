@@ -17,8 +17,13 @@ Example = tuple[str, int]  # a name, and the number of its language
 
 
 def encode(name: str, alphabet: str) -> list[int]:
-    """The number of each letter, without its accent; -1 for a letter that is not in the alphabet."""
-    return [alphabet.find(letter) for letter in without_accents(name.strip())]
+    """The number of each letter, without its accent; -1 for a letter that is not in the alphabet.
+
+    "O’Neal" is read as "O'Neal", unless the alphabet has both apostrophes.
+    """
+    name = without_accents(name.strip())
+    name = name if "\u2019" in alphabet else name.replace("\u2019", "'")
+    return [alphabet.find(letter) for letter in name]
 
 
 def as_batch(names: Sequence[str], alphabet: str) -> tuple[Array, Array | None]:
@@ -52,6 +57,10 @@ def split(data: dict[str, list[str]]) -> tuple[list[Example], list[Example], lis
     if not (validation and held_out):
         raise ScratchError("too few names: a fifth is held out, and a fifteenth of the rest is the validation set")
     return training, validation, held_out
+
+
+def digest_of(data: dict[str, list[str]]) -> str:
+    return hashlib.sha256(repr(data).encode()).hexdigest()
 
 
 def by_language(examples: Sequence[Example], num_languages: int) -> list[list[Example]]:

@@ -1,12 +1,13 @@
 """The PyTorch tutorial's JSON service: GET /Yourname returns {"result": [[-0.47, "Scottish"], ...]}; / is a page.
 
 It listens on localhost only. Names that arrive at about the same time are read by the network as one batch, which takes
-little longer than one name.
+little longer than one name. A connection that makes no progress is closed.
 """
 
 import asyncio
+import logging
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Annotated, Any
@@ -20,6 +21,7 @@ from name_languages.letters import MAX_LENGTH, check
 from name_languages.network import WEIGHTS, NameReader, load
 from name_languages.predict import predict
 from pydantic import BaseModel, Field
+from uvicorn.protocols.http.auto import AutoHTTPProtocol
 
 from scratch.checks import ScratchError
 from scratch.fast import fast
@@ -28,8 +30,10 @@ from scratch.tools import program
 PAGE = Path(__file__).with_name("page.html")
 MAX_BATCH = 64
 HOST = "127.0.0.1"
+PATIENCE, LAST_PATIENCE = 15, 2  # seconds that a client has for a request and its answer, and when the service stops
 # tuple[float, str] would be more exact, but not every OpenAPI reader supports the prefixItems that it becomes.
 Guess = Annotated[list[float | str], Field(min_length=2, max_length=2)]
+Gone = Callable[[], Awaitable[bool]]
 
 
 class Guesses(BaseModel):
@@ -49,21 +53,30 @@ class Batcher:
 
     def __init__(self, model: NameReader) -> None:
         self.model = model
-        self.waiting: asyncio.Queue[tuple[str, asyncio.Future]] = asyncio.Queue()
+        self.waiting: asyncio.Queue[tuple[str, asyncio.Future, Gone]] = asyncio.Queue()
 
-    async def ask(self, name: str) -> list[tuple[float, str]]:
-        """Every language for `name`, the likeliest first."""
+    async def ask(self, name: str, gone: Gone) -> list[tuple[float, str]]:
+        """Every language for `name`, the likeliest first; none if its client has `gone` before its turn comes."""
         answer: asyncio.Future = asyncio.get_running_loop().create_future()
-        self.waiting.put_nowait((name, answer))
+        self.waiting.put_nowait((name, answer, gone))
         return await answer
 
     async def run(self) -> None:
         """Answer until cancelled. Only this task uses the network, whose layers remember one forward at a time."""
         while True:
-            batch = [await self.waiting.get()]
-            while len(batch) < MAX_BATCH and not self.waiting.empty():
-                batch.append(self.waiting.get_nowait())
-            names, answers = [name for name, _ in batch], [answer for _, answer in batch]
+            names, answers, entry = [], [], await self.waiting.get()
+            while True:
+                name, answer, gone = entry
+                if not await gone():
+                    names.append(name)
+                    answers.append(answer)
+                elif not answer.cancelled():
+                    answer.set_result([])
+                if len(names) == MAX_BATCH or self.waiting.empty():
+                    break
+                entry = self.waiting.get_nowait()
+            if not names:
+                continue
             try:
                 # In a thread, so that the next requests can arrive meanwhile.
                 results = await asyncio.to_thread(predict, self.model, names, len(self.model.labels))
@@ -73,8 +86,36 @@ class Batcher:
                         answer.set_exception(error)
                 continue
             for answer, result in zip(answers, results, strict=True):
-                if not answer.cancelled():  # its client may have disconnected
+                if not answer.cancelled():
                     answer.set_result(result)
+
+
+class Impatient(AutoHTTPProtocol):
+    """A connection that is closed unless its client sends a whole request, and reads the answer, in time.
+
+    uvicorn's own limits begin after an answer, and wait for a client that does not read.
+    """
+
+    def connection_made(self, transport: Any) -> None:
+        super().connection_made(transport)
+        self.limit = self.loop.call_later(PATIENCE, transport.abort)
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        if not self.transport.is_closing():
+            self.give(PATIENCE)
+
+    def shutdown(self) -> None:
+        super().shutdown()
+        self.give(LAST_PATIENCE)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.limit.cancel()
+        super().connection_lost(exc)
+
+    def give(self, seconds: float) -> None:
+        self.limit.cancel()
+        self.limit = self.loop.call_later(seconds, self.transport.abort)
 
 
 def make_app(model: NameReader) -> FastAPI:
@@ -98,6 +139,7 @@ def make_app(model: NameReader) -> FastAPI:
 
     @app.get("/{name}", response_model=Guesses, responses={404: {"model": Refusal}})
     async def languages(
+        request: Request,
         name: Annotated[str, PathParameter(max_length=MAX_LENGTH, description="a name, percent-encoded")],
         top: Annotated[int, Query(ge=1, le=1000, description="how many languages to return")] = 10,
     ) -> JSONResponse:
@@ -106,7 +148,7 @@ def make_app(model: NameReader) -> FastAPI:
             check(name, model.alphabet)
         except ScratchError as error:
             return JSONResponse({"detail": str(error)}, status_code=404)
-        guesses = await batcher.ask(name)
+        guesses = await batcher.ask(name, request.is_disconnected)
         return JSONResponse({"result": guesses[:top]})
 
     @app.exception_handler(404)
@@ -114,6 +156,16 @@ def make_app(model: NameReader) -> FastAPI:
         return JSONResponse({"detail": "expected /NAME, with no slash in the name"}, status_code=404)
 
     return app
+
+
+def make_server(model: NameReader) -> uvicorn.Server:
+    """The service without its port. It logs its own errors, and nothing about what clients do."""
+    logging.getLogger("asyncio").setLevel(logging.ERROR)
+    return uvicorn.Server(uvicorn.Config(
+        make_app(model), http=Impatient, ws="none", log_config=None, log_level="error", access_log=False,
+        loop="asyncio",  # uvloop raises an error, which uvicorn logs, for writing to a client that has gone
+        timeout_graceful_shutdown=2 * LAST_PATIENCE,
+    ))
 
 
 def serve(model: NameReader, port: int) -> None:
@@ -124,8 +176,7 @@ def serve(model: NameReader, port: int) -> None:
         raise ScratchError(f"port {port} cannot be used ({error}); choose another with --port") from None
     address = f"http://localhost:{port}/"
     print(f"The page is {address}; {address}Satoshi returns JSON. Ctrl-C stops the service.", flush=True)
-    config = uvicorn.Config(make_app(model), log_config=None, access_log=False)
-    uvicorn.Server(config).run(sockets=[listener])
+    make_server(model).run(sockets=[listener])
 
 
 def command(arguments: list[str]) -> None:

@@ -4,7 +4,6 @@ There are two recipes. The PyTorch tutorial's trains on one random name at a tim
 batches, has a validation set and Dropout, and adjusts for rare languages.
 """
 
-import hashlib
 import math
 import random
 from argparse import Namespace
@@ -15,7 +14,7 @@ from typing import Any
 
 from name_languages import twin  # noqa: F401  (gives LinearRnn its fast twin)
 from name_languages.evaluate import confusions
-from name_languages.letters import ALPHABET, Example, as_batch, by_language, encode, split
+from name_languages.letters import ALPHABET, Example, as_batch, by_language, digest_of, encode, split
 from name_languages.network import LAYERS, Committee, NameReader, TutorialNetwork, build
 from name_languages.predict import log_probabilities, predict
 
@@ -28,7 +27,7 @@ from scratch.optimizers import AdamW, GradientDescent, Optimizer
 from scratch.schedules import cosine_decay
 from scratch.text import without_accents
 from scratch.tools import program
-from scratch.tools.datasets import find, read_labelled_lines
+from scratch.tools.datasets import find, read_labelled_lines, recorded
 from scratch.tools.plots import confusion_matrix
 from scratch.tools.run import Run
 from scratch.tools.scores import accuracy, count_confusions, mean_recall, shares
@@ -113,7 +112,7 @@ def one_by_one(
             ((_, guess),) = predict(model, [name], 1)[0]
             verdict = "✓" if guess == model.labels[language] else f"✗ ({model.labels[language]})"
             progress = f"{1000 * epoch} {100 * epoch // flags.epochs}% ({minutes}m {seconds}s)"
-            print(f"{progress} {value:.4f} {program.one_line(name)} / {guess} {verdict}", flush=True)
+            print(f"{progress} {program.figure(value, 4)} {program.one_line(name)} / {guess} {verdict}", flush=True)
 
 
 def logit_adjustment(examples: Sequence[Example], num_languages: int, balance: float) -> list[float]:
@@ -147,8 +146,8 @@ def command(arguments: list[str]) -> None:
         threads = flags.threads if flags.recipe == "best" else 1  # a single name cannot be shared
         model, loss, optimizer = fast(model, threads), fast(loss), fast(optimizer)
     settings = {name: getattr(flags, name) for name in SETTINGS}
-    settings["examples"] = hashlib.sha256(repr(data).encode()).hexdigest()
-    known = {"labels": list(data)}
+    settings["examples"] = digest = digest_of(data)
+    known = {"labels": list(data)} | ({} if flags.smoke else recorded("names", flags.data, digest))
     known |= {name: getattr(flags, name) for name in ("recipe", "alphabet", "layer", "hidden", "members", "seed")}
     chance = math.log(len(data))
     print(
@@ -175,7 +174,7 @@ def command(arguments: list[str]) -> None:
     draw_confusions(picture, model, training, confusion, flags.recipe)
     print(f"\nHeld out: accuracy {figures['accuracy']:.3f}, mean recall {figures['mean_recall']:.3f}")
     print(f"Weights:  {run.weights}, curve: {run.plot}, confusions: {picture}")
-    more = ["predict", "--weights", str(run.weights), "Satoshi"]
+    more = ["predict", "--weights", run.weights, "Satoshi"]
     print(f"More:     {program.command_line('examples/name_languages', more)}")
 
 

@@ -15,13 +15,13 @@ class Gelu(activations.Gelu):
         output, slope = xp.empty_like(input), xp.empty_like(input)
         for piece in pieces(input):
             x, y, s = input[piece], output[piece], slope[piece]
-            xp.multiply(x, 0.5 * 1.702, out=s)
+            xp.multiply(x, 0.5 * 1.702, out=s)  # 1.702 x itself could overflow
             xp.tanh(s, out=s)
             s *= 0.5
             s += 0.5  # sigmoid(1.702 x), in the form that cannot overflow
             xp.multiply(x, s, out=y)
             # y' = s + x s', and s' = 1.702 s (1 - s).
-            s += 1.702 * y * (1 - s)
+            s += 1.702 * (1 - s) * y  # where y is huge, 1 - s is 0
         self.remember(output.shape, slope)
         return output
 

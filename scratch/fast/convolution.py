@@ -16,7 +16,7 @@ from typing import Any
 from scratch import convolution
 from scratch.backend import Array, as_floats, to_device, xp
 from scratch.checks import expect
-from scratch.fast.arrays import add_at, expect_ids, pieces
+from scratch.fast.arrays import add_at, as_ids, pieces, sum_rows
 from scratch.fast.windows import every_window, stacked_rows, window_columns, window_matrices
 from scratch.fast.winograd import is_worth_it, slide_in_tiles, weights_gradient
 
@@ -32,8 +32,7 @@ class Conv1d(convolution.Conv1d):
             input = to_device(input)
         are_ids = input.ndim == 2 and input.dtype.kind in "iu"
         if are_ids:
-            input = to_device(input).astype(xp.int64)
-            expect_ids(self, input, self.input_dim, lowest=-1)
+            input = as_ids(self, to_device(input), self.input_dim, lowest=-1)
         else:
             input = as_floats(input)
             right = input.ndim == 3 and input.shape[2] == self.input_dim
@@ -49,7 +48,7 @@ class Conv1d(convolution.Conv1d):
     def backward(self, gradient: Array) -> Array | None:
         padded, length = self.recall(gradient)
         (N, T), K, D = padded.shape[:2], self.kernel_size, self.output_dim
-        self.b.grad += gradient.sum(axis=(0, 1))
+        self.b.grad += sum_rows(gradient.reshape(-1, D))
         # The gradient of the window that begins at each row: zeros for those that were left out, and for the last K - 1
         # rows of each sequence, whose windows would reach over a joint. So a window of this gradient that reaches back
         # over one finds only zeros there. K - 1 more such rows come first, for the windows that end at rows 0 to K - 2.
@@ -142,7 +141,7 @@ class Conv2d(convolution.Conv2d):
     def backward(self, gradient: Array) -> Array | None:
         (input,) = self.recall(gradient)
         if self.b is not None:
-            self.b.grad += gradient.sum(axis=(0, 1, 2))
+            self.b.grad += sum_rows(gradient.reshape(-1, self.output_dim))
         if not self.w.fixed:
             self.w.grad += self._weights_gradient(input, gradient)
         if not self.input_gradient:

@@ -9,7 +9,7 @@ from typing import Any
 from scratch import dense
 from scratch.backend import Array, as_floats
 from scratch.checks import expect
-from scratch.fast.arrays import add_at
+from scratch.fast.arrays import add_at, sum_rows
 
 
 class Linear(dense.Linear):
@@ -17,8 +17,7 @@ class Linear(dense.Linear):
 
     def forward(self, input: Any) -> Array:
         input = as_floats(input)
-        hint = "is the vocabulary the one it was trained with?"
-        expect(input.shape[-1:] == (self.input_dim,), self, "input (..., {input_dim})", input, hint)
+        expect(input.shape[-1:] == (self.input_dim,), self, "input (..., {input_dim})", input)
         rows = input.reshape(-1, self.input_dim)
         output = rows.dot(self.w.data.T)
         if self.b is not None:
@@ -31,7 +30,7 @@ class Linear(dense.Linear):
         rows, shape = self.recall(gradient)
         gradient = gradient.reshape(-1, self.output_dim)
         if self.b is not None:
-            self.b.grad += gradient.sum(axis=0)
+            self.b.grad += sum_rows(gradient)
         self.w.grad += gradient.T.dot(rows)
         return gradient.dot(self.w.data).reshape(shape)
 

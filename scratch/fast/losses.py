@@ -2,11 +2,13 @@
 
 from typing import Any
 
+import numpy
+
 from scratch import losses
 from scratch.backend import Array, as_floats, to_device, xp
 from scratch.checks import expect
-from scratch.fast.arrays import as_mask, expect_ids
-from scratch.functions import log_softmax, one_hot, softmax
+from scratch.fast.arrays import as_ids, as_mask
+from scratch.functions import one_hot
 
 
 class NegativeLogLikelihood(losses.NegativeLogLikelihood):
@@ -16,7 +18,7 @@ class NegativeLogLikelihood(losses.NegativeLogLikelihood):
         log_p = self._log_p(as_floats(predicted))
         actual = self._truth(log_p, actual, mask)
         if isinstance(actual, int):
-            return -float(log_p[actual])
+            return 0.0 - float(log_p[actual])
         if actual.ndim == log_p.ndim:
             # An impossible class that is not the truth costs nothing, but 0 * -inf would be NaN.
             at_truth = (xp.where(actual == 0, 0, log_p) * actual).sum(axis=-1).reshape(-1)
@@ -24,10 +26,10 @@ class NegativeLogLikelihood(losses.NegativeLogLikelihood):
             rows = log_p.reshape(-1, log_p.shape[-1])
             at_truth = rows[xp.arange(len(rows)), actual.reshape(-1)]
         if mask is None and self.class_weights is None:
-            return 0.0 - float(at_truth.sum()) / max(at_truth.size, 1)
+            return 0.0 - float(at_truth.sum(dtype="float64")) / max(at_truth.size, 1)
         weights, total = self._row_weights(log_p, actual, mask)
         # Padding may hold anything: minus infinity too, of which zero times is NaN.
-        return 0.0 - float((xp.where(weights > 0, at_truth, 0) * weights).sum()) / total
+        return 0.0 - float((xp.where(weights > 0, at_truth, 0) * (weights / total)).sum(dtype="float64"))
 
     def gradient(self, predicted: Any, actual: Any, mask: Array | None = None) -> Array:
         predicted = as_floats(predicted)
@@ -81,8 +83,7 @@ class NegativeLogLikelihood(losses.NegativeLogLikelihood):
             return as_floats(actual)
         if actual.shape != predicted.shape[:-1]:
             expect(False, self, f"ids {predicted.shape[:-1]} or rows {predicted.shape}", actual)
-        expect_ids(self, actual, num_classes)
-        return actual
+        return as_ids(self, actual, num_classes, hint="")
 
 
 class SoftmaxCrossEntropy(NegativeLogLikelihood, losses.SoftmaxCrossEntropy):
@@ -100,15 +101,32 @@ class SoftmaxCrossEntropy(NegativeLogLikelihood, losses.SoftmaxCrossEntropy):
         return actual
 
     def _log_p(self, predicted: Array) -> Array:
-        return log_softmax(predicted)
+        z = _minus_max(predicted)
+        z -= xp.log(xp.exp(z).sum(axis=-1, keepdims=True))
+        return z if z.ndim == 1 else xp.maximum(z, float(xp.finfo(z.dtype).min), out=z)
 
     def _softmax_part(self, predicted: Array, actual: Any) -> Array:
         # d log(sum exp z)/dz is softmax(z); the truth's own -z[truth] gives the -1 at the truth. When `actual`
         # holds weights for all classes, there is one such term for each, so the softmax counts as often as they sum to.
-        probabilities = softmax(predicted)
+        probabilities = xp.exp(_minus_max(predicted))
+        probabilities /= probabilities.sum(axis=-1, keepdims=True)
+        probabilities = probabilities.astype(predicted.dtype, copy=False)
         if not isinstance(actual, int) and actual.ndim == predicted.ndim:
             probabilities *= actual.sum(axis=-1, keepdims=True)
         return probabilities
+
+
+def _minus_max(z: Array) -> Array:
+    """As `functions.minus_max`, but a difference below all floats is -inf; of a single row, in float64, where none is.
+
+    That is as fast for a single row, and needs no care.
+    """
+    if z.ndim == 1:
+        z = z.astype("float64")
+        z -= z.max()
+        return z
+    with numpy.errstate(over="ignore"):
+        return z - z.max(axis=-1, keepdims=True)
 
 
 TWINS: dict[type, type] = {

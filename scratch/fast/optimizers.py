@@ -7,13 +7,15 @@ itself, as in the plain optimizers. The state of each Parameter is a view of one
 import math
 from typing import Any
 
+import numpy
+
 from scratch import averages, optimizers
 from scratch.backend import Array, xp
 from scratch.fast.vector import in_one_vector
 from scratch.layer import Layer, Parameter
 
 
-class OneVector(optimizers.Optimizer):
+class OneVector(optimizers.Optimizer, clears=True):
     """An Optimizer whose `step` is one `update` of the vector of all Parameters that are not fixed.
 
     `update` may change `grad`. What begins with an underscore belongs to the layer of the last step; a copy of the
@@ -38,6 +40,8 @@ class OneVector(optimizers.Optimizer):
             p.grad.fill(0)
         if self.clip_norm is not None:
             clip(grad, self.clip_norm)
+        if self.squares and not square_of(grad) < math.inf:
+            self.expect_finite_squares({name: p for name, p in layer.named_parameters().items() if not p.fixed})
         self._t += 1
         if self.weight_decay:
             for weights in self._decaying:
@@ -105,11 +109,11 @@ class Momentum(OneVector, optimizers.Momentum):
 
     def update(self, data: Array, grad: Array, t: int, *state: Array) -> None:
         (u,) = state
-        u *= self.mo
-        grad *= 1 - self.mo
+        u *= self.momentum
+        grad *= 1 - self.momentum
         u += grad
         if self.nesterov:
-            grad += self.mo * u
+            grad += self.momentum * u
             grad *= self.lr
         else:
             xp.multiply(u, self.lr, out=grad)
@@ -161,9 +165,20 @@ class MovingAverage(OneVector, averages.MovingAverage):
 
 
 def clip(grad: Array, max_norm: float) -> None:
-    """As `optimizers.clip_by_norm` of one vector, without waiting for a GPU."""
-    norm = xp.sqrt((grad * grad).sum())
-    grad *= xp.minimum(1, max_norm / xp.maximum(norm, 1e-12)).astype(grad.dtype)
+    """As `optimizers.clip_by_norm` of one vector."""
+    square = square_of(grad)
+    if not 1e-30 < square < math.inf:  # in float32 it is too large, or too small
+        return optimizers.clip_by_norm([grad], max_norm)
+    norm = math.sqrt(square)
+    if norm > max_norm:
+        grad *= max_norm / norm
+    return None
+
+
+def square_of(grad: Array) -> float:
+    """The squared norm; infinity where it overflows."""
+    with numpy.errstate(over="ignore"):
+        return float(grad.dot(grad))
 
 
 TWINS: dict[type, type] = {

@@ -19,16 +19,16 @@ class MaxPool1d(pooling.MaxPool1d):
         output = windows[:, :, 0].copy()
         for k in range(1, self.size):
             xp.maximum(output, windows[:, :, k], out=output)
-        self.remember(output.shape, input, output)
+        self.remember(output.shape, input, output.copy())
         return output
 
     def backward(self, gradient: Array) -> Array:
         input, output = self.recall(gradient)
         input_grad = xp.zeros(input.shape, dtype=gradient.dtype)
         windows, grads = side_by_side(input, self.size), side_by_side(input_grad, self.size)
-        waiting = xp.ones(output.shape, dtype=bool)  # True until the largest has been found
+        waiting, nan = xp.ones(output.shape, dtype=bool), _may_have_nan(output)  # True until the largest has been found
         for k in range(self.size):
-            found = windows[:, :, k] == output
+            found = _is_largest(windows[:, :, k], output, nan)
             found &= waiting
             xp.multiply(gradient, found, out=grads[:, :, k])
             waiting ^= found
@@ -70,16 +70,16 @@ class MaxPool2d(pooling.MaxPool2d):
             largest[...] = first
             for other in others:
                 xp.maximum(largest, other, out=largest)
-        self.remember(output.shape, input, output)
+        self.remember(output.shape, input, output.copy())
         return output
 
     def backward(self, gradient: Array) -> Array:
         input, output = self.recall(gradient)
-        input_grad = xp.zeros(input.shape, dtype=gradient.dtype)
+        input_grad, nan = xp.zeros(input.shape, dtype=gradient.dtype), _may_have_nan(output)
         for piece in pieces(input):
             waiting = xp.ones(output[piece].shape, dtype=bool)  # True until the largest has been found
             for x, grad in zip(squares(input[piece], self.size), squares(input_grad[piece], self.size), strict=True):
-                found = x == output[piece]
+                found = _is_largest(x, output[piece], nan)
                 found &= waiting
                 xp.multiply(gradient[piece], found, out=grad)
                 waiting ^= found
@@ -104,6 +104,15 @@ class AveragePool2d(pooling.AveragePool2d):
             # Each pixel had its share in the output, and gets that share of the gradient.
             xp.multiply(gradient, 1 / self.size**2, out=grad)
         return input_grad
+
+
+def _may_have_nan(output: Array) -> bool:
+    return xp.device != "cpu" or bool((output != output).any())  # to wait for a GPU's answer would take longer
+
+
+def _is_largest(x: Array, output: Array, nan: bool) -> Array:
+    """Where x is the largest of its window. A NaN is, and the only one that equals nothing."""
+    return (x == output) | (x != x) if nan else x == output
 
 
 def _images(pool: Any, input: Any) -> Array:

@@ -171,8 +171,14 @@ def ending_all() -> Iterator[None]:
         if code and isinstance(_job, Processes):
             if not isinstance(error, SystemExit):
                 traceback.print_exc()
-            for stream in (sys.stdout, sys.stderr):
-                stream.flush()
-            time.sleep(0.2)  # what was written is passed on by another process, which Abort ends as well
-            _job.comm.Abort(code)
+            end_all(code)
         raise
+
+
+def end_all(code: Any) -> None:
+    """End all processes of the job with this exit code, if there is more than this one."""
+    if isinstance(_job, Processes):
+        for stream in (sys.stdout, sys.stderr):
+            stream.flush()
+        time.sleep(0.2)  # what was written is passed on by another process, which Abort ends as well
+        _job.comm.Abort(code)

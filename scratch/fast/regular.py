@@ -12,7 +12,7 @@ import numpy
 from scratch import regular
 from scratch.backend import Array, as_floats, xp
 from scratch.checks import expect
-from scratch.fast.arrays import pieces, random_on_device
+from scratch.fast.arrays import pieces, random_on_device, sum_rows
 from scratch.fast.parts import current
 
 
@@ -49,19 +49,15 @@ class BatchNorm(regular.BatchNorm):
         part, normed, output = current.get(), xp.empty_like(rows), xp.empty_like(rows)
         num_rows = part.sum(len(rows))
         expect(num_rows > 1, self, "more than one row to train on", input)
-        total, squares = xp.zeros_like(self.b.data), xp.zeros_like(self.b.data)
+        mean = part.sum(_sum_in_float64(rows)) / num_rows
+        mean_of_rows = mean.astype(rows.dtype)  # of equal rows, it is the row
         for piece in pieces(rows):
-            total += rows[piece].sum(axis=0)
-        mean = part.sum(total) / num_rows
-        for piece in pieces(rows):
-            centred = normed[piece]
-            xp.subtract(rows[piece], mean, out=centred)
-            squares += (centred * centred).sum(axis=0)
-        variance = part.sum(squares) / num_rows
+            xp.subtract(rows[piece], mean_of_rows, out=normed[piece])
+        variance = part.sum(_sum_of_squares(normed)) / num_rows
         if part.number == 0:  # all parts share the running statistics
             self._follow(self.running_mean.data, mean)
             self._follow(self.running_variance.data, variance * (num_rows / (num_rows - 1)))
-        scale = 1 / xp.sqrt(variance + self.epsilon)
+        scale = (1 / xp.sqrt(variance + self.epsilon)).astype(rows.dtype)
         for piece in pieces(rows):
             normed[piece] *= scale
             xp.multiply(normed[piece], self.w.data, out=output[piece])
@@ -72,13 +68,13 @@ class BatchNorm(regular.BatchNorm):
     def backward(self, gradient: Array) -> Array:
         normed, scale, num_rows = self.recall(gradient)
         rows = gradient.reshape(-1, self.num_features)
-        b_grad, w_grad = xp.zeros_like(self.b.data), xp.zeros_like(self.w.data)
+        b_grad, w_grad = xp.zeros(self.num_features), xp.zeros(self.num_features)  # float64
         for piece in pieces(rows):
-            b_grad += rows[piece].sum(axis=0)
-            w_grad += (rows[piece] * normed[piece]).sum(axis=0)
+            b_grad += sum_rows(rows[piece])
+            w_grad += sum_rows(rows[piece] * normed[piece])
         self.b.grad += b_grad
         self.w.grad += w_grad
-        b_grad, w_grad = current.get().sum(xp.stack([b_grad, w_grad]))
+        b_grad, w_grad = current.get().sum(xp.stack([b_grad, w_grad])).astype(rows.dtype)
         input_grad = xp.empty_like(rows)
         for piece in pieces(rows):
             some = input_grad[piece]
@@ -90,7 +86,27 @@ class BatchNorm(regular.BatchNorm):
 
     def _follow(self, running: Array, latest: Array) -> None:
         running *= self.momentum
-        running += (1 - self.momentum) * latest
+        running += (1 - self.momentum) * xp.minimum(latest, xp.finfo(running.dtype).max)
+
+
+def _sum_in_float64(rows: Array) -> Array:
+    """The sum over the first axis, exact enough that the mean of equal rows is the row."""
+    total = xp.zeros(rows.shape[1])
+    for piece in pieces(rows):
+        total += xp.ones(len(rows[piece])).dot(rows[piece].astype("float64"))
+    return total
+
+
+def _sum_of_squares(rows: Array) -> Array:
+    """The sum over the first axis of the squares, in float64 only where a square overflows, or on a GPU."""
+    total = xp.zeros(rows.shape[1])
+    if xp.device == "cpu":
+        with numpy.errstate(over="ignore"):
+            for piece in pieces(rows):
+                total += sum_rows(rows[piece] * rows[piece])
+        if numpy.isfinite(total).all():
+            return total
+    return _sum_in_float64(rows.astype("float64") ** 2)
 
 
 TWINS: dict[type, type] = {regular.Dropout: Dropout, regular.BatchNorm: BatchNorm}

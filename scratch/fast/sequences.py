@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
 from scratch.backend import Array, xp
-from scratch.fast.arrays import add_at, pieces
+from scratch.fast.arrays import add_at, pieces, sum_rows
 from scratch.fast.workspaces import Work, Workspaces
 
 Recurrent: TypeAlias = Any  # the class of through_time.py, which stands on this file
@@ -198,7 +198,7 @@ def _collect(layers: Sequence[Recurrent], rows: Array, work: Work) -> Array | No
         w_side = side[:, :, :G].reshape(T * N, G * H)
         u_rows = side[:, :, first.first_u_block :].reshape(T * N, G * H)
         layer.u.grad += u_rows.T.dot(before.reshape(T * N, H))
-        layer.b.grad += w_side.sum(axis=0)
+        layer.b.grad += sum_rows(w_side)
         if rows.ndim == 1:
             add_at(layer.w.grad.T, rows, w_side)
             continue

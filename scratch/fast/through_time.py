@@ -15,7 +15,7 @@ from typing import Any
 from scratch import recurrent
 from scratch.backend import Array, as_floats, to_device, xp
 from scratch.checks import expect
-from scratch.fast.arrays import as_mask, expect_ids
+from scratch.fast.arrays import as_ids, as_mask
 from scratch.fast.sequences import read, read_back
 from scratch.fast.workspaces import Workspaces
 
@@ -63,7 +63,7 @@ class Recurrent(recurrent.Recurrent):
             input = to_device(input)
         if input.ndim < 2:
             if are_ids := input.ndim == 0 and input.dtype.kind in "iu":
-                expect_ids(self, input, self.input_dim)
+                input = as_ids(self, input, self.input_dim)
             else:
                 input = as_floats(input)
                 expect(input.shape == (self.input_dim,), self, _SHAPES, input)
@@ -78,7 +78,7 @@ class Recurrent(recurrent.Recurrent):
     def sequences(self, input: Array, mask: Array | None) -> tuple[Array, Array | None]:
         """The sequences and their mask, after validation."""
         if input.ndim == 2 and input.dtype.kind in "iu":
-            expect_ids(self, input, self.input_dim)
+            input = as_ids(self, input, self.input_dim)
         else:
             input = as_floats(input)
             right = input.ndim == 3 and input.shape[2] == self.input_dim

@@ -24,13 +24,13 @@ from scratch.checks import ScratchError
 from scratch.layer import Layer
 from scratch.optimizers import Optimizer
 from scratch.tools.files import Shapes, read_arrays, read_metadata, write_arrays
-from scratch.tools.schema import Row, check, rate
+from scratch.tools.schema import Row, check
 from scratch.tools.weights import as_type
 
-FORMAT = 2  # of the file: 1 had one step count for all parameters
+FORMAT = 3  # of the file: 1 had one step count for all parameters, 2 not the arguments of the optimizer
 SCHEMA = {
     "format": int, "settings": dict, "progress": dict, "random": Row(int, [range(2**32)], (None, float)),
-    "optimizer": {"kind": str, "lr": rate, "steps": {str: range(1, 2**53)}},
+    "optimizer": {"kind": str, "arguments": dict, "steps": {str: range(1, 2**53)}},
 }
 
 

@@ -7,12 +7,11 @@ and the operating system loads only the pages that are accessed. So the text may
     corpus.ids, corpus.vocab.size
     read_corpus("another.txt", corpus.vocab) # raises ScratchError if it has other characters
 
-Line ends become "\\n". The header and footer of a Project Gutenberg file are skipped.
+The header and footer of a Project Gutenberg file are skipped.
 
 Read next: `backend.py`.
 """
 
-import codecs
 import hashlib
 import io
 import re
@@ -25,8 +24,9 @@ import numpy
 
 from scratch.checks import ScratchError
 from scratch.text import Vocabulary
+from scratch.tools import incoming
+from scratch.tools.history import progress
 
-_PIECE = 2**20  # bytes
 _EDGE = 2**16  # bytes; Project Gutenberg's header and its licence are shorter
 _START = re.compile(rb"\*\*\* ?START OF TH[^\r\n]*PROJECT GUTENBERG[^*]*\*\*\*")
 _END = re.compile(rb"\*\*\* ?END OF TH[^\r\n]*PROJECT GUTENBERG|End of (the )?Project Gutenberg")
@@ -49,7 +49,9 @@ def read_corpus(path: str | Path, vocab: Vocabulary | None = None, folder: str |
     """
     characters: set[str] = set()
     digest, length = hashlib.sha256(), 0
-    for piece in pieces(path):
+    with incoming.opened(path) as file:
+        num_pieces = -(-file.seek(0, io.SEEK_END) // incoming.PIECE)
+    for piece in progress(pieces(path), "reading", num_pieces):
         characters |= set(piece)
         length += len(piece)
         digest.update(piece.encode())
@@ -65,7 +67,7 @@ def read_corpus(path: str | Path, vocab: Vocabulary | None = None, folder: str |
     for character in characters:
         table[ord(character)] = vocab.w2i[character]
     with tempfile.TemporaryFile(dir=folder) as file:
-        for piece in pieces(path):
+        for piece in progress(pieces(path), "reading again", num_pieces):
             if not set(piece) <= characters:
                 raise ScratchError(f"{path}: changed while it was read")
             table[numpy.frombuffer(piece.encode("utf-32-le"), dtype="<u4")].tofile(file)
@@ -80,35 +82,19 @@ def read_corpus(path: str | Path, vocab: Vocabulary | None = None, folder: str |
 
 def pieces(path: str | Path) -> Iterator[str]:
     """Yield the text at `path` in pieces of about a megabyte. Raises: as `read_corpus`."""
-    with open(path, "rb") as file:
+    with incoming.opened(path) as file:
         start, end = _of_the_book(file)
         file.seek(start)
-        decoder = codecs.getincrementaldecoder("utf-8")()
-        line_ends = io.IncrementalNewlineDecoder(None, translate=True)
-        while start < end:
-            piece = file.read(min(_PIECE, end - start))
-            pending = len(decoder.getstate()[0])  # bytes of a character that began in the piece before
-            if not piece:
-                raise ScratchError(f"{path}: was truncated while it was read")
-            if b"\0" in piece:
-                raise ScratchError(f"{path}: has a zero at byte {start + piece.index(0)}; expected a text")
-            try:
-                text = decoder.decode(piece, final=start + len(piece) >= end)
-            except UnicodeDecodeError as error:
-                place = start - pending + error.start
-                raise ScratchError(f"{path}: not UTF-8 (byte {place}); save the text as UTF-8") from None
-            start += len(piece)
-            yield line_ends.decode(text, final=start >= end)
+        yield from incoming.pieces(file, path, start=start, end=end)
 
 
 def _of_the_book(file: Any) -> tuple[int, int]:
-    """The byte offsets of the text: after a byte order mark, or between Project Gutenberg's markers."""
+    """The byte offsets of the text: those of the file, or of Project Gutenberg's markers."""
     size = file.seek(0, io.SEEK_END)
     file.seek(0)
     head = file.read(_EDGE)
-    start = len(codecs.BOM_UTF8) if head.startswith(codecs.BOM_UTF8) else 0
     if not (header := _START.search(head)):
-        return start, size
+        return 0, size
     edge = max(header.end(), size - _EDGE)
     file.seek(edge)
     footer = _END.search(file.read())

@@ -13,18 +13,23 @@ Read next: `weights.py`.
 """
 
 import gzip
-import importlib
 import os
 import re
 import zlib
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
+from urllib.parse import urlsplit
 
 import numpy
 
 from scratch.checks import ScratchError
+from scratch.tools.extras import extra
+from scratch.tools.files import read_metadata, remove_when_stopped
+from scratch.tools.history import progress
+from scratch.tools.incoming import decoded, lines, opened, pieces, read_text
 
+_INCLUDED = Path(__file__).resolve().parents[2] / "weights"
 _LONGEST_LINE = 2**16  # characters of a file of GloVe vectors; those of 300 numbers have about 3,000
 
 
@@ -142,7 +147,7 @@ def find(name: str, given: str | Path | None = None) -> Path:
     source = SOURCES[name]
     if given is not None:
         if not Path(given).exists():
-            raise ScratchError(f"{given}: no such folder; to get the data, {source.by_hand}")
+            raise ScratchError(f"{given}: no such file or folder; to get the data, {source.by_hand}")
         return Path(given)
     place = os.environ.get("SCRATCH_DATA")
     if place and (Path(place) / name).is_dir():
@@ -150,24 +155,79 @@ def find(name: str, given: str | Path | None = None) -> Path:
     elsewhere = f"not in SCRATCH_DATA ({place})" if place else "not in SCRATCH_DATA, which is not set"
     if not source.address:
         raise ScratchError(f"the data set {name} is {elsewhere}; {source.by_hand}")
-    try:
-        pooch: Any = importlib.import_module("pooch")
-    except ImportError:
-        raise ScratchError(
-            f"the data set {name} is {elsewhere}; to download it, run pip install -e '.[data]'; or {source.by_hand}"
-        ) from None
+    pooch = extra("pooch", f"the data set {name} is {elsewhere}; downloading it", source.by_hand)
+    pooch.get_logger().setLevel("ERROR")  # the bar and our own messages suffice
     folder = Path(pooch.os_cache("scratch")) / name
     registry = {file: digest if ":" in digest else f"sha256:{digest}" for file, digest in source.files.items()}
     try:
         fetcher = pooch.create(folder, source.address, registry=registry, retry_if_failed=1)
         for file in registry:  # cached files whose checksums match are not downloaded again
-            fetcher.fetch(file, progressbar=True)
+            fetcher.fetch(file, downloader=_download)
     except (OSError, ValueError) as error:  # no network, a full disk or a wrong checksum
         raise ScratchError(
-            f"the data set {name} is {elsewhere}, and could not be fetched from {source.address} ({error}); "
-            f"{source.by_hand}"
+            f"the data set {name} is {elsewhere}; {source.by_hand} (downloading it failed: {_cause(error, source)})"
         ) from error
     return folder
+
+
+def _download(address: str, path: str, fetcher: Any) -> None:
+    """Download to pooch's temporary file."""
+    remove_when_stopped(path)
+    extra("pooch", "downloading").HTTPDownloader(progressbar=True)(address, path, fetcher)
+
+
+def _cause(error: Exception, source: Source) -> str:
+    """Why a download failed, in a few words."""
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror.lower()
+    if (response := getattr(error, "response", None)) is not None:
+        return f"{urlsplit(source.address).hostname} answered {response.status_code} {response.reason}"
+    if isinstance(error, OSError):
+        return f"no connection to {urlsplit(source.address).hostname}"
+    return "a file was not the one expected, by its checksum"
+
+
+class TrainedOn(NamedTuple):
+    """The data that weights were trained on, to be found again and compared.
+
+    name: the known set. place: the path of other data, or None. digest: of the data then, or None where it is unknown.
+    """
+
+    weights: Path
+    name: str
+    place: Path | None
+    digest: str | None
+
+    def expect(self, digest: str) -> None:
+        """Raise ScratchError unless the data that was found has the digest of the data of the training run."""
+        if self.digest not in (None, digest):
+            where = self.place or f"the data set {self.name}"
+            raise ScratchError(f"{where}: is not the data that {self.weights} was trained on; give that with --data")
+
+
+def recorded(name: str, given: str | Path | None, digest: str) -> dict[str, str]:
+    """What a weights file records of its training data, `find(name, given)`, for `trained_on`."""
+    return {"data": name if given is None else str(Path(given).resolve()), "digest": digest}
+
+
+def trained_on(weights: Path, name: str, given: Path | None) -> TrainedOn:
+    """The data to evaluate weights on: `given` if not None, else what their file records.
+
+    The weights that are included in the project record nothing; they were trained on the known set `name`.
+    Raises: ScratchError, which asks for --data, when the data is unknown or no longer there.
+    """
+    if given is not None:
+        return TrainedOn(weights, name, given, None)
+    metadata = read_metadata(weights)
+    data, digest = metadata.get("data", name if weights.resolve().parent == _INCLUDED else ""), metadata.get("digest")
+    digest = digest if isinstance(digest, str) else None
+    if isinstance(data, str) and data in SOURCES:
+        return TrainedOn(weights, data, None, digest)
+    if not data or not isinstance(data, str):
+        raise ScratchError(f"{weights}: does not say which data it was trained on; give --data")
+    if not (Path(data).is_file() or Path(data).is_dir()):
+        raise ScratchError(f"{weights}: was trained on {data}, which is not there; give --data")
+    return TrainedOn(weights, name, Path(data), digest)
 
 
 def find_glove(given: Path | None) -> Path:
@@ -186,7 +246,8 @@ def read_labelled_lines(folder: Path) -> dict[str, list[str]]:
 
     The labels are sorted (capitals first), so their order is the same on every machine. Lines are not stripped. Blank
     lines and hidden files are skipped.
-    Raises: ScratchError for a folder with fewer than two such files, or a file that is empty or not UTF-8.
+    Raises: ScratchError for a folder with fewer than two such files, or a file that is empty, or not UTF-8 in its name
+        or its text.
     """
     if not folder.is_dir():
         raise ScratchError(f"{folder}: expected a folder of LABEL.txt files with one example per line")
@@ -194,16 +255,13 @@ def read_labelled_lines(folder: Path) -> dict[str, list[str]]:
     files.sort(key=lambda path: path.stem)
     if len(files) < 2:
         raise ScratchError(f"{folder}: has {len(files)} LABEL.txt files; a classifier needs at least two")
-    lines = {}
+    found = {}
     for path in files:
-        try:
-            text = path.read_text(encoding="utf-8-sig")
-        except UnicodeDecodeError as error:
-            raise ScratchError(f"{path}: not UTF-8 (byte {error.start}); save it as UTF-8") from None
-        lines[path.stem] = list(dict.fromkeys(line for line in text.split("\n") if line.strip()))
-        if not lines[path.stem]:
+        label = decoded(path.stem, f"the name of {path}")
+        found[label] = list(dict.fromkeys(line for line in read_text(path).split("\n") if line.strip()))
+        if not found[label]:
             raise ScratchError(f"{path}: is empty; expected one example a line, or no file for a label without any")
-    return lines
+    return found
 
 
 def read_glove(path: str | Path, wanted: Collection[str] | None = None) -> tuple[list[str], numpy.ndarray]:
@@ -217,10 +275,13 @@ def read_glove(path: str | Path, wanted: Collection[str] | None = None) -> tuple
     """
     rows, dim, number = dict[str, numpy.ndarray](), 0, 0
     try:
-        with (gzip.open if str(path).endswith(".gz") else open)(path, "rt", encoding="utf-8") as file:
-            while (wanted is None or len(rows) < len(wanted)) and (line := file.readline(_LONGEST_LINE)):
+        with opened(path) as file:
+            unpacked: Any = gzip.GzipFile(fileobj=file) if str(path).endswith(".gz") else file
+            for line in progress(lines(pieces(unpacked, path), path), "reading word vectors"):
+                if wanted is not None and len(rows) == len(wanted):
+                    break
                 number += 1
-                if len(line) == _LONGEST_LINE:
+                if len(line) > _LONGEST_LINE:
                     raise ValueError(f"more than {_LONGEST_LINE} characters")
                 word, *numbers = line.rstrip().rsplit(" ", dim or -1)
                 dim = dim or len(numbers)
@@ -237,7 +298,9 @@ def read_glove(path: str | Path, wanted: Collection[str] | None = None) -> tuple
                 if not numpy.isfinite(row).all():
                     raise ValueError("not all numbers are finite")
                 rows[word] = row
-    except (EOFError, zlib.error, gzip.BadGzipFile, ValueError) as error:
+    except ScratchError:
+        raise
+    except (EOFError, zlib.error, ValueError) as error:
         raise ScratchError(f"{path}: not a file of GloVe vectors (line {number or 1}: {error})") from None
     if not rows:
         raise ScratchError(f"{path}: has no vector for any wanted word")

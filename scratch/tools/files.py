@@ -8,7 +8,7 @@ no member may be larger than the file, and the caller can check all names and sh
     write_arrays("w.npz", {"w": w}, {"seed": 0})
     arrays, metadata = read_arrays("w.npz")
 
-Read next: `datasets.py`.
+Read next: `claims.py`.
 """
 
 import errno
@@ -22,13 +22,14 @@ import warnings
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO, TypeAlias
 
 import numpy
 
 from scratch.checks import ScratchError
+from scratch.tools.incoming import opened, pieces, read_text
 
 Shapes: TypeAlias = dict[str, tuple[int, ...]]
 
@@ -56,6 +57,21 @@ def leave_writing_to_another() -> None:
     _writes = False
 
 
+_unfinished: set[Path] = set()
+
+
+def remove_when_stopped(path: str | Path) -> None:
+    """Let Ctrl-C remove the file at `path`, if there is one."""
+    _unfinished.add(Path(path))
+
+
+def remove_unfinished() -> None:
+    """Remove what this process is writing, since it ends now."""
+    for path in _unfinished:
+        with suppress(OSError):
+            path.unlink()
+
+
 @contextmanager
 def replacing(path: str | Path) -> Iterator[BinaryIO]:
     """Open a temporary file. It replaces `path` if the block succeeds, and is removed if the block raises."""
@@ -66,6 +82,7 @@ def replacing(path: str | Path) -> Iterator[BinaryIO]:
     if path.exists() and not path.is_file():
         raise ScratchError(f"{path}: not a plain file, so it cannot be replaced")
     unfinished = path.with_name(f".{path.name}.{os.getpid()}.unfinished")
+    remove_when_stopped(unfinished)
     try:
         with open(unfinished, "wb") as file:
             yield file
@@ -88,11 +105,7 @@ def write_text(path: str | Path, text: str) -> None:
 
 def read_lines(path: str | Path) -> list[str]:
     """The distinct non-blank lines of a UTF-8 file, stripped. Raises: ScratchError when there are none."""
-    try:
-        text = Path(path).read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise ScratchError(f"{path}: not UTF-8 (byte {error.start}); save it as UTF-8") from None
-    lines = list(dict.fromkeys(line.strip() for line in text.split("\n") if line.strip()))
+    lines = list(dict.fromkeys(line.strip() for line in read_text(path).split("\n") if line.strip()))
     if not lines:
         raise ScratchError(f"{path}: is empty; expected one item per line")
     return lines
@@ -101,21 +114,25 @@ def read_lines(path: str | Path) -> list[str]:
 def read_json(path: str | Path, most: int = _MAX_TEXT) -> Any:
     """Parse a JSON file of at most `most` bytes. Raises: ScratchError if it is missing, larger, or not UTF-8 JSON."""
     try:
-        with open(path, "rb") as file:
+        with opened(path) as file:
             content = file.read(most + 1)
         if len(content) <= most:
-            return parse_json(content)
-    except FileNotFoundError:
-        raise ScratchError(f"{path}: no such file") from None
+            return parse_json("".join(pieces(io.BytesIO(content), path)))
+    except ScratchError:
+        raise
     except ValueError as error:
         raise ScratchError(f"{path}: damaged, or not JSON ({error})") from error
     raise ScratchError(f"{path}: more than {most} bytes are too many for a file of this kind")
 
 
-def parse_json(content: bytes) -> Any:
-    """The value of a JSON text in UTF-8. Raises: ValueError when it is no such text, or nested too deeply."""
+def parse_json(content: bytes | str) -> Any:
+    """The value of a JSON text, or of its bytes in UTF-8.
+
+    Raises: ValueError when it is no such text, or nested too deeply.
+    """
     try:
-        value = json.loads(content.decode("utf-8"), parse_constant=_no_number)
+        text = content if isinstance(content, str) else content.decode("utf-8")
+        value = json.loads(text, parse_constant=_no_number)
     except RecursionError:
         raise ValueError(f"nested more than {_MAX_DEPTH} deep") from None
     inner = [value]
@@ -137,7 +154,7 @@ def write_arrays(path: str | Path, arrays: Mapping[str, numpy.ndarray], metadata
     Raises: ScratchError for anything that `read_arrays` would reject; the old file is then kept.
     """
     try:
-        text = json.dumps(metadata, ensure_ascii=False, allow_nan=False).encode("utf-8")
+        text = json.dumps(metadata, allow_nan=False).encode()  # in ASCII: the name of a file may not be UTF-8
         parse_json(text)
     except (TypeError, ValueError) as error:
         raise ScratchError(f"{path}: the metadata cannot be written as JSON ({error})") from error

@@ -11,11 +11,12 @@ Each `add` immediately appends one line of JSON to the file, so a run can be fol
 Read next: `plots.py`.
 """
 
-import importlib
 import json
 import math
+import os
 import sys
-from collections.abc import Iterable, Sequence
+import time
+from collections.abc import Iterable, Iterator, Sequence, Sized
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -24,9 +25,11 @@ from tqdm import tqdm
 from scratch.backend import xp
 from scratch.checks import ScratchError
 from scratch.layer import Layer
+from scratch.tools.extras import extra
 from scratch.tools.files import may_write, write_text
 
 Item = TypeVar("Item")
+REPORT_EVERY = 60  # seconds, where stderr is no terminal
 
 
 class History:
@@ -68,17 +71,31 @@ def tensorboard_log(path: str | Path | None) -> Any:
     """A TensorBoard log in the folder `path`, or None without a path. Raises: ScratchError without tensorboardX."""
     if path is None or not may_write():
         return None
-    try:
-        return importlib.import_module("tensorboardX").SummaryWriter(str(path))
-    except ImportError:
-        raise ScratchError("a TensorBoard log needs tensorboardX; run pip install -e '.[data]'") from None
+    return extra("tensorboardX", "a TensorBoard log").SummaryWriter(str(path))
 
 
 def progress(items: Iterable[Item], label: str = "", total: int | None = None) -> Iterable[Item]:
-    """`items`, with a progress bar on stderr if it is a terminal. `total` is needed where `items` has no length."""
-    if sys.stderr is None or not may_write():  # stderr is closed, or another process draws the bar
+    """`items`, with a progress bar on stderr, or, where that is no terminal, a line a minute.
+
+    `total` is needed where `items` has no length. A loop of a single step has no bar.
+    """
+    if total is None and isinstance(items, Sized):
+        total = len(items)
+    if sys.stderr is None or not may_write() or total == 1:  # stderr is closed, or another process draws the bar
         return items
-    return tqdm(items, desc=label, total=total, disable=None, leave=False, dynamic_ncols=True)
+    if not sys.stderr.isatty():
+        return _reported(items, label, total)
+    sized = bool(os.get_terminal_size(sys.stderr.fileno()).columns)  # some terminals report a width of 0
+    return tqdm(items, desc=label, total=total, leave=False, dynamic_ncols=sized, ncols=None if sized else 80)
+
+
+def _reported(items: Iterable[Item], label: str, total: int | None) -> Iterator[Item]:
+    reported = time.monotonic()
+    for number, item in enumerate(items):
+        if (now := time.monotonic()) - reported >= REPORT_EVERY:
+            reported = now
+            print(f"{label}: {number}{f' of {total}' if total else ''} done", file=sys.stderr, flush=True)
+        yield item
 
 
 def stop_unless_finite(loss: float, model: Layer, where: str) -> float:

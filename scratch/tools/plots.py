@@ -7,12 +7,18 @@
 Read next: `program.py`.
 """
 
+import logging
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy
+
 from scratch.tools.files import replacing
+from scratch.tools.program import one_line
+
+logging.getLogger("matplotlib").setLevel(logging.ERROR)  # it warns that it keeps no cache, where HOME is not writable
 
 
 def curve(
@@ -44,39 +50,83 @@ def curve(
 
 
 def confusion_matrix(path: str | Path, shares: Any, labels: Sequence[str], title: str = "") -> None:
-    """Plot how often each label (row) was classified as each label (column): `shares` (K, K) on the host, 0 to 1."""
-    size = 2.5 + 0.3 * len(labels)
-    figure, axes = _figure(size + 0.7, size)
-    image = axes.matshow(shares, vmin=0, vmax=1, cmap="viridis")
-    figure.colorbar(image, ax=axes, label="fraction of the row")
-    axes.set_xticks(range(len(labels)), labels, rotation=90)
-    axes.set_yticks(range(len(labels)), labels)
+    """Plot how often each label (row) was classified as each label (column): `shares` (K, K) on the host, 0 to 1.
+
+    The cells hold the per cent of their row as numbers, unless there are too many cells.
+    """
+    cell = min(0.45, 11 / len(labels))  # inches; so many labels still fit on a screen
+    side, size = max(cell * len(labels), 1.5), min(10.0, 55 * cell)  # of the matrix; of the letters, in points
+    figure, axes = _figure(side + 4, side + 2.2)
+    image = axes.imshow(shares, vmin=0, vmax=1, cmap="Blues")
+    if cell < 0.3:
+        _per_cent(figure.colorbar(image, ax=axes, shrink=0.8), "of the row")
+    else:
+        for (row, column), share in numpy.ndenumerate(shares):
+            if share >= 0.005:
+                color = "white" if share > 0.5 else "black"
+                axes.text(column, row, f"{100 * share:.0f}", ha="center", va="center", color=color, fontsize=0.9 * size)
+    names = [_cut(label, 24) for label in labels]
+    slanted = {"rotation": 45, "ha": "left", "rotation_mode": "anchor"} if cell > 0.2 else {"rotation": 90}
+    axes.set_xticks(range(len(labels)), names, fontsize=size, **slanted)
+    axes.set_yticks(range(len(labels)), names, fontsize=size)
+    axes.xaxis.tick_top()
     axes.xaxis.set_label_position("top")
-    axes.set(xlabel="guess", ylabel="truth", title=title)
+    axes.set(xlabel="guess", ylabel="truth")
+    figure.suptitle(_cut(title, int(9 * side + 10)) + (", per cent of each row" if cell >= 0.3 else ""))
     _write(path, figure)
 
 
-def attention_map(path: str | Path, weights: Any, rows: Sequence[str], columns: Sequence[str], title: str = "") -> None:
-    """Plot the attention of each word (row) to each word (column): `weights` (rows, columns) on the host, 0 to 1."""
-    figure, axes = _figure(2.5 + 0.3 * len(columns), 1.5 + 0.2 * len(rows))
-    image = axes.imshow(weights, vmin=0, vmax=1, cmap="viridis", aspect="auto")
-    figure.colorbar(image, ax=axes)
-    axes.set_xticks(range(len(columns)), columns, rotation=90)
-    axes.set_yticks(range(len(rows)), rows)
-    axes.set(title=title)
+def attention_map(
+    path: str | Path, weights: Any, rows: Sequence[str], columns: Sequence[str], marked: range, title: str = ""
+) -> None:
+    """Plot the attention of each word (row) to each word (column): `weights` (rows, columns) on the host, 0 to 1.
+
+    The `marked` rows have red labels. Of a long text only the rows around them are drawn, as many as fit on a screen.
+    """
+    width = 1.4 + 0.26 * len(columns)  # of a panel, in inches
+    num_panels = max(min(int(15 / width), -(-len(rows) // 26)), 1)
+    num_rows = min(len(rows), 26 * num_panels)
+    first = max(min((marked.start + marked.stop - num_rows) // 2, len(rows) - num_rows), 0)
+    each = -(-num_rows // num_panels)
+    figure, axes = _figure(width * num_panels + 1.2, 1.6 + max(0.22 * each, 2.4), (1, num_panels))
+    for k, ax in enumerate(axes.flat):
+        start = first + k * each
+        stop = min(start + each, first + num_rows)
+        image = ax.imshow(weights[start:stop], vmin=0, vmax=1, cmap="Blues", aspect="auto")
+        ax.set_xticks(range(len(columns)), [_cut(word, 16) for word in columns], rotation=90)
+        ax.set_yticks(range(stop - start), [_cut(word, 16) for word in rows[start:stop]])
+        ax.set_ylim(each - 0.5, -0.5)
+        for row, label in enumerate(ax.get_yticklabels(), start):
+            if row in marked:
+                label.set(color="red", weight="bold")
+    _per_cent(figure.colorbar(image, ax=axes, pad=0.01), "of a word's attention")
+    part = "" if num_rows == len(rows) else f" (words {first + 1} to {first + num_rows} of {len(rows)})"
+    figure.suptitle(_cut(title, int(8 * (width * num_panels + 1.2)) - len(part)) + part)
     _write(path, figure)
 
 
-def image_grid(path: str | Path, images: Sequence[Any], captions: Sequence[str], columns: int = 5) -> None:
-    """Draw images, each (H, W, 3) on the host, in bytes or in floats from 0 to 1, with a caption below each."""
+def image_grid(
+    path: str | Path, images: Sequence[Any], captions: Sequence[str], columns: int = 5, right: Sequence[bool] = ()
+) -> None:
+    """Draw images, each (H, W, 3) on the host, in bytes or in floats from 0 to 1, with a caption below each.
+
+    If `right` is given, a frame shows which images were classified correctly (green) and which were not (red).
+    """
+    columns = max(min(columns, len(images)), 1)
     rows = max(-(-len(images) // columns), 1)  # without images, one empty row
     lines = max((caption.count("\n") + 1 for caption in captions), default=1)
-    figure, axes = _figure(2 * columns, (1.75 + 0.18 * lines) * rows, (rows, columns))
+    figure, axes = _figure(2 * columns, (1.85 + 0.2 * lines) * rows, (rows, columns))
     for place, ax in enumerate(axes.flat):
-        ax.set_axis_off()
+        ax.set(xticks=[], yticks=[], frame_on=bool(place < len(right)))
         if place < len(images):
             ax.imshow(images[place], interpolation="nearest")
-            ax.text(0.5, -0.03, captions[place], transform=ax.transAxes, ha="center", va="top", fontsize=9)
+            caption = "\n".join(_cut(line, 26) for line in captions[place].split("\n"))
+            ax.text(0.5, -0.05, caption, transform=ax.transAxes, ha="center", va="top", fontsize=9)
+        elif place == 0:
+            ax.text(0.5, 0.5, "(none)", transform=ax.transAxes, ha="center", va="center")
+        if place < len(right):
+            for spine in ax.spines.values():
+                spine.set(color="green" if right[place] else "red", linewidth=2 if right[place] else 4)
     _write(path, figure)
 
 
@@ -101,7 +151,7 @@ def labelled_points(path: str | Path, points: Any, labels: Sequence[str], title:
     figure, axes = _figure(7, 7)
     axes.scatter(points[:, 0], points[:, 1], s=0)  # invisible, but sets the limits of the axes
     for (x, y), label in zip(points, labels, strict=True):
-        axes.text(x, y, label, ha="center", va="center")
+        axes.text(x, y, _cut(label, 24), ha="center", va="center")
     axes.set(title=title, xticks=[], yticks=[])
     _write(path, figure)
 
@@ -114,12 +164,24 @@ def _figure(width: float, height: float, grid: tuple[int, int] | None = None) ->
     return figure, figure.subplots() if grid is None else figure.subplots(*grid, squeeze=False)
 
 
+def _cut(text: str, most: int) -> str:
+    """`text` on one line, without its middle where it is longer than `most` characters."""
+    text, end = one_line(text), most // 3
+    return text if len(text) <= most else f"{text[: most - end - 1]}…{text[-end:]}"
+
+
+def _per_cent(bar: Any, what: str) -> None:
+    bar.set_ticks([0, 0.25, 0.5, 0.75, 1], labels=["0", "25", "50", "75", "100"])
+    bar.set_label(f"per cent {what}")
+
+
 def _write(path: str | Path, figure: Any) -> None:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.text import Text
 
     for text in figure.findobj(Text):
         text.set_parse_math(False)  # a dollar sign is text, not the start of a formula
+        text.set_text(text.get_text().encode("utf-8", "backslashreplace").decode())  # a file name may not be UTF-8
     with replacing(path) as file, warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing")  # a character missing from the font becomes a box
         FigureCanvasAgg(figure).print_png(file)

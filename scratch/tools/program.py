@@ -8,16 +8,15 @@ Read next: `run.py`.
 """
 
 import argparse
-import io
 import json
 import os
 import random
-import re
-import shlex
+import signal
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -25,8 +24,12 @@ import numpy
 
 from scratch.backend import DEVICES, use
 from scratch.checks import ScratchError
-from scratch.fast.processes import ending_all, job, join, size_of_job
-from scratch.tools.files import leave_writing_to_another, write_text
+from scratch.fast.processes import end_all, ending_all, job, join, size_of_job
+from scratch.tools.files import leave_writing_to_another, remove_unfinished, write_text
+from scratch.tools.incoming import decoded, in_words, standard_input
+from scratch.tools.outgoing import command_line as command_line  # programs have both from here
+from scratch.tools.outgoing import escaping, message
+from scratch.tools.outgoing import one_line as one_line
 
 
 def positive(text: str) -> int:
@@ -86,14 +89,29 @@ class Parser(argparse.ArgumentParser):
                 options["help"] += f" (default: {default})"
             self.add_argument(f"--{name.replace('_', '-')}", default=default, **options)
 
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """As argparse does it; then the values of flags without a type, which are texts, are decoded."""
+        flags, rest = super().parse_known_args(args, namespace)
+        for action in self._actions:
+            if action.type is None and action.dest in flags:
+                name = "/".join(action.option_strings) or action.metavar or action.dest
+                setattr(flags, action.dest, decoded(getattr(flags, action.dest), str(name)))
+        return flags, rest
+
     def error(self, message: str) -> NoReturn:
         raise ScratchError(f"{message}; see --help")
 
 
 def choose(document: str | None, name: str, commands: Mapping[str, Callable[[list[str]], None]]) -> None:
-    """Call the command that the first argument names with the other arguments; `document` is the text of --help."""
+    """Call the command that the first argument names with the other arguments; `document` is the text of --help.
+
+    Without any argument, print that text.
+    """
     parser = Parser(document, usage=f"{name} {{{','.join(commands)}}} [flags]")
     parser.add_argument("command", choices=commands, help=f"the command to run; {name} COMMAND --help lists its flags")
+    if len(sys.argv) == 1:
+        parser.print_help()
+        return
     commands[parser.parse_args(sys.argv[1:2]).command](sys.argv[2:])
 
 
@@ -102,28 +120,65 @@ def run(main: Callable[[], None]) -> NoReturn:
 
     If several processes share a batch and one of them fails, all are ended.
     """
-    with ending_all():
+    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:  # it is ignored after `nohup`, or `&` in a script
+        signal.signal(signal.SIGINT, _stop)
+    with ending_all(), escaping():
         try:
-            if isinstance(sys.stdout, io.TextIOWrapper):
-                sys.stdout.reconfigure(errors="backslashreplace")  # the terminal's encoding may lack some letters
-            # A diverging run is reported through its loss; NumPy's warnings would only clutter the output.
-            with numpy.errstate(over="ignore", invalid="ignore"):
-                main()
-            if sys.stdout is not None:
-                sys.stdout.flush()
-        except KeyboardInterrupt as interrupt:
-            _say(f"stopped; {interrupt}" if str(interrupt) else "stopped")
-            sys.exit(130)
-        except BrokenPipeError:  # the reader closed the pipe; a shell reports 141
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            sys.exit(141)
-        except MemoryError as error:  # CuPy's out-of-memory error is a subclass
-            _say(f"error: out of memory{f' ({error})' if str(error) else ''}; {_what_needs_less()}")
-            sys.exit(2)
-        except (ScratchError, OSError) as error:
-            _say(f"error: {error}")
-            sys.exit(2)
-        sys.exit(0)
+            code, message = _ending(main)
+        finally:
+            signal.signal(signal.SIGINT, signal.SIG_IGN)  # the work is done, and Python only tidies up
+        if message:
+            _say(message)
+        sys.exit(code)
+
+
+def _ending(main: Callable[[], None]) -> tuple[int, str]:
+    """Call `main`; returns the exit code, and what to say."""
+    try:
+        # A diverging run is reported through its loss; NumPy's warnings would only clutter the output.
+        with numpy.errstate(over="ignore", invalid="ignore"):
+            main()
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except BrokenPipeError:  # the reader closed the pipe; a shell reports 141
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141, ""
+    except MemoryError as error:  # CuPy's out-of-memory error is a subclass
+        return 2, f"error: out of memory{f' ({error})' if str(error) else ''}; {_what_needs_less()}"
+    except (ScratchError, OSError) as error:
+        return 2, f"error: {in_words(error) if isinstance(error, OSError) else error}"
+    return 0, ""
+
+
+_hint: Callable[[], str] = str
+
+
+def say_when_stopped(hint: Callable[[], str]) -> None:
+    """From now on, Ctrl-C also prints what `hint` returns."""
+    global _hint
+    _hint = hint
+
+
+def _stop(number: int, frame: object) -> None:
+    """What Ctrl-C does: print one line, and end the program, here in the signal's handler.
+
+    A KeyboardInterrupt could be raised anywhere: in a finalizer, where it is lost, in a library that is half imported,
+    or while threads wait for each other, which would then wait for ever. Ending is safe at every moment, because files
+    are replaced only when they are complete.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    remove_unfinished()
+    hint = _hint()
+    with suppress(OSError, ValueError, RuntimeError):  # stderr is closed, or in the middle of a write
+        if sys.stderr is not None and sys.stderr.isatty():
+            print(file=sys.stderr)  # below the progress bar
+        _say(f"stopped; {hint}" if hint else "stopped")
+    signal.signal(signal.SIGINT, lambda *_: os._exit(130))  # a second Ctrl-C does not wait for the reader of stdout
+    with suppress(OSError, ValueError, RuntimeError):
+        if sys.stdout is not None:
+            sys.stdout.flush()
+        end_all(130)
+    os._exit(130)
 
 
 _begun = argparse.Namespace()  # the flags of the running program
@@ -135,11 +190,11 @@ def _what_needs_less() -> str:
 
 
 def _say(text: str) -> None:
-    text = text.encode("utf-8", "backslashreplace").decode("utf-8")
+    """Print one line to standard error."""
     rank = job().rank
     if rank:
         time.sleep(1)  # gives process 0 time to report an error that all share, and to end the others
-    print(f"{Path(sys.argv[0]).stem}: {f'process {rank}: ' * bool(rank)}{' '.join(text.split())}", file=sys.stderr)
+    print(f"{Path(sys.argv[0]).stem}: {f'process {rank}: ' * bool(rank)}{message(text)}", file=sys.stderr)
 
 
 def begin(flags: argparse.Namespace, shared: bool = False) -> None:
@@ -190,30 +245,51 @@ def writable_file(path: Path | None, *others: Path | None) -> None:
         raise ScratchError(f"{path.name[:20]}...: the name is too long")
 
 
+def answer(given: Sequence[str], what: str, reply: Callable[[Sequence[str]], None]) -> None:
+    """Call `reply` with the texts that were given; without any, with the lines of standard input.
+
+    A terminal shows a prompt, each line is answered at once, and a line that `reply` refuses does not end the program.
+    Raises: ScratchError ("no `what`") when there is no line.
+    """
+    if given or sys.stdin is None or not sys.stdin.isatty():
+        reply(given or lines_of_stdin(f"{what}; give some, or one a line on standard input"))
+        return
+    print(f"Type {what}, one a line. Ctrl-D ends.", file=sys.stderr)
+    while True:
+        print("> ", end="", file=sys.stderr, flush=True)
+        if not (line := sys.stdin.buffer.readline()):
+            print(file=sys.stderr)
+            return
+        try:
+            if text := line.decode("utf-8").strip():
+                reply([text])
+        except UnicodeDecodeError:
+            _say("error: this line is not UTF-8")
+        except ScratchError as error:
+            _say(f"error: {error}")
+        print(end="", flush=True)
+
+
+def invite(given: str, what: str) -> None:
+    """Say what to type when `given` is "-", for standard input, and that is a terminal."""
+    if given == "-" and sys.stdin is not None and sys.stdin.isatty():
+        print(f"Type {what}, then Ctrl-D on a line of its own.", file=sys.stderr)
+
+
+def figure(value: float, digits: int) -> str:
+    """`value` with so many digits after the point, and without a sign where all of them are 0."""
+    return f"{round(value, digits) + 0.0:.{digits}f}"  # -0.0 + 0.0 is 0.0
+
+
 def write_report(path: Path | None, figures: Mapping[str, Any]) -> None:
     """Write `figures` as JSON to `path`, if not None."""
     if path is not None:
         write_text(path, json.dumps(figures, indent=1, ensure_ascii=False) + "\n")
 
 
-def command_line(program: str, arguments: Sequence[str]) -> str:
-    """The command that started a program, as text to be saved with its results."""
-    return shlex.join(["python", program, *arguments]).encode("utf-8", "backslashreplace").decode("utf-8")
-
-
 def lines_of_stdin(what: str) -> list[str]:
     """The non-blank lines of standard input. Raises: ScratchError ("no `what`") when there are none."""
-    try:
-        lines = io.TextIOWrapper(sys.stdin.buffer, encoding="utf-8-sig").read().splitlines() if sys.stdin else []
-    except UnicodeDecodeError as error:
-        raise ScratchError(f"standard input: not UTF-8 (byte {error.start})") from None
-    lines = [line for line in lines if line.strip()]
+    lines = [line for line in standard_input().split("\n") if line.strip()]
     if not lines:
         raise ScratchError(f"no {what}")
     return lines
-
-
-def one_line(text: str) -> str:
-    """`text` made safe to print on one line of a terminal: control characters become escapes."""
-    obeyed = r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]"
-    return re.sub(obeyed, lambda match: ascii(match[0])[1:-1], text) or "(empty)"

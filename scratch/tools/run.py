@@ -28,6 +28,7 @@ from scratch.layer import Layer
 from scratch.optimizers import Optimizer
 from scratch.tools import history, program
 from scratch.tools.checkpoint import load_checkpoint, save_checkpoint, set_aside
+from scratch.tools.claims import claim
 from scratch.tools.files import may_write
 from scratch.tools.plots import curve
 from scratch.tools.schema import Maybe, rate
@@ -167,7 +168,8 @@ class Run:
         parts: list[str] = []
         for name, value in figures.items():
             if isinstance(value, (int, float)):
-                parts.append(f"{name.replace('_', ' ')} {value:.4f}" + (f" {note}" if note and not parts else ""))
+                shown = f"{name.replace('_', ' ')} {program.figure(value, 4)}"
+                parts.append(shown + (f" {note}" if note and not parts else ""))
             elif isinstance(value, str):
                 parts.append(program.one_line(value))
             if name == "loss" and self.chance is not None:
@@ -179,13 +181,16 @@ class Run:
         """How long the run has taken, in all its sessions."""
         return time.perf_counter() - self.started
 
+    def how_to_resume(self) -> str:
+        """What Ctrl-C prints during the epochs."""
+        return f"--resume goes on after epoch {self.saved_epoch}" if self.keeps_checkpoint else ""
+
     def __enter__(self) -> "Run":
+        program.say_when_stopped(self.how_to_resume)
         return self
 
     def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
-        if isinstance(error, KeyboardInterrupt) and not str(error):
-            resume = f"--resume goes on after epoch {self.saved_epoch}" if self.keeps_checkpoint else ""
-            raise KeyboardInterrupt(resume) from None
+        program.say_when_stopped(str)
 
     def load_best(self) -> None:
         """Give the model the weights of its best epoch, which need not be the last."""
@@ -213,10 +218,14 @@ class Run:
 
 
 def check_paths(flags: Namespace, inputs: Sequence[Path | None], files: Sequence[str] = ()) -> list[Path]:
-    """The files of a run: OWN_FILES and `files`, in `flags.out`. Raises: ScratchError unless all can be written."""
+    """The files of a run: OWN_FILES and `files`, in `flags.out`, which is claimed for this process.
+
+    Raises: ScratchError unless all can be written.
+    """
     prefix = getattr(flags, "prefix", "")
     paths = [Path(flags.out) / f"{prefix}{name}" for name in (*OWN_FILES, *files)]
     program.writable(flags.out)
+    claim(flags.out, [path.name for path in paths], prefix)
     plot, others = getattr(flags, "plot", None) or paths[3], [path for path in paths if path != paths[3]]
     program.writable_file(plot, *inputs, *others)
     program.writable_file(getattr(flags, "report", None), *inputs, plot, *paths)

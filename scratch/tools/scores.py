@@ -13,12 +13,13 @@ guesses "cat" has an accuracy of 0.9 but a mean recall of 0.5, so both are repor
 Read next: `pickles.py`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy
 
 from scratch.checks import expect
+from scratch.tools.program import one_line
 
 
 def count_confusions(actual: Any, guessed: Any, num_classes: int) -> numpy.ndarray:
@@ -85,8 +86,8 @@ def table(confusion: numpy.ndarray, labels: Sequence[str]) -> str:
     return "\n".join(rows)
 
 
-def novelty(invented: Sequence[str], known: Sequence[str]) -> dict[str, float]:
-    """The shares of invented names that are "verbatim" (known ones), "garbage", or "new".
+def kind_of(known: Collection[str]) -> Callable[[str], str]:
+    """A function that says what an invented name is: "verbatim" (a known one), "garbage", or "new".
 
     Garbage is a name of one character or none, or one with more than a third of its trigrams in no known name. The
     start and the end count as characters, and letter case is ignored.
@@ -96,10 +97,33 @@ def novelty(invented: Sequence[str], known: Sequence[str]) -> dict[str, float]:
         marked = f"\0{name.lower()}\1"
         return [marked[i : i + 3] for i in range(len(name))]
 
-    common = {three for name in known for three in trigrams(name)}
-    kinds = []
-    for name in invented:
+    names, common = set(known), {three for name in known for three in trigrams(name)}
+
+    def kind(name: str) -> str:
         own = trigrams(name)
         garbage = len(name) < 2 or sum(three not in common for three in own) > len(own) / 3
-        kinds.append("verbatim" if name in known else "garbage" if garbage else "new")
+        return "verbatim" if name in names else "garbage" if garbage else "new"
+
+    return kind
+
+
+def listed(invented: Sequence[str], known: Collection[str]) -> list[str]:
+    """A line for each invented name, with its kind; the new names come first."""
+    kind, order = kind_of(known), ("new", "garbage", "verbatim")
+    pairs = sorted(((kind(name), name) for name in invented), key=lambda pair: order.index(pair[0]))
+    return [f"  {kind:8}  {one_line(name)}" for kind, name in pairs]
+
+
+def only_new(invented: Iterable[str], known: Collection[str]) -> Iterator[str]:
+    """Those invented names that are "new", each of them once."""
+    kind, found = kind_of(known), set[str]()
+    for name in invented:
+        if name not in found and kind(name) == "new":
+            found.add(name)
+            yield name
+
+
+def novelty(invented: Sequence[str], known: Collection[str]) -> dict[str, float]:
+    """The share of each kind among invented names."""
+    kinds = [*map(kind_of(known), invented)]
     return {kind: kinds.count(kind) / max(len(kinds), 1) for kind in ("verbatim", "new", "garbage")}

@@ -21,6 +21,7 @@ from alice.train import flags_of  # noqa: E402
 
 from scratch.text import Vocabulary  # noqa: E402
 from scratch.tools import program  # noqa: E402
+from scratch.tools.extras import extra  # noqa: E402
 from scratch.tools.history import progress  # noqa: E402
 
 
@@ -28,6 +29,7 @@ def main() -> None:
     parser = program.Parser(__doc__)
     parser.common(epochs=3, seed=0, data=None, report=None)
     flags = parser.parse_args()
+    extra("torch", "the twin")
     ours = json.loads(flags.report.read_text())["losses"] if flags.report else []
     small = flags_of(["--recipe", "small"])
     small.data, small.smoke, small.text = flags.data, False, None

@@ -31,7 +31,9 @@ from timing import copied_bytes_a_second, load, machine, mpiexec, peak_gflops, w
 
 from scratch.backend import use
 from scratch.checks import ScratchError
+from scratch.tools.extras import extra
 from scratch.tools.files import write_text
+from scratch.tools.history import progress
 from scratch.tools.program import Parser, positive, run
 
 WORKLOADS = {
@@ -95,6 +97,9 @@ def main() -> None:
     names = flags.workloads or [name for name in known if flags.processes == 1 or name in SHARED]
     if flags.processes > 1 and not SHARED.issuperset(names):
         raise ScratchError(f"with --processes, choose of: {', '.join(sorted(SHARED))}")
+    extra("torch", "the comparison")
+    if flags.processes > 1:
+        mpiexec()  # is missed now, not in the middle
     rows, headings = [], HEADINGS if flags.device == "cpu" else HEADINGS.replace("share of peak", FLOORS)
     use(flags.device)
     print(f"{machine()}\n\n{headings}\n{re.sub('[^|]+', '---', headings)}", flush=True)
@@ -131,14 +136,14 @@ def compare(name: str, rounds: int, seconds: int, processes: int, device: str) -
     sides = [side for side in workload.SIDES if side != "lists" or device == "cpu"]
     figures: dict[str, list[dict[str, float]]] = {side: [] for side in sides}
     peaks = [peak_gflops()]
-    for _ in range(rounds):
-        for side in sides:
-            options = ["--seconds", str(seconds), "--device", device]
-            command = [sys.executable, __file__, "--worker", name, side, *options]
-            if side == "ours" and processes > 1:
-                command = [mpiexec(), "-n", str(processes), *command]
-            figures[side].append(json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout))
-        peaks.append(peak_gflops())
+    for side in progress(sides * rounds, name):
+        options = ["--seconds", str(seconds), "--device", device]
+        command = [sys.executable, __file__, "--worker", name, side, *options]
+        if side == "ours" and processes > 1:
+            command = [mpiexec(), "-n", str(processes), *command]
+        figures[side].append(json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout))
+        if side == sides[-1]:
+            peaks.append(peak_gflops())
     ms = {f"{side}_ms": statistics.median(run["ms"] for run in runs) for side, runs in figures.items()}
     busy = min(peaks) < BUSY * max(peaks)
     ratios = {"ratio" if side == "eager" else f"ratio_{side}": None if busy else ms[f"{side}_ms"] / ms["ours_ms"]

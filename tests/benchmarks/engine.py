@@ -36,6 +36,7 @@ from scratch import (
 )
 from scratch.fast import fast
 from scratch.fast.arrays import add_at
+from scratch.tools.history import progress
 from scratch.tools.program import Parser, positive, run
 
 draw = numpy.random.default_rng(0)
@@ -119,7 +120,7 @@ def both_ways(layer: Any, x: Any) -> Callable[[], Any]:
 def times_of(functions: list[Callable[[], Any]], rounds: int) -> list[list[float]]:
     """Milliseconds of each function, called in turn; the first round does not count."""
     times: list[list[float]] = [[] for _ in functions]
-    for _ in range(rounds + 1):
+    for _ in progress(range(rounds + 1), "measuring"):
         for some, function in zip(times, functions, strict=True):
             started = time.perf_counter()
             function()

@@ -16,9 +16,9 @@ import numpy
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "examples"))
 
 from char_cnn import data, tables
-from sklearn.feature_extraction.text import TfidfVectorizer
-from sklearn.linear_model import LogisticRegression
 
+from scratch.tools.extras import extra
+from scratch.tools.history import progress
 from scratch.tools.program import Parser, run
 from scratch.tools.scores import accuracy, count_confusions, mean_f1
 
@@ -27,6 +27,8 @@ def main() -> None:
     parser = Parser(__doc__)
     parser.add_argument("data", choices=data.KNOWN, help="a known data set")
     flags = parser.parse_args()
+    features = extra("sklearn.feature_extraction.text", "the baseline")
+    linear = extra("sklearn.linear_model", "the baseline")
     random.seed(0)
     path, known = data.file_of(flags.data, "train")
     texts, labels = read(path, known)
@@ -38,9 +40,10 @@ def main() -> None:
         training, validation = (([texts[k] for k in part], [labels[k] for k in part]) for part in places)
     test = read(data.file_of(flags.data, "test")[0], known)
 
-    ngrams = TfidfVectorizer(analyzer="char_wb", ngram_range=(1, 5), sublinear_tf=True, min_df=2)
+    ngrams = features.TfidfVectorizer(analyzer="char_wb", ngram_range=(1, 5), sublinear_tf=True, min_df=2)
     x, x_validation, x_test = ngrams.fit_transform(training[0]), *map(ngrams.transform, (validation[0], test[0]))
-    models = [LogisticRegression(C=c, max_iter=1000).fit(x, training[1]) for c in (1, 3, 10, 30, 100)]
+    strengths = progress((1, 3, 10, 30, 100), "fitting")
+    models = [linear.LogisticRegression(C=c, max_iter=1000).fit(x, training[1]) for c in strengths]
     best = max(models, key=lambda model: model.score(x_validation, validation[1]))
     numbers = {label: number for number, label in enumerate(best.classes_)}
     actual, guessed = ([numbers[label] for label in part] for part in (test[1], best.predict(x_test)))

@@ -51,6 +51,7 @@ def main() -> None:
         program.begin(Namespace(device=None, seed=0), shared=True)
         print(json.dumps(measured()))
         return
+    mpiexec()  # is missed now, not in the middle
     runs: dict[int, list[dict[str, float]]] = {1: [], flags.processes: []}
     for n in progress([n for n in runs for _ in range(flags.rounds)], "measuring"):
         runs[n].append(started(n))

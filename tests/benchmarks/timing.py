@@ -25,6 +25,7 @@ from scratch.fast.optimizers import OneVector
 from scratch.fast.parts import InParts
 from scratch.fast.processes import job
 from scratch.layer import Layer
+from scratch.tools.extras import extra
 from scratch.tools.program import begin
 
 HERE = Path(__file__).resolve().parent
@@ -150,7 +151,8 @@ def machine() -> str:
 
 
 def mpiexec() -> str:
-    """The launcher beside this Python, or on the path. Raises: ScratchError when there is none."""
+    """The launcher beside this Python, or on the path. Raises: ScratchError when it or mpi4py is missing."""
+    extra("mpi4py", "sharing a batch among processes")
     places = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
     found = shutil.which("mpiexec", path=places)
     if found is None:

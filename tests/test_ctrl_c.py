@@ -1,0 +1,121 @@
+"""Ctrl-C at any moment of any command: exit code 130 and one line on stderr; a file is the old one, or complete."""
+
+import importlib.util
+import json
+import random
+import re
+import signal
+import subprocess
+import time
+
+import numpy as np
+import programs
+import pytest
+from cifar10_files import batch_files, some_images, write
+from programs import ROOT
+from test_bidaf_programs import article
+from test_name_service import free_port
+
+from scratch.tools.files import read_metadata
+
+COMMANDS = [
+    "company_names.py train --smoke", "company_names.py generate", "company_names.py evaluate --count 20",
+    "alice train --smoke", "alice generate", "alice evaluate --smoke",
+    "char_lm train --smoke --threads 2", "char_lm sample", "char_lm evaluate text.txt",
+    "char_lm compare text.txt --order 3 --plot c.png",
+    "char_cnn train --smoke", "char_cnn predict --text goal", "char_cnn evaluate --data_path news.csv",
+    "movie_reviews train --smoke --model lstm", "movie_reviews predict dull",
+    "movie_reviews evaluate --data phrases --model characters",
+    "cifar10 train --smoke", "cifar10 evaluate --data images", "cifar10 show --data images",
+    "name_languages train --smoke", "name_languages predict Satoshi", "name_languages evaluate --data names",
+    "name_languages serve --port PORT",
+    "bidaf train --smoke", "bidaf prepare --data squad --glove glove.txt", "bidaf char2vec --data squad", "bidaf ask",
+    "bidaf evaluate --data squad",
+]
+NEEDS = {"char_cnn": "pandas", "serve": "fastapi_offline", "char2vec": "sklearn"}
+STOPPED = re.compile(r"\w+: stopped(; --resume goes on after epoch \d+)?\n")
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """A folder with a little of every data set."""
+    place = tmp_path_factory.mktemp("data")
+    (place / "text.txt").write_text("How much wood would a woodchuck chuck? " * 40)
+    (place / "news.csv").write_text("".join(f'"{k % 4 + 1}","Title","Text {k}"\n' for k in range(40)))
+    (place / "phrases").mkdir()
+    rows = [f"{k}\t{k}\tquiet , moving film {k}\t{k % 5}\n" for k in range(1, 60)]
+    (place / "phrases" / "train.tsv").write_text("PhraseId\tSentenceId\tPhrase\tSentiment\n" + "".join(rows))
+    write(place / "images", batch_files(some_images(), "py"))
+    (place / "names").mkdir()
+    for label in read_metadata(ROOT / "weights" / "name_languages.npz")["labels"]:
+        (place / "names" / f"{label}.txt").write_text("".join(f"{label}{end}\n" for end in "abcdefghijklmn"))
+    (place / "squad").mkdir()
+    for name, title in (("train-v1.1.json", "A"), ("dev-v1.1.json", "Warsaw")):
+        data = {"version": "1.1", "data": [article(title, ["Ann", "Bob", "Eve", "Kim", "Lea"])]}
+        (place / "squad" / name).write_text(json.dumps(data), encoding="utf-8")
+    numbers = np.random.default_rng(0).normal(size=(3, 100))
+    lines = [f"{word} {' '.join(map(str, row))}\n" for word, row in zip(["lives", "in", "rome"], numbers, strict=True)]
+    (place / "glove.txt").write_text("".join(lines))
+    return place
+
+
+class Program:
+    """A command that runs, and what it has printed."""
+
+    def __init__(self, command, place, env=()):
+        for word, package in NEEDS.items():
+            if word in command and importlib.util.find_spec(package) is None:
+                pytest.skip(f"needs {package}")
+        self.errors = place / "stderr"
+        name, *arguments = command.replace("PORT", str(free_port())).split()
+        with open(self.errors, "wb") as file:
+            # Python says when it has imported a module: so it is known when the first line of the program has run.
+            env = {"PYTHONPROFILEIMPORTTIME": "1", **dict(env)}
+            self.process = programs.start(name, *arguments, cwd=place, env=env, stderr=file, stdin=subprocess.DEVNULL)
+        self.wait_for("ctrl_c")
+
+    def wait_for(self, module):
+        """Wait until the program has imported `module`."""
+        pattern, limit = re.compile(rf"\| +{module}\n"), time.monotonic() + 60
+        while not pattern.search(self.errors.read_text()):
+            assert self.process.poll() is None and time.monotonic() < limit, self.said()
+            time.sleep(0.001)
+
+    def said(self):
+        lines = self.errors.read_text().splitlines(keepends=True)
+        return "".join(line for line in lines if not line.startswith("import time:"))
+
+    def interrupt(self, times=1):
+        """Send Ctrl-C, and check the end. Returns the exit code."""
+        for _ in range(times):
+            self.process.send_signal(signal.SIGINT)
+        out, _ = self.process.communicate(timeout=60)
+        code, said = self.process.returncode, self.said()
+        assert code in (0, 130), (code, said)
+        assert STOPPED.fullmatch(said) if code else not said, said
+        return code, out
+
+
+def unfinished(place):
+    return [*place.rglob("*.unfinished"), *place.rglob("tmp*")]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_at_a_random_moment(command, place):
+    program = Program(command, place)
+    time.sleep(random.Random(command).uniform(0, 0.6))
+    program.interrupt()
+    assert not unfinished(place)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", COMMANDS)
+def test_at_many_moments(command, place):
+    draw, limit, codes = random.Random(command), 0.5, []
+    while len(codes) < 14:
+        program = Program(command, place)
+        time.sleep(draw.uniform(0, limit))
+        codes.append(program.interrupt()[0])
+        limit = limit * 0.8 if codes[-1] == 0 else min(limit * 1.2, 10)  # until about the command's end
+        assert not unfinished(place)
+    assert codes.count(130) > 4

@@ -1,0 +1,25 @@
+"""The installed package, from folders that a user may start Python in."""
+
+import importlib.metadata
+import os
+import subprocess
+import sys
+
+import pytest
+from programs import ROOT
+
+
+def test_it_imports_beside_a_clone_that_is_called_scratch(tmp_path):
+    """That folder has no __init__.py, and Python would take it for a namespace package if it found nothing else."""
+    try:
+        importlib.metadata.distribution("scratch")
+    except importlib.metadata.PackageNotFoundError:
+        pytest.skip("scratch is not installed here")
+    (tmp_path / "scratch").symlink_to(ROOT, target_is_directory=True)
+    command = "import scratch, scratch.fast; from scratch import LSTM; print(scratch.__file__)"
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    for folder in (tmp_path, ROOT, ROOT.parent):
+        options = {"cwd": folder, "env": environment, "capture_output": True, "text": True}
+        run = subprocess.run([sys.executable, "-c", command], **options)
+        assert run.returncode == 0, run.stderr
+        assert run.stdout.strip().endswith("__init__.py")
