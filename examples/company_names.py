@@ -141,7 +141,7 @@ def generate_or_evaluate(flags: Namespace) -> None:
     wanted = only_new(drawn, known["names"]) if flags.new_only else drawn
     invented = list(islice(history.progress(wanted, "inventing", count), count))
     if flags.command == "generate":
-        few = [f"(Of {100 * count} names, only {len(invented)} are new; a higher --temperature invents more.)"]
+        few = [f"(Only {len(invented)} of {100 * count} names are new; with a higher --temperature, more are.)"]
         return print(*listed(invented, known["names"]), *few * (len(invented) < count), sep="\n")
     shares = novelty(invented, known["names"])
     print(f"{flags.weights}: {known['layer']} {known['hidden']}, loss {known['loss']:.3f} nats per character",
@@ -156,10 +156,10 @@ def main() -> None:
     parser.add_argument("--hidden", type=program.positive, default=32, metavar="N", help="their size (default: 32)")
     parser.add_argument("--new-only", action="store_true", help="generate: no garbage, and no name from the list")
     parser.add_argument("--whole-names", action="store_true", help="one update per name, instead of one per letter")
-    parser.common(out=Path("runs/company_names"), epochs=300, lr=None, seed=0, device=None, plain=False, resume=False,
-                  report=None, plot=None, smoke=False, weights=WEIGHTS, count=None, seed_text="", temperature=1.0,
-                  top_k=None)
     command, *rest = argv[1:] if argv[1:2] in (["train"], ["generate"], ["evaluate"]) else ["train", *argv[1:]]
+    parser.common(out=Path("runs/company_names"), epochs=300, lr=None, seed=None if command == "generate" else 0,
+                  device=None, plain=False, resume=False, report=None, plot=None, smoke=False, weights=WEIGHTS,
+                  count=None, seed_text="", temperature=1.0, top_k=None)
     flags = parser.parse_args(rest, Namespace(command=command))
     program.begin(flags)
     (train if flags.command == "train" else generate_or_evaluate)(flags)

@@ -9,6 +9,7 @@ import numpy as np
 import programs
 import pytest
 
+from scratch.backend import to_device
 from scratch.losses import Loss
 from scratch.tools import program
 from scratch.tools.run import Run
@@ -51,7 +52,7 @@ class Terminal:
 def test_a_terminal_is_answered_line_by_line(command, tmp_path):
     good, bad = TALKING[command]
     terminal = Terminal(*command.split(), cwd=tmp_path)
-    assert "one a line. Ctrl-D ends." in terminal.until("\n> ")
+    assert "one per line; Ctrl-D ends" in terminal.until("\n> ")
     for line, answered in ((good, True), (bad, False), ("", False), (good, True)):
         terminal.type(f"{line}\n")
         answer = terminal.until("\n> ")
@@ -82,10 +83,11 @@ def test_there_is_no_answer_to_a_text_of_which_nothing_is_known(command, tmp_pat
 
 
 def test_empty_phrases_and_questions_in_unknown_letters_are_refused(tmp_path):
-    for model in ("glove", "lstm", "characters"):
-        assert "knows no" in programs.refused("movie_reviews", "predict", "--model", model, "", cwd=tmp_path)
+    for model, unit in (("glove", "word"), ("lstm", "word"), ("characters", "character")):
+        message = programs.refused("movie_reviews", "predict", "--model", model, "", cwd=tmp_path)
+        assert f"has no {unit} that the network knows" in message
     for arguments in (["谁?"], ["Who?", "--paragraph", "王在这里。"], ["?"]):
-        assert "knows no word in it" in programs.refused("bidaf", "ask", *arguments, cwd=tmp_path)
+        assert "has no word that the network knows" in programs.refused("bidaf", "ask", *arguments, cwd=tmp_path)
 
 
 def test_languages_in_per_cent_or_as_the_tutorial_prints_them(tmp_path):
@@ -128,7 +130,7 @@ def losses_of_the_examples():
 def test_the_loss_of_certainty_is_zero_without_a_sign():
     for loss, scores, truth in losses_of_the_examples():
         assert isinstance(loss, Loss)
-        value = loss.loss(scores, truth)
+        value = loss.loss(to_device(scores), to_device(truth))
         assert value == 0 and math.copysign(1, value) == 1, type(loss)
 
 

@@ -192,6 +192,26 @@ def test_bad_flags_and_data_are_refused(tmp_path):
     assert "too few rows" in refused(*flags, cwd=tmp_path)
 
 
+def test_a_table_of_other_columns_is_read_with_the_flags_that_the_program_names(tmp_path):
+    words = {"billing": "invoice refund card charge receipt", "technical": "crash login bug screen install"}
+    rows = [f"my {a} and {b} {end},{topic}" for topic, some in words.items() for a in some.split() for b in some.split()
+            for end in ("please help", "is wrong", "again")]
+    (tmp_path / "t.csv").write_text("\n".join(["message,topic", *rows]) + "\n")
+    flags = ["train", "--data_path", "t.csv", "--out", "run"]
+    message = refused(*flags, cwd=tmp_path)
+    assert "'SentimentText'" in message and "message, topic; choose with --text_column and --label_column" in message
+    flags += ["--text_column", "message", "--label_column", "topic"]
+    message = refused(*flags, "--label_column", "message", cwd=tmp_path)
+    assert "more than 100 different labels" in message and "--label_column" in message
+    code, out, err = run(*flags, "--epochs", 1, cwd=tmp_path)
+    assert code == 0, err
+    (advice,) = [line for line in out.splitlines() if line.startswith("(From so few texts")]
+    code, out, err = run(*flags, *advice.strip("()").split(": ")[1].split(), cwd=tmp_path)
+    assert code == 0 and "(From so few" not in out, err
+    figures = [json.loads(line) for line in (tmp_path / "run" / "history.jsonl").read_text().splitlines()]
+    assert max(row["accuracy"] for row in figures) > 0.9
+
+
 def test_a_loss_that_stays_at_chance_is_reported(tmp_path):
     table = "SentimentText,Sentiment\n" + "".join(f"text {k},{k % 2}\n" for k in range(40))
     (tmp_path / "t.csv").write_text(table)

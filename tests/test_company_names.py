@@ -278,6 +278,25 @@ def test_the_novelty_of_names():
     assert sum(novelty([], names).values()) == 0
 
 
+def test_only_new_names_and_the_new_ones_first(tmp_path):
+    from scratch.tools.scores import kind_of, listed, only_new
+
+    names = ["Airbnb", "Stripe", "Lob"]
+    drawn = ["Lob", "Xqzw", "Airipe", "Lob", "Airipe", "Stribnb"]
+    assert list(only_new(drawn, names)) == ["Airipe", "Stribnb"]
+    lines = [line.split() for line in listed(drawn, names)]
+    assert [kind for kind, _ in lines] == ["new"] * 3 + ["garbage"] + ["verbatim"] * 2
+    assert lines[0] == ["new", "Airipe"]
+    kind = kind_of([name.strip() for name in PROGRAM.COMPANIES.split(",")])
+    weights = ["--weights", ROOT / "weights" / "companies_64.npz"]  # 83 % of whose names are on the list
+    code, out, err = run("generate", "--new-only", "--count", 30, *weights, cwd=tmp_path)
+    found = [line.split(maxsplit=1)[1] for line in out.splitlines()]
+    assert code == 0 and len(set(found)) == 30 and {kind(name) for name in found} == {"new"}, err
+    assert run("generate", "--new-only", "--count", 30, *weights, cwd=tmp_path)[1] != out  # other names each time
+    code, out, err = run("generate", "--new-only", "--temperature", 0, "--count", 3, *weights, cwd=tmp_path)
+    assert code == 0 and out == "(Only 0 of 300 names are new; with a higher --temperature, more are.)\n", err
+
+
 @pytest.mark.slow
 def test_the_bare_run_reaches_its_loss(tmp_path):
     began = time.time()

@@ -1,11 +1,15 @@
 """Where data come from, and how they become batches and figures."""
 
+import errno
 import hashlib
 import http.server
+import os
 import random
 import sys
 import threading
 from functools import partial
+from types import SimpleNamespace
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -143,10 +147,22 @@ def test_a_data_set_is_fetched_once(published):
     assert find("names") == folder
 
 
-def test_a_changed_file_is_refused(published, tmp_path):
+@pytest.mark.parametrize("cause", ["checksum", "answered 404", "no connection to", "no space left on device"])
+def test_a_failed_download_gives_the_remedy_first_and_the_cause_in_a_few_words(cause, published, tmp_path, monkeypatch):
+    requests = pytest.importorskip("requests")  # by which pooch downloads
     (published / "Greek.txt").write_text("something else\n")
-    with pytest.raises(ScratchError, match=r"could not be fetched.*ask a friend"):
+    missing = SimpleNamespace(status_code=404, reason="Not Found")
+    errors = {
+        "answered 404": requests.HTTPError("404 Client Error: Not Found for url: " + 300 * "x", response=missing),
+        "no connection to": requests.ConnectionError("HTTPSConnectionPool(host='x', port=443): " + 300 * "x"),
+        "no space left on device": OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)),
+    }
+    if cause in errors:
+        monkeypatch.setattr("pooch.core.Pooch.fetch", Mock(side_effect=errors[cause]))
+    with pytest.raises(ScratchError) as raised:
         find("names")
+    remedy, _, reason = str(raised.value).partition("ask a friend")
+    assert "not in SCRATCH_DATA" in remedy and cause in reason and len(reason) < 90
     assert not list((tmp_path / "cache").rglob("Greek.txt"))
 
 

@@ -45,12 +45,17 @@ def grid(count, text, right=()):
                                     right=right)
 
 
+def points(count, text):
+    return lambda: plots.labelled_points("", 100 * draw.random((count, 2)), labels(text, count), text)
+
+
 PICTURES = {
     f"{kind.__name__} {' '.join(map(str, size))}{' long' * (text is LONG)}": kind(*size, text)
     for kind, sizes in (
         (confusion, [(1,), (2,), (5,), (18,), (36,), (37,), (60,), (100,)]),
-        (attention, [(1, 1), (5, 2), (70, 7), (90, 1), (400, 12), (400, 30)]),
+        (attention, [(1, 1), (5, 2), (70, 7), (90, 1), (400, 12), (400, 30), (30, 300)]),
         (grid, [(0,), (1,), (10,)]),
+        (points, [(1,)]),
     )
     for size in sizes for text in (SHORT, LONG)
 }

@@ -23,6 +23,7 @@ import cifar10.batches
 import cifar10.network
 import cifar10.pictures
 import company_names
+import movie_reviews.network
 import movie_reviews.phrases
 import movie_reviews.reading
 import name_languages.network
@@ -47,7 +48,7 @@ def terminal(monkeypatch):
 
     def of(columns=80):
         master, slave = pty.openpty()
-        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24 if columns else 0, columns, 0, 0))
         opened.extend([open(slave, "w", encoding="utf-8"), open(master, "rb", buffering=0)])
         monkeypatch.setattr(sys, "stderr", opened[-2])
         os.set_blocking(master, False)
@@ -73,8 +74,7 @@ def of_benchmark(name):
 
 
 def a_corpus(folder, monkeypatch):
-    monkeypatch.setattr(corpus, "_PIECE", 1000)
-    (folder / "t.txt").write_text("some text\n" * 500)
+    (folder / "t.txt").write_text("some text\n" * 300_000)
     corpus.read_corpus(folder / "t.txt")
 
 
@@ -100,7 +100,8 @@ def sheets(folder, monkeypatch):
     (folder / "sheets").mkdir()
     for k in range(2):
         Image.new("RGB", (32, 320)).save(folder / "sheets" / f"s{k:03}.webp", lossless=True)
-    numpy.savez(folder / "labels.npz", order=numpy.arange(20), train=numpy.zeros(10), test=numpy.zeros(10))
+    labels = numpy.arange(10)
+    numpy.savez(folder / "labels.npz", order=numpy.arange(20), train=labels, test=labels)
     cifar10.batches.load_cifar(folder)
 
 
@@ -120,8 +121,8 @@ def texts(folder, monkeypatch):
 
 
 def phrases(folder, monkeypatch):
-    known = {"model": "glove", "vocabulary": {"": 0, "a": 1}, "dim": 4, "hidden": 4}
-    reader, model = movie_reviews.reading.reader_and_network(known)
+    sizes = {"num_words": 2, "dim": 4, "hidden": 4, "dropout": 0.0}
+    reader, model = movie_reviews.phrases.Words(Vocabulary(["", "a"])), movie_reviews.network.build("glove", sizes, 5)
     movie_reviews.reading.log_probabilities(model, reader, reader.encode(["a", "b"]), batch_size=1)
 
 

@@ -62,7 +62,7 @@ def command(arguments: list[str]) -> None:
     model = model if flags.plain else fast(model)
     for name, text in (("paragraph", context), ("question", asked)):
         if not any(is_known(lexicon, word, metadata["features"]) for word in text.words):
-            raise ScratchError(f"the {name}: this network knows no word in it")
+            raise ScratchError(f"the {name} has no word that the network knows")
     if paragraph == PARAGRAPH and flags.question != QUESTION:
         print("(About the paragraph on chess; --paragraph sets another.)")
     print(program.one_line(flags.question))

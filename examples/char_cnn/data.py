@@ -107,8 +107,8 @@ def load(flags: Any, chance: Any) -> Data:
     table = read(path, None)
     if len(table.classes) < 2:
         raise ScratchError(
-            f"{path}: all labels in column {label_column!r} are {table.classes[0]!r}; a classifier needs at least two "
-            "classes; does --label_column name the right one?"
+            f"{path}: all labels are {table.classes[0]!r}; a classifier needs at least two classes; does "
+            "--label_column name the right column?"
         )
     if flags.number_of_classes not in (None, len(table.classes)):
         raise ScratchError(

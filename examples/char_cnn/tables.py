@@ -105,8 +105,8 @@ def read_rows(
             columns = [str(number) for number in range(1, len(columns) + 1)]
         if missing := [name for name in wanted if name not in columns]:
             raise ScratchError(
-                f"{path}: has no column {missing[0]!r}; choose with --text_column and --label_column of: "
-                f"{', '.join(columns)[:300]}"
+                f"{path}: has no column {missing[0]!r}; there are: {', '.join(columns)[:300]}; choose with "
+                "--text_column and --label_column"
             )
         if twice := [name for name in wanted if columns.count(name) > 1]:
             raise ScratchError(f"{path}: has more than one column {twice[0]!r}")

@@ -96,10 +96,10 @@ def command(arguments: list[str]) -> None:
     program.begin(flags)
     if flags.order > 20:
         raise ScratchError(f"--order: expected a number from 1 to 20, got {flags.order}")
+    model, vocab, metadata = load(flags.weights, "char_lm")
     path, origin = corpus_of(flags.weights, flags.text, flags.data)
     program.writable_file(flags.plot, flags.weights, path)
     program.writable_file(flags.report, flags.weights, path, flags.plot)
-    model, vocab, metadata = load(flags.weights, "char_lm")
     model = model if flags.plain else fast(model)
     corpus = read(path, 1, vocab)
     origin.expect(corpus.digest)

@@ -20,7 +20,7 @@ DEFAULT = "shakespeare"
 
 
 def corpus_of(weights: Path, name: str | None, data: Path | None) -> tuple[Path, TrainedOn]:
-    """The file to evaluate weights on: that of `name` or `data` where one is given, else the one they learned."""
+    """The text to evaluate weights on: that of `name` or `data` where one is given, else their training text."""
     if name is not None:
         path = corpus_file(name, data)
         return path, trained_on(weights, DEFAULT, path)
@@ -67,5 +67,5 @@ def add_text(parser: Parser, default: str | None = DEFAULT) -> None:
     """Add the argument TEXT, by default the text that the weights were trained on."""
     parser.add_argument(
         "text", nargs="?", type=os.fspath, default=default, metavar="TEXT",
-        help=f"a file in UTF-8, or one of: {', '.join(CORPORA)} (default: {default or 'what the weights learned'})",
+        help=f"a file in UTF-8, or one of: {', '.join(CORPORA)} (default: {default or 'that of the weights'})",
     )

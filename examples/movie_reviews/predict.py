@@ -33,6 +33,6 @@ def command(arguments: list[str]) -> None:
             shown = ", ".join(f"{label} {value:.3f}" for label, value in zip(LABELS, numpy.exp(log_p), strict=True))
             print(f"{program.one_line(text)[:100]}\n  {LABELS[log_p.argmax()]} ({shown})")
         if unknown:  # after the answers for the other texts
-            raise ScratchError(f"{unknown[0][:40]!r}: this network knows no {reader.UNIT} in it")
+            raise ScratchError(f"{unknown[0][:40]!r}: has no {reader.UNIT} that the network knows")
 
     program.answer(flags.texts, "texts", reply)

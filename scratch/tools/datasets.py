@@ -184,7 +184,7 @@ def _cause(error: Exception, source: Source) -> str:
         return f"{urlsplit(source.address).hostname} answered {response.status_code} {response.reason}"
     if isinstance(error, OSError):
         return f"no connection to {urlsplit(source.address).hostname}"
-    return "a file was not the one expected, by its checksum"
+    return "a file has the wrong checksum"
 
 
 class TrainedOn(NamedTuple):
@@ -202,7 +202,7 @@ class TrainedOn(NamedTuple):
         """Raise ScratchError unless the data that was found has the digest of the data of the training run."""
         if self.digest not in (None, digest):
             where = self.place or f"the data set {self.name}"
-            raise ScratchError(f"{where}: is not the data that {self.weights} was trained on; give that with --data")
+            raise ScratchError(f"{where}: not the data that {self.weights} was trained on; give that with --data")
 
 
 def recorded(name: str, given: str | Path | None, digest: str) -> dict[str, str]:

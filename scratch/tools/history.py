@@ -85,8 +85,9 @@ def progress(items: Iterable[Item], label: str = "", total: int | None = None) -
         return items
     if not sys.stderr.isatty():
         return _reported(items, label, total)
-    sized = bool(os.get_terminal_size(sys.stderr.fileno()).columns)  # some terminals report a width of 0
-    return tqdm(items, desc=label, total=total, leave=False, dynamic_ncols=sized, ncols=None if sized else 80)
+    # Some terminals report a size of 0 by 0, on which tqdm would show nothing.
+    size = {"dynamic_ncols": True} if all(os.get_terminal_size(sys.stderr.fileno())) else {"ncols": 80, "nrows": 24}
+    return tqdm(items, desc=label, total=total, leave=False, **size)
 
 
 def _reported(items: Iterable[Item], label: str, total: int | None) -> Iterator[Item]:

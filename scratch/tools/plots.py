@@ -39,7 +39,7 @@ def curve(
         axes.plot(places, values, label=label, marker="." if len(values) < 20 else "")
     for label, level in (levels or {}).items():
         axes.axhline(level, linestyle="--", linewidth=1, color="gray", label=label)
-    axes.set(xlabel=xlabel, ylabel=ylabel, title=title)
+    axes.set(xlabel=xlabel, ylabel=ylabel, title=_cut(title, 60))
     axes.margins(y=0.08)
     if min(min(values) for values in lines.values()) >= 0:
         axes.set_ylim(bottom=0)
@@ -83,6 +83,7 @@ def attention_map(
 
     The `marked` rows have red labels. Of a long text only the rows around them are drawn, as many as fit on a screen.
     """
+    columns, weights = columns[:40], weights[:, :40]
     width = 1.4 + 0.26 * len(columns)  # of a panel, in inches
     num_panels = max(min(int(15 / width), -(-len(rows) // 26)), 1)
     num_rows = min(len(rows), 26 * num_panels)
@@ -142,7 +143,7 @@ def histograms(
         ax.hist(numbers, bins=range(lowest, highest + width + 1, width))
         ax.axvline(limit, linestyle="--", linewidth=1, color="gray")
         ax.set(title=name, xlabel=xlabel, ylabel="count")
-    figure.suptitle(title)
+    figure.suptitle(_cut(title, 60))
     _write(path, figure)
 
 
@@ -152,7 +153,7 @@ def labelled_points(path: str | Path, points: Any, labels: Sequence[str], title:
     axes.scatter(points[:, 0], points[:, 1], s=0)  # invisible, but sets the limits of the axes
     for (x, y), label in zip(points, labels, strict=True):
         axes.text(x, y, _cut(label, 24), ha="center", va="center")
-    axes.set(title=title, xticks=[], yticks=[])
+    axes.set(title=_cut(title, 60), xticks=[], yticks=[])
     _write(path, figure)
 
 
@@ -166,7 +167,7 @@ def _figure(width: float, height: float, grid: tuple[int, int] | None = None) ->
 
 def _cut(text: str, most: int) -> str:
     """`text` on one line, without its middle where it is longer than `most` characters."""
-    text, end = one_line(text), most // 3
+    text, end = one_line(text) if text else "", most // 3
     return text if len(text) <= most else f"{text[: most - end - 1]}…{text[-end:]}"
 
 

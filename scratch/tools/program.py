@@ -254,7 +254,7 @@ def answer(given: Sequence[str], what: str, reply: Callable[[Sequence[str]], Non
     if given or sys.stdin is None or not sys.stdin.isatty():
         reply(given or lines_of_stdin(f"{what}; give some, or one a line on standard input"))
         return
-    print(f"Type {what}, one a line. Ctrl-D ends.", file=sys.stderr)
+    print(f"Type {what}, one per line; Ctrl-D ends the program.", file=sys.stderr)
     while True:
         print("> ", end="", file=sys.stderr, flush=True)
         if not (line := sys.stdin.buffer.readline()):
