@@ -43,6 +43,18 @@ def numbered(count):
     return {f"w{k}": k for k in range(count)}
 
 
+def characters(count):
+    return {chr(0x10000 + k): k for k in range(count)}
+
+
+def only_states(count):
+    """The matrices of the recurrent states alone, and a bias of the last layer for `count` characters."""
+    def arrays(known):
+        return {name: array for name, array in known.items() if name.endswith(".u")} | {"b": np.zeros(count, "f4")}
+
+    return arrays
+
+
 def without_matrices(arrays):
     """Of each array one row, but of a vector all of it: the sizes can no longer be read from the matrices."""
     return {name: array if array.ndim == 1 else array[:1] for name, array in arrays.items()}
@@ -56,6 +68,15 @@ CLAIMS = {
     "layers of one unit": (*SAMPLE, "shakespeare_lstm.npz", {"layers": 10**6, "hidden": 1}, None),
     "hidden": (
         *SAMPLE, "shakespeare_lstm.npz", {"hidden": 40_000}, lambda arrays: {"layers.0.b": np.zeros(40_000, "f4")}
+    ),
+    "characters": (*SAMPLE, "shakespeare_lstm.npz", {"vocabulary": characters(300_000)}, only_states(300_000)),
+    "embedded characters": (
+        "alice", "generate", "--weights", "alice_lstm.npz", {"vocabulary": characters(50_000), "input": "embedding"},
+        only_states(50_000),
+    ),
+    "hidden of names": (
+        "name_languages", "predict", "Ng", "--weights", "name_languages.npz", {"hidden": 40_000},
+        lambda arrays: {"b": np.zeros(40_000, "f4")},
     ),
     "words": (
         *PREDICT, "reviews_glove_phrase.npz", {"vocabulary": numbered(300_000)},
@@ -98,14 +119,14 @@ def test_a_pickle_of_images_does_not_grow(tmp_path):
 
 
 def test_a_line_of_vectors_has_a_limit(tmp_path):
-    (tmp_path / "g.txt.gz").write_bytes(gzip.compress(b"0 " * 2**19) * 500)  # 500 MB
+    (tmp_path / "g.txt.gz").write_bytes(gzip.compress(b"0 " * 2**19) * 500)  # a line of 500 MB
     (tmp_path / "s").mkdir()
     questions = [{"id": "1", "question": "Who?", "answers": [{"text": "Ann", "answer_start": 0}]}]
     squad = {"data": [{"title": "x", "paragraphs": [{"context": "Ann sings.", "qas": questions}]}]}
     for name in ("train-v1.1.json", "dev-v1.1.json"):
         (tmp_path / "s" / name).write_text(json.dumps(squad))
     flags = ["prepare", "--whole", "--data", "s", "--glove", "g.txt.gz", "--out", "p"]
-    assert "line 1: more than 65536 characters" in refused("bidaf", *flags, cwd=tmp_path)
+    assert "a line has more than" in refused("bidaf", *flags, cwd=tmp_path)
 
 
 def test_a_word_that_occurs_often_is_read_once(tmp_path):

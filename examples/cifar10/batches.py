@@ -8,6 +8,7 @@ import gzip
 import hashlib
 import io
 import tarfile
+import warnings
 import zlib
 from pathlib import Path
 from typing import NamedTuple
@@ -129,14 +130,16 @@ def _from_sheets(folder: Path) -> tuple[Images, Images]:
             raise ValueError("labels.npz lacks the place or the label of an image")
         pixels = numpy.empty((len(labels), SIDE, SIDE, 3), dtype=numpy.uint8)
         for number, start in enumerate(progress(range(0, len(order), _PER_SHEET), "reading")):
-            with Image.open(folder / "sheets" / f"s{number:03}.webp", formats=["WEBP"]) as sheet:
-                if sheet.size != (SIDE, SIDE * _PER_SHEET):
-                    raise ValueError(f"sheet {number} has {sheet.size} pixels")
-                tiles = numpy.asarray(sheet.convert("RGB")).reshape(-1, SIDE, SIDE, 3)
+            with warnings.catch_warnings():
+                warnings.simplefilter("error")  # of an image that is too large
+                with Image.open(folder / "sheets" / f"s{number:03}.webp", formats=["WEBP"]) as sheet:
+                    if sheet.size != (SIDE, SIDE * _PER_SHEET):
+                        raise ValueError(f"sheet {number} has {sheet.size} pixels")
+                    tiles = numpy.asarray(sheet.convert("RGB")).reshape(-1, SIDE, SIDE, 3)
             pixels[order[start : start + _PER_SHEET]] = tiles
     except ScratchError:
         raise
-    except (*_DAMAGE, Image.DecompressionBombError) as error:
+    except (*_DAMAGE, Warning, Image.DecompressionBombError) as error:
         raise ScratchError(f"{folder}: its sheets or labels are damaged or incomplete ({error})") from error
     return Images(pixels[: len(training)], training), Images(pixels[len(training) :], test)
 

@@ -1,5 +1,6 @@
 """Images to look at: the user's own, the filters of the first layer, the network's most confident mistakes."""
 
+import io
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,6 +16,7 @@ from scratch.tools.history import progress
 
 _FORMATS = ("PNG", "JPEG", "GIF", "BMP", "WEBP")  # Pillow would start Ghostscript for an EPS file
 _MAX_PIXELS = 100_000_000  # of a user's image; more would need gigabytes of memory
+_MAX_BYTES = 2**28  # of its file
 
 
 def read_pictures(paths: Sequence[Path]) -> numpy.ndarray:
@@ -27,9 +29,13 @@ def read_pictures(paths: Sequence[Path]) -> numpy.ndarray:
     found = []
     for path in progress(paths, "reading"):
         try:
+            with open(path, "rb") as file:
+                content = file.read(_MAX_BYTES + 1)  # from a file, Pillow reads as many bytes as a damaged one claims
+            if len(content) > _MAX_BYTES:
+                raise ScratchError(f"{path}: more than {_MAX_BYTES} bytes are too many for an image")
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # of large images, and of damaged ones that can still be read
-                with Image.open(path, formats=_FORMATS) as picture:
+                with Image.open(io.BytesIO(content), formats=_FORMATS) as picture:
                     if picture.width * picture.height > _MAX_PIXELS:
                         raise ScratchError(f"{path}: {picture.width} by {picture.height} pixels are too many")
                     square = ImageOps.fit(ImageOps.exif_transpose(picture).convert("RGB"), (SIDE, SIDE))

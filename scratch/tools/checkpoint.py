@@ -82,7 +82,10 @@ def load_checkpoint(
     if not all(array.dtype.kind == "f" for array in moments.values()):
         raise ScratchError(f"{path}: the optimizer's state is not of floats")
     # Then everything is changed; the first step raises before it changes anything.
-    optimizer.load_state(model, {**metadata["optimizer"], "arrays": moments})
+    try:
+        optimizer.load_state(model, {**metadata["optimizer"], "arrays": moments})
+    except ScratchError as error:
+        raise ScratchError(f"{path}: {error}") from error
     random.setstate(chance)
     for p, value in zip(named.values(), values, strict=True):
         p.data[...] = to_device(value)
