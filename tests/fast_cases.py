@@ -207,6 +207,7 @@ LAYERS = {
     "Linear": (book.Linear, lambda c: (book.Linear(6, 5, bias=c.ids), [((rows(c, 6),), {})] * 2), False),
     "Embedding": (book.Embedding, embedding, False),
     "Gelu": (book.Gelu, lambda c: (book.Gelu(), [((rows(c, 64) * 9,), {})] * 2), False),
+    "LogSoftmax": (book.LogSoftmax, lambda c: (book.LogSoftmax(), [((rows(c, 64) * 9,), {})] * 2), False),
     "Conv1d": (book.Conv1d, conv1d, False),
     "Conv2d": (book.Conv2d, conv2d, False),
     "MaxPool1d": (book.MaxPool1d, lambda c: pool(lambda: book.MaxPool1d(2 + c.stateful), c, 13), True),

@@ -7,7 +7,7 @@ import numpy
 from scratch import losses
 from scratch.backend import Array, as_floats, to_device, xp
 from scratch.checks import expect
-from scratch.fast.arrays import as_ids, as_mask
+from scratch.fast.arrays import as_ids, as_mask, minus_max
 from scratch.functions import one_hot
 
 
@@ -26,10 +26,10 @@ class NegativeLogLikelihood(losses.NegativeLogLikelihood):
             rows = log_p.reshape(-1, log_p.shape[-1])
             at_truth = rows[xp.arange(len(rows)), actual.reshape(-1)]
         if mask is None and self.class_weights is None:
-            return 0.0 - float(at_truth.sum(dtype="float64")) / max(at_truth.size, 1)
+            return 0.0 - float(at_truth.sum(dtype=numpy.float64)) / max(at_truth.size, 1)
         weights, total = self._row_weights(log_p, actual, mask)
         # Padding may hold anything: minus infinity too, of which zero times is NaN.
-        return 0.0 - float((xp.where(weights > 0, at_truth, 0) * (weights / total)).sum(dtype="float64"))
+        return 0.0 - float((xp.where(weights > 0, at_truth, 0) * (weights / total)).sum(dtype=numpy.float64))
 
     def gradient(self, predicted: Any, actual: Any, mask: Array | None = None) -> Array:
         predicted = as_floats(predicted)
@@ -103,7 +103,7 @@ class SoftmaxCrossEntropy(NegativeLogLikelihood, losses.SoftmaxCrossEntropy):
     def _log_p(self, predicted: Array) -> Array:
         z = _minus_max(predicted)
         z -= xp.log(xp.exp(z).sum(axis=-1, keepdims=True))
-        return z if z.ndim == 1 else xp.maximum(z, float(xp.finfo(z.dtype).min), out=z)
+        return z
 
     def _softmax_part(self, predicted: Array, actual: Any) -> Array:
         # d log(sum exp z)/dz is softmax(z); the truth's own -z[truth] gives the -1 at the truth. When `actual`
@@ -117,16 +117,12 @@ class SoftmaxCrossEntropy(NegativeLogLikelihood, losses.SoftmaxCrossEntropy):
 
 
 def _minus_max(z: Array) -> Array:
-    """As `functions.minus_max`, but a difference below all floats is -inf; of a single row, in float64, where none is.
-
-    That is as fast for a single row, and needs no care.
-    """
-    if z.ndim == 1:
-        z = z.astype("float64")
-        z -= z.max()
-        return z
-    with numpy.errstate(over="ignore"):
-        return z - z.max(axis=-1, keepdims=True)
+    """As `functions.minus_max`. For a single row it is quicker to compute in float64, which holds every difference."""
+    if z.ndim > 1:
+        return minus_max(z)
+    z = z.astype(numpy.float64)
+    z -= z.max()
+    return z
 
 
 TWINS: dict[type, type] = {
