@@ -9,7 +9,7 @@ After Grus, Data Science from Scratch, 2nd edition, chapter 21. Losses are in na
 """
 
 if __name__ == "__main__":
-    import ctrl_c  # before all that takes time to import
+    import ctrl_c  # before the slow imports
 
 import math
 import random
@@ -141,7 +141,7 @@ def generate_or_evaluate(flags: Namespace) -> None:
     wanted = only_new(drawn, known["names"]) if flags.new_only else drawn
     invented = list(islice(history.progress(wanted, "inventing", count), count))
     if flags.command == "generate":
-        few = [f"(Only {len(invented)} of {100 * count} names are new; with a higher --temperature, more are.)"]
+        few = [f"(Only {len(invented)} of {100 * count} names are new; a higher --temperature gives more.)"]
         return print(*listed(invented, known["names"]), *few * (len(invented) < count), sep="\n")
     shares = novelty(invented, known["names"])
     print(f"{flags.weights}: {known['layer']} {known['hidden']}, loss {known['loss']:.3f} nats per character",

@@ -1,6 +1,6 @@
 """The first import of every program: from here on, Ctrl-C ends it with one line and exit code 130.
 
-The libraries that a program imports next take up to a second. Then `program.run` does the same, and cleans up.
+Importing the program's libraries takes up to a second. After that, `program.run` sets a handler that also cleans up.
 """
 
 import os
@@ -17,5 +17,5 @@ def stop(number: int, frame: object) -> None:
         os._exit(130)  # an exception might be lost in the library that is being imported
 
 
-if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # it is ignored after `nohup`, or `&` in a script
+if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # after `&` in a script, SIGINT stays ignored
     signal.signal(signal.SIGINT, stop)

@@ -41,7 +41,7 @@ def batches(
 ) -> Iterator[list[Item]]:
     """Yield every item once, in random order, in `num_batches` batches of `batch_size`; one batch may be smaller.
 
-    A single item that is left over joins another batch, because BatchNorm cannot train on one row.
+    A single leftover item is added to the last full batch, because BatchNorm cannot train on one row.
 
     With `length`, each batch holds items of similar length: items are shuffled and divided into pools of 32 batches,
     and each pool is sorted by length and cut into batches. Shuffling uses Python's `random`.

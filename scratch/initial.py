@@ -31,19 +31,20 @@ from scratch.checks import ScratchError
 
 INITS = ("normal", "uniform", "xavier", "he", "orthogonal")
 
-chance: Any = random  # the source of random bits: the module, or any object with a `getrandbits`
+# The source of random bits. The engine puts an object in its place that gives each part of a batch bits of its own.
+chance: Any = random
 
 
-_left: list[int] | None = None  # how many arrays and numbers may still be made; None: any number of them
+_left: list[int] | None = None  # how many arrays and numbers may still be created; None: no limit
 
 
 @contextmanager
 def at_most(arrays: int, numbers: int) -> Iterator[None]:
-    """Within this context, `random_tensor` and `zeros` make at most so many arrays, of so many numbers in all.
+    """Within this context, `random_tensor` and `zeros` may create at most `arrays` arrays of `numbers` numbers in all.
 
-    A file that claims a network of a billion weights cannot hold them. So such a network is built in this context, and
-    fails before its first large array is made.
-    Raises: ScratchError when more are asked for.
+    A small file may claim a network of a billion weights, or of a billion layers without any. Built in this context,
+    such a network fails before its first large array is allocated, or soon.
+    Raises: ScratchError when either limit is exceeded.
     """
     global _left
     before, _left = _left, [arrays, numbers]
@@ -63,7 +64,7 @@ def _count(dims: tuple[int, ...]) -> None:
 
 def generator() -> numpy.random.Generator:
     """A NumPy generator of random arrays, seeded with the next 64 bits of `chance`."""
-    return numpy.random.Generator(numpy.random.SFC64(chance.getrandbits(64)))
+    return numpy.random.Generator(numpy.random.SFC64(chance.getrandbits(64)))  # SFC64 is NumPy's fastest
 
 
 def random_tensor(*dims: int, init: str = "normal") -> Array:
@@ -116,7 +117,8 @@ def _orthogonal(values: numpy.ndarray) -> numpy.ndarray:
 
 def uniform(*dims: int) -> Array:
     """Random float32 numbers on the device, from 0 to below 1, for comparison with a probability."""
-    draw = numpy.random.Generator(numpy.random.PCG64(chance.getrandbits(64)))  # PCG64 can skip ahead, as `fast` does
+    # PCG64 can skip ahead: in the engine, a part of a batch skips to the numbers of its own rows.
+    draw = numpy.random.Generator(numpy.random.PCG64(chance.getrandbits(64)))
     return xp.asarray(draw.random(dims, dtype=numpy.float32))
 
 

@@ -117,15 +117,15 @@ def as_known(text: str) -> str:
 def places_of_words(pattern: re.Pattern[str], text: str) -> list[tuple[int, int]]:
     """Where each match of `pattern` begins and ends in `text`. A combining mark belongs to the character before it.
 
-    An accented letter can be one character, or a letter and combining marks; so can every letter with a vowel sign in
-    Hindi. `re` takes a mark for a symbol, which ends a word. So the pattern reads one character for each group of a
-    character and its marks. "’" counts as an apostrophe.
+    An accented letter is one character, or a letter and combining marks; vowel signs in Hindi are always marks. For
+    `re`, a mark is no part of a word. So the pattern is matched against one character for each group of a character
+    and its marks. "’" counts as an apostrophe. (A mark after a space has no letter, and is a group of its own.)
     """
     if text.isascii():
         return [match.span() for match in pattern.finditer(text)]
     starts = [k for k in range(len(text)) if k == 0 or not _is_mark(text[k]) or text[k - 1].isspace()]
     ends = [*starts[1:], len(text)]
-    # The composed form of a group begins with its letter, "é" or "e", whichever way the text spells it.
+    # The NFC form of a group starts with its letter ("é", or "e" where no composed form exists), however encoded.
     letters = [unicodedata.normalize("NFC", text[start:end])[0] for start, end in zip(starts, ends, strict=True)]
     found = pattern.finditer("".join(letters).replace("\u2019", "'"))
     return [(starts[match.start()], ends[match.end() - 1]) for match in found]
@@ -136,7 +136,7 @@ def _is_mark(character: str) -> bool:
 
 
 def words_of(text: str) -> list[str]:
-    """The words and punctuation marks of `text`, as GloVe spells them; joined by spaces, they split into the same."""
+    """The words and punctuation marks of `text` in GloVe's spelling; joined by spaces, they split the same way."""
     text = as_known(text)
     return [text[start:end] for start, end in places_of_words(_WORD, text)]
 

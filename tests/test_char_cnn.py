@@ -205,9 +205,9 @@ def test_a_table_of_other_columns_is_read_with_the_flags_that_the_program_names(
     assert "more than 100 different labels" in message and "--label_column" in message
     code, out, err = run(*flags, "--epochs", 1, cwd=tmp_path)
     assert code == 0, err
-    (advice,) = [line for line in out.splitlines() if line.startswith("(From so few texts")]
+    (advice,) = [line for line in out.splitlines() if line.startswith("(With so few texts")]
     code, out, err = run(*flags, *advice.strip("()").split(": ")[1].split(), cwd=tmp_path)
-    assert code == 0 and "(From so few" not in out, err
+    assert code == 0 and "(With so few" not in out, err
     figures = [json.loads(line) for line in (tmp_path / "run" / "history.jsonl").read_text().splitlines()]
     assert max(row["accuracy"] for row in figures) > 0.9
 

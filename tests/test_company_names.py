@@ -294,7 +294,7 @@ def test_only_new_names_and_the_new_ones_first(tmp_path):
     assert code == 0 and len(set(found)) == 30 and {kind(name) for name in found} == {"new"}, err
     assert run("generate", "--new-only", "--count", 30, *weights, cwd=tmp_path)[1] != out  # other names each time
     code, out, err = run("generate", "--new-only", "--temperature", 0, "--count", 3, *weights, cwd=tmp_path)
-    assert code == 0 and out == "(Only 0 of 300 names are new; with a higher --temperature, more are.)\n", err
+    assert code == 0 and out == "(Only 0 of 300 names are new; a higher --temperature gives more.)\n", err
 
 
 @pytest.mark.slow

@@ -108,7 +108,7 @@ def test_weights_are_evaluated_on_the_data_they_learned(case, tmp_path, monkeypa
         weights = tmp_path / "moved" / "run" / "weights.npz"
     else:
         data.unlink()
-    with pytest.raises(ScratchError, match=r"which is not there; give --data"):
+    with pytest.raises(ScratchError, match=r"which no longer exists; give --data"):
         evaluate.command(["--weights", str(weights)])
 
 

@@ -250,3 +250,10 @@ def test_after_ctrl_c_no_part_goes_on():
     with pytest.raises(KeyboardInterrupt):
         layer.forward(np.array([0, 1]))
     assert layer.others[0].ended
+
+
+def test_more_threads_than_a_machine_can_use_are_refused():
+    """Each would have a copy of the model: a million of them would fill the memory."""
+    for threads in (10**6, 0, -1):
+        with pytest.raises(ScratchError, match=r"from 1 to \d+ threads"):
+            InParts(Linear(2, 2), threads)

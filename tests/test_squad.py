@@ -79,7 +79,7 @@ def test_a_damaged_question_is_refused(changes, tmp_path):
 def test_a_paragraph_without_a_word_is_refused(tmp_path):
     text = squad_file(tmp_path / "s.json").read_text().replace("The 1990s were loud.", "  ")
     (tmp_path / "s.json").write_text(text)
-    with pytest.raises(ScratchError, match="of Loud has questions, but not a word"):
+    with pytest.raises(ScratchError, match="of Loud has questions but no words"):
         read_squad(tmp_path / "s.json")
 
 

@@ -45,5 +45,5 @@ def load(path: Path) -> tuple[Sequential, Vocabulary, dict[str, Any]]:
 
 
 def some_texts(value: Any) -> bool:
-    """a list of one text or more"""
+    """a list of at least one text"""
     return isinstance(value, list) and len(value) > 0 and all(isinstance(text, str) and is_text(text) for text in value)

@@ -92,7 +92,8 @@ def keep_improvement(run: Run) -> None:
 
 def improvements(out: Path) -> list[Path]:
     """The files of the improvements in the folder, the oldest first."""
-    return sorted(out.glob("improvement-*-*.npz"), key=lambda path: int(path.stem.split("-")[1]))
+    found = [path for path in out.glob("improvement-*-*.npz") if path.stem.split("-")[1].isdecimal()]
+    return sorted(found, key=lambda path: int(path.stem.split("-")[1]))
 
 
 def flags_of(arguments: list[str]) -> Namespace:

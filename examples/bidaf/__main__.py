@@ -17,7 +17,7 @@ import sys
 # So that `bidaf` can be imported by its name.
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.realpath(__file__))))
 
-import ctrl_c  # before all that takes time to import
+import ctrl_c  # before the slow imports
 
 from bidaf import ask, char2vec, evaluate, prepare, train
 

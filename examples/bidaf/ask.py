@@ -27,7 +27,7 @@ QUESTION = "Who became the first world champion?"
 
 
 def paragraph_of(given: str) -> str:
-    """The paragraph: from standard input for "-", from a file for its name, or else `given` itself."""
+    """The paragraph: standard input if `given` is "-", the file's text if it is a file name, else `given` itself."""
     if given == "-":
         return standard_input()
     if os.path.isfile(given) or (len(given.split()) == 1 and Path(given).suffix):
@@ -36,7 +36,7 @@ def paragraph_of(given: str) -> str:
 
 
 def is_known(lexicon: Lexicon, word: str, features: int) -> bool:
-    """Whether a word has a vector, or a letter that the network's `features` of characters are computed from."""
+    """Whether `word` starts with a letter or digit, and has a vector or (with `features` > 0) a known character."""
     k = lexicon.ids[word]
     return word[0].isalnum() and bool(lexicon.has_vector[k] or (features and (lexicon.spelling[k] > 1).any()))
 
@@ -46,8 +46,8 @@ def command(arguments: list[str]) -> None:
     parser.add_argument("question", nargs="?", default=QUESTION, help="(default: about the paragraph on chess)")
     parser.add_argument(
         "--paragraph", type=os.fspath, default=PARAGRAPH, metavar="TEXT",
-        help="the paragraph, or the file that holds it, or - for standard input. A text is taken for a file where a "
-        "file has that name, or where it is one word with an ending, such as moon.txt",
+        help="the paragraph, a file that holds it, or - for standard input; TEXT is read as a file name if such a "
+        "file exists, or if it is one word with an extension, such as moon.txt",
     )
     parser.common(weights=WEIGHTS, device=None, plain=False, plot=None)
     flags = parser.parse_args(arguments)

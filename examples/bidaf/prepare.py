@@ -142,7 +142,7 @@ def _squad(path: Path, name: str, array: numpy.ndarray) -> Squad:
         squad = Squad(texts, titles, [])
         for id, asked, starts, ends, context, answers, span, exact in questions:
             if context >= len(texts) or (span and not span[0] <= span[1] < len(texts[context].words)):
-                raise ValueError(f"the question {id[:40]!r} or its answer is outside its paragraph")
+                raise ValueError(f"question {id[:40]!r}: there is no such paragraph, or the answer lies outside it")
             asked = _text(asked, starts, ends)
             squad.questions.append(Question(id, asked, context, answers, span and (span[0], span[1]), exact))
     except ScratchError:
@@ -153,7 +153,7 @@ def _squad(path: Path, name: str, array: numpy.ndarray) -> Squad:
 
 
 def _text(text: str, starts: list[int], ends: list[int]) -> Text:
-    # Words do not overlap: a million words of a megabyte each would fill the memory.
+    # Overlapping words are rejected: a million words of a megabyte each would exhaust the memory.
     in_order = all(before <= start < end for before, start, end in zip([0, *ends], starts, ends, strict=False))
     if len(starts) != len(ends) or not in_order or max(ends, default=0) > len(text):
         raise ValueError("a word is outside its text, or overlaps another")

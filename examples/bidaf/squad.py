@@ -103,7 +103,7 @@ def read_squad(path: str | Path) -> Squad:
             squad.contexts.append(words_with_places(paragraph["context"]))
             squad.titles.append(article["title"])
             if paragraph["qas"] and not squad.contexts[-1].words:
-                raise ScratchError(f"{path}: a paragraph of {squad.titles[-1]} has questions, but not a word")
+                raise ScratchError(f"{path}: a paragraph of {squad.titles[-1]} has questions but no words")
             for asked in paragraph["qas"]:
                 squad.questions.append(_question(path, squad.contexts, asked))
     if not squad.questions:

@@ -71,7 +71,7 @@ def load(path: Path, *more: Text) -> tuple[Reader, Lexicon, dict[str, Any]]:
 
 
 def vectors_of(path: Path, arrays: dict[str, numpy.ndarray], name: str, words: Sequence[str]) -> numpy.ndarray:
-    """The vectors of `words` in the array `name`, which is taken out of `arrays`. Raises: ScratchError."""
+    """Remove the array `name` from `arrays` and return it as the vectors of `words`. Raises: ScratchError."""
     vectors = arrays.pop(name, numpy.zeros(0))
     if vectors.ndim != 2 or len(vectors) != len(words):
         raise ScratchError(f"{path}: expected {len(words)} vectors in {name}, got an array of shape {vectors.shape}")

@@ -30,7 +30,7 @@ def alphabet_of(words: Iterable[str], size: int = NUM_CHARACTERS) -> str:
 
 
 def letters_of(word: str) -> str:
-    """The characters by which a word is spelled: an accented letter is one, where Unicode has it."""
+    """A word in Unicode's composed form (NFC): an accented letter is one character where Unicode has one."""
     return unicodedata.normalize("NFC", word)
 
 

@@ -18,7 +18,7 @@ import sys
 # So that `char_cnn` can be imported by its name.
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.realpath(__file__))))
 
-import ctrl_c  # before all that takes time to import
+import ctrl_c  # before the slow imports
 
 from char_cnn import evaluate, predict, train
 

@@ -90,9 +90,9 @@ def _order(label: str) -> tuple[Any, ...]:
 def read_rows(
     path: Path, text_column: str, label_column: str, encoding: str, chunksize: int, max_rows: int | None
 ) -> Iterator[tuple[list[int], list[str], list[str]]]:
-    """Of each chunk the numbers of its rows, the texts and the labels.
+    """Yield the row numbers, the texts and the labels of each chunk.
 
-    A row has the number of the line on which it begins, as an editor counts lines: empty ones too.
+    A row's number is that of the line on which it begins; empty lines count, as in an editor.
     """
     texts, wanted = text_column.split("+"), [*text_column.split("+"), label_column]
     with opened(path) as file:
@@ -127,7 +127,7 @@ def read_rows(
 
 
 def _numbered(path: Path, of_file: Iterator[str]) -> Iterator[tuple[int, list[str]]]:
-    """The rows of a CSV file, and the line on which each begins; lines of white space are skipped."""
+    """Yield, for each row of a CSV file, the number of its first line and its fields; blank lines are skipped."""
     csv.field_size_limit(_LONGEST_FIELD)
     reader = csv.reader(of_file, strict=True)
     number = 1

@@ -34,7 +34,7 @@ STEPS: dict[str, Callable[[str], str]] = {
 
 
 def cleaned(text: str, steps: Sequence[str]) -> str:
-    """`text`, with each accented letter as one character, after each of the steps, in their order."""
+    """`text` in Unicode's composed form (é as one character), after the given steps, in order."""
     text = unicodedata.normalize("NFC", text)
     for step in steps:
         text = STEPS[step](text)

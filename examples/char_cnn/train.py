@@ -75,7 +75,7 @@ def command(arguments: list[str]) -> None:
     )
     advice = advice_for(len(training.labels))
     if len(training.labels) < FEW and config in (SIZES["small"], SIZES["large"]):
-        print(f"(From so few texts a smaller network learns more: {advice})")
+        print(f"(With so few texts, a smaller network does better: {advice})")
     with Run(
         flags, model, optimizer, settings, "char_cnn", known, best="validation", chance=None if gamma else chance,
         inputs=inputs, files=FILES, figures=figures_of(num_classes),
@@ -119,7 +119,7 @@ def command(arguments: list[str]) -> None:
 
 
 def advice_for(num_texts: int) -> str:
-    """The flags that suit a training set of this size; BatchNorm's averages need many steps, so small batches."""
+    """Flags for a training set of this size. BatchNorm's running means need many steps, hence the small batches."""
     batch_size = 16 if num_texts < 1000 else 32 if num_texts < 10_000 else 64
     return f"--size compact --optimizer adam --learning_rate 0.001 --batch_size {batch_size}"
 

@@ -21,7 +21,7 @@ from scratch.tools.weights import load_model, metadata_of, vocabulary_of
 WEIGHTS = Path(__file__).resolve().parents[2] / "weights" / "shakespeare_lstm.npz"
 INPUTS = ("one-hot", "id", "embedding")
 EMBEDDING_DIM = 32
-OPTIONS = {  # in the metadata of `alice`, by their names in `build`
+OPTIONS = {  # arguments of `build` that the metadata of `alice` may hold
     "input": Maybe(INPUTS), "input_dropout": Maybe(share), "stateful": Maybe(bool), "every_step": Maybe(bool),
 }
 
@@ -82,7 +82,7 @@ def build(
 
 
 def load(path: Path, program: str, **schema: Any) -> tuple[Sequential, Vocabulary, dict[str, Any]]:
-    """Network, vocabulary and metadata of weights that `program` saved, whose own entries have the given schema.
+    """The network, vocabulary and metadata of weights that `program` saved; `schema` describes its own entries.
 
     Raises: ScratchError when they do not fit.
     """

@@ -64,8 +64,8 @@ def split(ids: numpy.ndarray) -> tuple[numpy.ndarray, numpy.ndarray, numpy.ndarr
 
 
 def add_text(parser: Parser, default: str | None = DEFAULT) -> None:
-    """Add the argument TEXT, by default the text that the weights were trained on."""
+    """Add the argument TEXT; with `default` None, it defaults to the text that the weights were trained on."""
     parser.add_argument(
         "text", nargs="?", type=os.fspath, default=default, metavar="TEXT",
-        help=f"a file in UTF-8, or one of: {', '.join(CORPORA)} (default: {default or 'that of the weights'})",
+        help=f"a file in UTF-8, or one of: {', '.join(CORPORA)} (default: {default or 'the training text'})",
     )

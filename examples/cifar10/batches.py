@@ -27,7 +27,7 @@ TRAIN, TEST = [f"data_batch_{k}" for k in range(1, 6)], "test_batch"
 ENDINGS = ("", ".bin")  # of the files of the Python version, and of the binary one
 _PIXELS = 3 * SIDE * SIDE
 _PER_SHEET = 500
-_DAMAGE = (OSError, EOFError, ValueError, SyntaxError)  # of pictures
+_DAMAGE = (OSError, EOFError, ValueError, SyntaxError)  # raised for damaged images
 _MAX_BYTES = 64 * 2**20  # a batch has 31 MB
 _MAX_ARCHIVE = 256 * 2**20  # bytes when unpacked; the official archives have 186 MB
 
@@ -39,7 +39,7 @@ class Images(NamedTuple):
     labels: numpy.ndarray
 
     def digest(self) -> str:
-        """The SHA-256 of both."""
+        """The SHA-256 of the pixels and labels."""
         return hashlib.sha256(self.pixels.tobytes() + self.labels.tobytes()).hexdigest()
 
 
@@ -121,7 +121,7 @@ def _from_sheets(folder: Path) -> tuple[Images, Images]:
     try:
         arrays = read_packed(folder / "labels.npz", ("order", "train", "test"), _MAX_BYTES)
         if any(array.ndim != 1 or array.dtype.kind not in "iu" for array in arrays):
-            raise ValueError("labels.npz holds others than lists of whole numbers")
+            raise ValueError("labels.npz holds an array that is not a list of whole numbers")
         order, training, test = (array.astype(numpy.int64) for array in arrays)
         labels = numpy.concatenate([training, test])
         right = labels.max(initial=0) < len(LABELS) and labels.min(initial=0) >= 0 and len(order) % _PER_SHEET == 0
@@ -131,7 +131,7 @@ def _from_sheets(folder: Path) -> tuple[Images, Images]:
         pixels = numpy.empty((len(labels), SIDE, SIDE, 3), dtype=numpy.uint8)
         for number, start in enumerate(progress(range(0, len(order), _PER_SHEET), "reading")):
             with warnings.catch_warnings():
-                warnings.simplefilter("error")  # of an image that is too large
+                warnings.simplefilter("error")  # an image that is too large may cause only a warning
                 with Image.open(folder / "sheets" / f"s{number:03}.webp", formats=["WEBP"]) as sheet:
                     if sheet.size != (SIDE, SIDE * _PER_SHEET):
                         raise ValueError(f"sheet {number} has {sheet.size} pixels")

@@ -30,11 +30,11 @@ def read_pictures(paths: Sequence[Path]) -> numpy.ndarray:
     for path in progress(paths, "reading"):
         try:
             with open(path, "rb") as file:
-                content = file.read(_MAX_BYTES + 1)  # from a file, Pillow reads as many bytes as a damaged one claims
+                content = file.read(_MAX_BYTES + 1)  # Pillow itself would read as many bytes as a damaged file claims
             if len(content) > _MAX_BYTES:
-                raise ScratchError(f"{path}: more than {_MAX_BYTES} bytes are too many for an image")
+                raise ScratchError(f"{path}: larger than the {_MAX_BYTES} bytes allowed for an image")
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # of large images, and of damaged ones that can still be read
+                warnings.simplefilter("ignore")  # about large images, and damaged ones that can still be read
                 with Image.open(io.BytesIO(content), formats=_FORMATS) as picture:
                     if picture.width * picture.height > _MAX_PIXELS:
                         raise ScratchError(f"{path}: {picture.width} by {picture.height} pixels are too many")
@@ -45,7 +45,7 @@ def read_pictures(paths: Sequence[Path]) -> numpy.ndarray:
         except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
             if isinstance(error, ScratchError):
                 raise
-            raise ScratchError(f"{path}: damaged, or not an image in PNG, JPEG, GIF, BMP or WebP ({error})") from error
+            raise ScratchError(f"{path}: damaged, or not a PNG, JPEG, GIF, BMP or WebP image") from error
     return numpy.stack(found)
 
 

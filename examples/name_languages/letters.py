@@ -19,7 +19,7 @@ Example = tuple[str, int]  # a name, and the number of its language
 def encode(name: str, alphabet: str) -> list[int]:
     """The number of each letter, without its accent; -1 for a letter that is not in the alphabet.
 
-    "O’Neal" is read as "O'Neal", unless the alphabet has both apostrophes.
+    "O’Neal" is read as "O'Neal", unless the alphabet contains "’".
     """
     name = without_accents(name.strip())
     name = name if "\u2019" in alphabet else name.replace("\u2019", "'")

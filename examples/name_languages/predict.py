@@ -65,6 +65,6 @@ def command(arguments: list[str]) -> None:
 
 
 def per_cent(log_p: float) -> str:
-    """A probability as people read it; it is never exactly 0 or 100 %."""
+    """A log-probability as a percentage; it is never shown as exactly 0 or 100 %."""
     p = 100 * math.exp(log_p)
     return f"{'< 0.1' if p < 0.1 else '> 99.9' if p > 99.9 else f'{p:.1f}':>6} % "

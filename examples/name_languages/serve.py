@@ -30,7 +30,7 @@ from scratch.tools import program
 PAGE = Path(__file__).with_name("page.html")
 MAX_BATCH = 64
 HOST = "127.0.0.1"
-PATIENCE, LAST_PATIENCE = 15, 2  # seconds that a client has for a request and its answer, and when the service stops
+PATIENCE, LAST_PATIENCE = 15, 2  # seconds for a request and its answer: normally, and once the service is stopping
 # tuple[float, str] would be more exact, but not every OpenAPI reader supports the prefixItems that it becomes.
 Guess = Annotated[list[float | str], Field(min_length=2, max_length=2)]
 Gone = Callable[[], Awaitable[bool]]
@@ -56,7 +56,7 @@ class Batcher:
         self.waiting: asyncio.Queue[tuple[str, asyncio.Future, Gone]] = asyncio.Queue()
 
     async def ask(self, name: str, gone: Gone) -> list[tuple[float, str]]:
-        """Every language for `name`, the likeliest first; none if its client has `gone` before its turn comes."""
+        """Every language for `name`, the likeliest first; an empty list if its client disconnects before its turn."""
         answer: asyncio.Future = asyncio.get_running_loop().create_future()
         self.waiting.put_nowait((name, answer, gone))
         return await answer
@@ -91,9 +91,9 @@ class Batcher:
 
 
 class Impatient(AutoHTTPProtocol):
-    """A connection that is closed unless its client sends a whole request, and reads the answer, in time.
+    """A connection that is closed unless its client sends a complete request and reads the answer in time.
 
-    uvicorn's own limits begin after an answer, and wait for a client that does not read.
+    uvicorn's own time limits start only after an answer, and do not cover a client that does not read.
     """
 
     stopping = False
@@ -162,7 +162,7 @@ def make_app(model: NameReader) -> FastAPI:
 
 
 def make_server(model: NameReader) -> uvicorn.Server:
-    """The service without its port. It logs its own errors, and nothing about what clients do."""
+    """A server that is not yet bound to a port. It logs its own errors, but nothing that clients cause."""
     logging.getLogger("asyncio").setLevel(logging.ERROR)
     return uvicorn.Server(uvicorn.Config(
         make_app(model), http=Impatient, ws="none", log_config=None, log_level="error", access_log=False,

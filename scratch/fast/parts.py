@@ -111,6 +111,8 @@ class InParts(Layer):
 
     def __init__(self, model: Layer, threads: int | None = None) -> None:
         expect(threads in (None, 1) or xp.device == "cpu", "InParts", "one thread on a GPU", threads)
+        most = max(64, 4 * job().num_cores)  # each has a copy of the model, with gradients of its own
+        expect(threads is None or 1 <= threads <= most, "InParts", f"from 1 to {most} threads", threads)
         keep_memory()  # steps allocate the same arrays again and again
         self.threads = threads
         self.num_threads = 1 if xp.device != "cpu" else threads or job().num_cores

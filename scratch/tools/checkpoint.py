@@ -27,7 +27,7 @@ from scratch.tools.files import Shapes, read_arrays, read_metadata, write_arrays
 from scratch.tools.schema import Row, check
 from scratch.tools.weights import as_type
 
-FORMAT = 3  # of the file: 1 had one step count for all parameters, 2 not the arguments of the optimizer
+FORMAT = 3  # of the file: 1 had one step count for all parameters; 2 lacked the optimizer's arguments
 SCHEMA = {
     "format": int, "settings": dict, "progress": dict, "random": Row(int, [range(2**32)], (None, float)),
     "optimizer": {"kind": str, "arguments": dict, "steps": {str: range(1, 2**53)}},
@@ -80,8 +80,8 @@ def load_checkpoint(
     values = [as_type(path, name, arrays.pop(f"model/{name}"), p.data.dtype) for name, p in named.items()]
     moments = {name.partition("/")[2]: array for name, array in arrays.items()}
     if not all(array.dtype.kind == "f" for array in moments.values()):
-        raise ScratchError(f"{path}: the optimizer's state is not of floats")
-    # Then everything is changed; the first step raises before it changes anything.
+        raise ScratchError(f"{path}: the optimizer's state has an array that does not hold floats")
+    # Now apply it all. Only `load_state` can raise, and it does so before changing anything.
     try:
         optimizer.load_state(model, {**metadata["optimizer"], "arrays": moments})
     except ScratchError as error:
@@ -101,7 +101,7 @@ def _check_settings(path: str | Path, before: dict[str, Any], now: dict[str, Any
 
 
 def _check_shapes(path: str | Path, model: Layer, found: Shapes) -> None:
-    """Raise ScratchError unless the arrays are the parameters, and arrays of their shapes for the optimizer."""
+    """Raise ScratchError unless the arrays are the parameters and optimizer arrays of the same shapes."""
     shapes = {name: tuple(p.data.shape) for name, p in model.named_parameters().items()}
     wanted = {f"model/{name}": shape for name, shape in shapes.items()}
     right = wanted.items() <= found.items()

@@ -89,7 +89,7 @@ def pieces(path: str | Path) -> Iterator[str]:
 
 
 def _of_the_book(file: Any) -> tuple[int, int]:
-    """The byte offsets of the text: those of the file, or of Project Gutenberg's markers."""
+    """The byte offsets at which the text starts and ends: the whole file, or between Project Gutenberg's markers."""
     size = file.seek(0, io.SEEK_END)
     file.seek(0)
     head = file.read(_EDGE)

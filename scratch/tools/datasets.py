@@ -30,7 +30,7 @@ from scratch.tools.history import progress
 from scratch.tools.incoming import decoded, lines, opened, pieces, read_text
 
 _INCLUDED = Path(__file__).resolve().parents[2] / "weights"
-_LONGEST_LINE = 2**16  # characters of a file of GloVe vectors; those of 300 numbers have about 3,000
+_LONGEST_LINE = 2**16  # characters in a GloVe file; a line of 300 numbers has about 3,000
 
 
 class Source(NamedTuple):
@@ -188,9 +188,9 @@ def _cause(error: Exception, source: Source) -> str:
 
 
 class TrainedOn(NamedTuple):
-    """The data that weights were trained on, to be found again and compared.
+    """The data that weights were trained on, so that evaluation can find it and check that it is unchanged.
 
-    name: the known set. place: the path of other data, or None. digest: of the data then, or None where it is unknown.
+    name: a known data set. place: the path of other data, or None. digest: the recorded one, or None.
     """
 
     weights: Path
@@ -199,21 +199,21 @@ class TrainedOn(NamedTuple):
     digest: str | None
 
     def expect(self, digest: str) -> None:
-        """Raise ScratchError unless the data that was found has the digest of the data of the training run."""
+        """Raise ScratchError if the data found has a digest other than the recorded one."""
         if self.digest not in (None, digest):
             where = self.place or f"the data set {self.name}"
             raise ScratchError(f"{where}: not the data that {self.weights} was trained on; give that with --data")
 
 
 def recorded(name: str, given: str | Path | None, digest: str) -> dict[str, str]:
-    """What a weights file records of its training data, `find(name, given)`, for `trained_on`."""
+    """The metadata from which `trained_on` can find the training data, `find(name, given)`, again."""
     return {"data": name if given is None else str(Path(given).resolve()), "digest": digest}
 
 
 def trained_on(weights: Path, name: str, given: Path | None) -> TrainedOn:
-    """The data to evaluate weights on: `given` if not None, else what their file records.
+    """The data to evaluate weights on: `given` if not None, else the data recorded in the weights file.
 
-    The weights that are included in the project record nothing; they were trained on the known set `name`.
+    The weights included in this project record no data; they were trained on the known set `name`.
     Raises: ScratchError, which asks for --data, when the data is unknown or no longer there.
     """
     if given is not None:
@@ -226,7 +226,7 @@ def trained_on(weights: Path, name: str, given: Path | None) -> TrainedOn:
     if not data or not isinstance(data, str):
         raise ScratchError(f"{weights}: does not say which data it was trained on; give --data")
     if not (Path(data).is_file() or Path(data).is_dir()):
-        raise ScratchError(f"{weights}: was trained on {data}, which is not there; give --data")
+        raise ScratchError(f"{weights}: was trained on {data}, which no longer exists; give --data")
     return TrainedOn(weights, name, Path(data), digest)
 
 
@@ -246,8 +246,8 @@ def read_labelled_lines(folder: Path) -> dict[str, list[str]]:
 
     The labels are sorted (capitals first), so their order is the same on every machine. Lines are not stripped. Blank
     lines and hidden files are skipped.
-    Raises: ScratchError for a folder with fewer than two such files, or a file that is empty, or not UTF-8 in its name
-        or its text.
+    Raises: ScratchError for a folder with fewer than two such files, or a file that is empty, or whose name or text is
+        not UTF-8.
     """
     if not folder.is_dir():
         raise ScratchError(f"{folder}: expected a folder of LABEL.txt files with one example per line")
@@ -268,8 +268,8 @@ def read_glove(path: str | Path, wanted: Collection[str] | None = None) -> tuple
     """Read GloVe vectors: the words of the file, or those in `wanted`, and their vectors (num_words, dim), float32.
 
     Each line holds a word and its vector, separated by spaces. The first line sets `dim`; on later lines, everything
-    before the last `dim` numbers belongs to the word. Of a word that occurs twice, the first vector counts. Reading
-    stops when all wanted words are found. The file may be gzipped (.gz).
+    before the last `dim` numbers belongs to the word. If a word occurs twice, its first vector is used. Reading stops
+    when all wanted words are found. The file may be gzipped (.gz).
     Source: Pennington et al. 2014, https://nlp.stanford.edu/projects/glove/
     Raises: ScratchError, with the line's number, for a malformed line; also when no wanted word is found.
     """

@@ -66,7 +66,7 @@ def remove_when_stopped(path: str | Path) -> None:
 
 
 def remove_unfinished() -> None:
-    """Remove what this process is writing, since it ends now."""
+    """Remove the files that this process has not finished writing, because it is about to end."""
     for path in _unfinished:
         with suppress(OSError):
             path.unlink()
@@ -122,13 +122,13 @@ def read_json(path: str | Path, most: int = _MAX_TEXT) -> Any:
         raise
     except ValueError as error:
         raise ScratchError(f"{path}: damaged, or not JSON ({error})") from error
-    raise ScratchError(f"{path}: more than {most} bytes are too many for a file of this kind")
+    raise ScratchError(f"{path}: larger than the {most} bytes allowed for a file of this kind")
 
 
 def parse_json(content: bytes | str) -> Any:
-    """The value of a JSON text, or of its bytes in UTF-8.
+    """Parse JSON, given as a string or as UTF-8 bytes.
 
-    Raises: ValueError when it is no such text, or nested too deeply.
+    Raises: ValueError for bytes that are not UTF-8, invalid JSON, NaN or Infinity, and nesting that is too deep.
     """
     try:
         text = content if isinstance(content, str) else content.decode("utf-8")
@@ -154,7 +154,7 @@ def write_arrays(path: str | Path, arrays: Mapping[str, numpy.ndarray], metadata
     Raises: ScratchError for anything that `read_arrays` would reject; the old file is then kept.
     """
     try:
-        text = json.dumps(metadata, allow_nan=False).encode()  # in ASCII: the name of a file may not be UTF-8
+        text = json.dumps(metadata, allow_nan=False).encode()  # in ASCII: a file name in it need not be UTF-8
         parse_json(text)
     except (TypeError, ValueError) as error:
         raise ScratchError(f"{path}: the metadata cannot be written as JSON ({error})") from error
@@ -217,7 +217,7 @@ def read_arrays(
 
 
 def read_packed(path: str | Path, names: Sequence[str], most: int) -> list[numpy.ndarray]:
-    """The arrays `names` of an npz file that may be compressed, and may hold others.
+    """The arrays `names` of an npz file, which may be compressed and may hold other arrays.
 
     Raises: ScratchError when it is missing, damaged, lacks one of them, or unpacks to more than `most` bytes.
     """
@@ -251,7 +251,7 @@ def _opened(path: str | Path, most_unpacked: int | None = None) -> Iterator[zipf
 
 
 def _check_claims(members: Sequence[zipfile.ZipInfo], size: int, most_unpacked: int | None) -> None:
-    """Raise ValueError unless the members have plain names, and a file of `size` bytes has room for them."""
+    """Raise ValueError unless the members have valid names and fit into a file of `size` bytes."""
     if len(members) > _MAX_ARRAYS or len({member.filename for member in members}) < len(members):
         raise ValueError(f"more than {_MAX_ARRAYS} arrays, or two of the same name")
     allowed = (zipfile.ZIP_STORED,) if most_unpacked is None else (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
@@ -283,10 +283,10 @@ def _header(archive: zipfile.ZipFile, name: str) -> tuple[tuple[int, ...], numpy
         read = numpy.lib.format.read_array_header_1_0 if version[0] == 1 else numpy.lib.format.read_array_header_2_0
         try:
             with warnings.catch_warnings():
-                warnings.simplefilter("error")  # NumPy warns of a header that Python 2 wrote, and reads on
+                warnings.simplefilter("error")  # NumPy only warns about a header written by Python 2
                 shape, _, dtype = read(file)
-        except (Warning, LookupError, TypeError, AttributeError, MemoryError):  # the last: Python's parser on brackets
-            raise ValueError(f"{name} has a damaged header, or one of another kind") from None
+        except (Warning, LookupError, TypeError, AttributeError, MemoryError):  # MemoryError: on deeply nested brackets
+            raise ValueError(f"{name} has a damaged or unsupported header") from None
         right = _is_plain(dtype) and all(type(size) is int and size >= 0 for size in shape)
         if not right or file.tell() + math.prod(shape) * dtype.itemsize != info.file_size:
             raise ValueError(f"{name} is not the plain array of shape {shape} that it claims to be")

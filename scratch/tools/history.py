@@ -75,7 +75,7 @@ def tensorboard_log(path: str | Path | None) -> Any:
 
 
 def progress(items: Iterable[Item], label: str = "", total: int | None = None) -> Iterable[Item]:
-    """`items`, with a progress bar on stderr, or, where that is no terminal, a line a minute.
+    """`items`, with a progress bar on stderr or, if stderr is not a terminal, one line a minute.
 
     `total` is needed where `items` has no length. A loop of a single step has no bar.
     """

@@ -1,4 +1,4 @@
-"""What comes into a program: arguments, standard input and text files, each through one reader.
+"""The input of a program: arguments, standard input and text files, with one reader for each.
 
 A text is in UTF-8, with or without a byte order mark, and all its line ends become "\\n":
 
@@ -25,9 +25,10 @@ _LONGEST_LINE = 2**24  # characters
 
 
 def decoded(value: Any, name: str) -> Any:
-    """The value of the flag `name`: a text, or each of a list, is decoded; a Path stays the bytes of a file's name.
+    """The value of the flag `name`, with strings decoded, also in a list. A Path is unchanged: it need not be UTF-8.
 
-    In a C locale Python takes arguments for ASCII, and turns each byte of "ä" into a surrogate of its own.
+    In a C locale (with UTF-8 mode off), Python decodes arguments as ASCII and turns each byte of "ä" into a separate
+    surrogate: a character from U+D800 on that stands for nothing by itself. "surrogateescape" restores the bytes.
     Raises: ScratchError for a text that is not UTF-8.
     """
     if isinstance(value, list):
@@ -58,7 +59,7 @@ def opened(path: str | Path) -> BinaryIO:
 
 
 def in_words(error: OSError) -> str:
-    """What the operating system refused, without its number: "novel.txt: no such file"."""
+    """The operating system's error as text, without its number: "novel.txt: no such file"."""
     words = {errno.ENOENT: "no such file", errno.EISDIR: "is a folder; expected a file"}
     what = words.get(error.errno or 0) or (error.strerror or str(error)).lower()
     return what if error.filename is None else f"{error.filename}: {what}"
@@ -70,9 +71,9 @@ def pieces(
 ) -> Iterator[str]:
     """Yield the text of `file`, which is called `name`, in pieces of about a megabyte.
 
-    The file's position must be `start`; no byte from `end` on is read. A byte order mark at byte 0 is skipped.
-    Raises: ScratchError, with the position of the byte, for a text that is not in `encoding`, or for a zero in UTF-8,
-        which no text has; and for an encoding that Python does not know.
+    The file must be positioned at `start`; reading stops before byte `end`. A byte order mark at byte 0 is skipped.
+    Raises: ScratchError, with its position, for a byte that is invalid in `encoding`, or for a zero byte in UTF-8;
+        also for an encoding that Python does not know.
     """
     try:
         "".encode(encoding)  # raises also for a codec that is not for text, such as base64
@@ -95,7 +96,7 @@ def pieces(
             text = decoder.decode(piece, final=last)
             text.encode()  # some codecs return halves of surrogate pairs
         except UnicodeError as error:
-            place = start - pending + getattr(error, "start", 0)
+            place = start - pending + getattr(error, "start", 0)  # some codecs give no position
             raise ScratchError(f"{name}: not {encoding.upper()} (byte {place}); {hint}") from None
         if marked and text:
             text, marked = text.removeprefix("\ufeff"), False
@@ -104,7 +105,7 @@ def pieces(
 
 
 def lines(texts: Iterable[str], name: str | Path) -> Iterator[str]:
-    """The lines of a text that comes in pieces, each with its line end. Raises: ScratchError for one of 16 MB."""
+    """The lines, with their line ends, of a text in pieces. Raises: ScratchError for one of over 2**24 characters."""
     rest = ""
     for text in texts:
         *whole, rest = (rest + text).split("\n")

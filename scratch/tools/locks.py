@@ -1,9 +1,9 @@
 """One run at a time in a folder: a second one would mix its files with those of the first.
 
-    claim("runs/alice", ["weights.npz"])     # raises ScratchError if a run of another process is going on there
+    claim("runs/alice", ["weights.npz"])     # raises ScratchError if another process has a run there
 
-A claim is a lock on the file `.lock` in the folder. The operating system drops it when the process ends, however it
-ends; so a run that was killed leaves nothing that would keep others out, and the file itself may stay.
+A claim is a lock on the file `.lock` in the folder. The operating system releases it however the process ends, so a
+killed run does not block the next one, and the file itself may stay.
 
 Read next: `datasets.py`.
 """
@@ -22,9 +22,11 @@ if sys.platform == "win32":
     import msvcrt
 
     def _lock(descriptor: int) -> None:
-        os.lseek(descriptor, 2**30, os.SEEK_SET)  # not the text, since Windows lets nobody read what is locked
-        msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
-        os.lseek(descriptor, 0, os.SEEK_SET)
+        os.lseek(descriptor, 2**30, os.SEEK_SET)  # beyond the text, because Windows blocks reads of locked bytes
+        try:
+            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)  # one byte, without waiting
+        finally:
+            os.lseek(descriptor, 0, os.SEEK_SET)
 else:
     import fcntl
 
@@ -38,20 +40,20 @@ _claimed: set[Path] = set()  # the files that this process has locked, and keeps
 def claim(folder: str | Path, names: Iterable[str], prefix: str = "") -> None:
     """Make this process the only one that writes the files `names` in `folder`, which exists, until it ends.
 
-    What a killed process left of an unfinished write of one of them is removed. Runs whose names have different
-    prefixes may share a folder. Of several processes that share a batch, the one that writes makes the claim.
-    Raises: ScratchError, naming the other process, when that has claimed the folder.
+    Unfinished temporary files left by a killed process are removed. Runs with different file-name prefixes may share a
+    folder. Where several processes share a batch, only the one that writes makes the claim.
+    Raises: ScratchError, naming the other process, if that process has claimed the folder.
     """
     place = Path(os.path.realpath(folder)) / f".{prefix}lock"
     if not may_write() or not (place in _claimed or _locked(place, folder)):
         return
-    for name in names:  # nobody else may write them now, so these are leftovers, whatever process has their number
+    for name in names:  # nobody else may write these now, so they are leftovers, even if the process id was reused
         for unfinished in place.parent.glob(f".{glob.escape(name)}.*.unfinished"):
             unfinished.unlink(missing_ok=True)
 
 
 def _locked(place: Path, folder: str | Path) -> bool:
-    """Lock the file `place`, and write there who did; False where there are no locks, which is said."""
+    """Lock the file `place` and record this process in it; where locks are unsupported, warn and return False."""
     descriptor = os.open(place, os.O_RDWR | os.O_CREAT, 0o666)
     try:
         _lock(descriptor)

@@ -18,7 +18,7 @@ import numpy
 from scratch.tools.files import replacing
 from scratch.tools.program import one_line
 
-logging.getLogger("matplotlib").setLevel(logging.ERROR)  # it warns that it keeps no cache, where HOME is not writable
+logging.getLogger("matplotlib").setLevel(logging.ERROR)  # no warning about its cache if HOME is not writable
 
 
 def curve(
@@ -52,9 +52,9 @@ def curve(
 def confusion_matrix(path: str | Path, shares: Any, labels: Sequence[str], title: str = "") -> None:
     """Plot how often each label (row) was classified as each label (column): `shares` (K, K) on the host, 0 to 1.
 
-    The cells hold the per cent of their row as numbers, unless there are too many cells.
+    Each cell shows its percentage of the row, unless there are too many cells.
     """
-    cell = min(0.45, 11 / len(labels))  # inches; so many labels still fit on a screen
+    cell = min(0.45, 11 / len(labels))  # inches; shrinks so that many labels still fit on a screen
     side, size = max(cell * len(labels), 1.5), min(10.0, 55 * cell)  # of the matrix; of the letters, in points
     figure, axes = _figure(side + 4, side + 2.2)
     image = axes.imshow(shares, vmin=0, vmax=1, cmap="Blues")
@@ -81,7 +81,7 @@ def attention_map(
 ) -> None:
     """Plot the attention of each word (row) to each word (column): `weights` (rows, columns) on the host, 0 to 1.
 
-    The `marked` rows have red labels. Of a long text only the rows around them are drawn, as many as fit on a screen.
+    The `marked` rows have red labels. For a long text, only as many rows around them are drawn as fit on a screen.
     """
     columns, weights = columns[:40], weights[:, :40]
     width = 1.4 + 0.26 * len(columns)  # of a panel, in inches
@@ -182,7 +182,7 @@ def _write(path: str | Path, figure: Any) -> None:
 
     for text in figure.findobj(Text):
         text.set_parse_math(False)  # a dollar sign is text, not the start of a formula
-        text.set_text(text.get_text().encode("utf-8", "backslashreplace").decode())  # a file name may not be UTF-8
+        text.set_text(text.get_text().encode("utf-8", "backslashreplace").decode())  # a file name need not be UTF-8
     with replacing(path) as file, warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing")  # a character missing from the font becomes a box
         FigureCanvasAgg(figure).print_png(file)

@@ -27,7 +27,7 @@ from scratch.checks import ScratchError
 from scratch.fast.processes import end_all, ending_all, job, join, size_of_job
 from scratch.tools.files import leave_writing_to_another, remove_unfinished, write_text
 from scratch.tools.incoming import decoded, in_words, standard_input
-from scratch.tools.outgoing import command_line as command_line  # programs have both from here
+from scratch.tools.outgoing import command_line as command_line  # re-exported, as is `one_line`
 from scratch.tools.outgoing import escaping, message
 from scratch.tools.outgoing import one_line as one_line
 
@@ -90,7 +90,7 @@ class Parser(argparse.ArgumentParser):
             self.add_argument(f"--{name.replace('_', '-')}", default=default, **options)
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
-        """As argparse does it; then the values of flags without a type, which are texts, are decoded."""
+        """Parse as argparse does, then decode the values of flags without a type, which are strings."""
         flags, rest = super().parse_known_args(args, namespace)
         for action in self._actions:
             if action.type is None and action.dest in flags:
@@ -120,7 +120,7 @@ def run(main: Callable[[], None]) -> NoReturn:
 
     If several processes share a batch and one of them fails, all are ended.
     """
-    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:  # it is ignored after `nohup`, or `&` in a script
+    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:  # after `&` in a script, SIGINT stays ignored
         signal.signal(signal.SIGINT, _stop)
     with ending_all(), escaping():
         try:
@@ -160,11 +160,11 @@ def say_when_stopped(hint: Callable[[], str]) -> None:
 
 
 def _stop(number: int, frame: object) -> None:
-    """What Ctrl-C does: print one line, and end the program, here in the signal's handler.
+    """Handle Ctrl-C: print one line and end the program, inside the signal handler.
 
-    A KeyboardInterrupt could be raised anywhere: in a finalizer, where it is lost, in a library that is half imported,
-    or while threads wait for each other, which would then wait for ever. Ending is safe at every moment, because files
-    are replaced only when they are complete.
+    A KeyboardInterrupt could be raised anywhere: in a finalizer, where it is lost; in a half-imported library; or while
+    threads wait for each other, which would then deadlock. Ending is safe at any moment, because files are replaced
+    only when they are complete.
     """
     signal.signal(signal.SIGINT, lambda *_: None)
     remove_unfinished()
@@ -182,9 +182,9 @@ def _stop(number: int, frame: object) -> None:
 
 
 def _ignore_ctrl_c() -> None:
-    """From now until the process has ended. (A handler would be undone by Python when it ends, but not this.)"""
+    """Ignore Ctrl-C until the process has ended. (Python resets handlers when it exits, but not SIG_IGN.)"""
     report = sys.unraisablehook
-    race = "Signal 2 ignored due to race condition"  # what Python reports if it comes while it is being ignored
+    race = "Signal 2 ignored due to race condition"  # Python reports this if Ctrl-C arrives during signal.signal
     sys.unraisablehook = lambda found: None if str(found.exc_value) == race else report(found)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
@@ -256,7 +256,7 @@ def writable_file(path: Path | None, *others: Path | None) -> None:
 def answer(given: Sequence[str], what: str, reply: Callable[[Sequence[str]], None]) -> None:
     """Call `reply` with the texts that were given; without any, with the lines of standard input.
 
-    A terminal shows a prompt, each line is answered at once, and a line that `reply` refuses does not end the program.
+    On a terminal, it prompts for lines and answers each at once; a line that `reply` rejects does not end the program.
     Raises: ScratchError ("no `what`") when there is no line.
     """
     if given or sys.stdin is None or not sys.stdin.isatty():
@@ -279,13 +279,13 @@ def answer(given: Sequence[str], what: str, reply: Callable[[Sequence[str]], Non
 
 
 def invite(given: str, what: str) -> None:
-    """Say what to type when `given` is "-", for standard input, and that is a terminal."""
+    """If `given` is "-" and standard input is a terminal, say what to type there."""
     if given == "-" and sys.stdin is not None and sys.stdin.isatty():
         print(f"Type {what}, then Ctrl-D on a line of its own.", file=sys.stderr)
 
 
 def figure(value: float, digits: int) -> str:
-    """`value` with so many digits after the point, and without a sign where all of them are 0."""
+    """`value` with `digits` digits after the point, and without a minus sign if it rounds to 0."""
     return f"{round(value, digits) + 0.0:.{digits}f}"  # -0.0 + 0.0 is 0.0
 
 

@@ -99,7 +99,7 @@ class Run:
         return done
 
     def _resumed(self) -> dict[str, Any]:
-        """The progress in the checkpoint, after model and optimizer have been restored from it."""
+        """Restore the model and the optimizer from the checkpoint; returns its progress."""
         chosen = {self.best.lstrip("-"): float} if self.best else {}
         row = {"epoch": int, "loss": float, "validation": Maybe(float), **chosen, **self.figures}
         progress = {"epoch": range(10**6 + 1), "rows": [row], "seconds": rate, "state": dict}
@@ -182,7 +182,7 @@ class Run:
         return time.perf_counter() - self.started
 
     def how_to_resume(self) -> str:
-        """What Ctrl-C prints during the epochs."""
+        """The hint that Ctrl-C prints during training."""
         return f"--resume goes on after epoch {self.saved_epoch}" if self.keeps_checkpoint else ""
 
     def __enter__(self) -> "Run":

@@ -1,7 +1,7 @@
-"""What a file must hold: a schema for each kind of file, and one function that compares the two.
+"""Schemas: what each kind of file must contain, and one function that checks a file against its schema.
 
-A file may be damaged, of another program, or made to do harm. So what was read from it is compared with a schema
-before it is used; a schema is a value that looks like the data:
+A file may be damaged, malicious, or written by another program. So its contents are checked against a schema before
+they are used. A schema is a value that looks like the data:
 
     schema = {"layer": ("rnn", "gru"), "hidden": SIZE, "names": [str], "loss": Maybe(float)}
     check({"layer": "gru", "hidden": -1, "names": []}, schema, "w.npz")
@@ -28,7 +28,7 @@ from typing import Any, NamedTuple
 
 from scratch.checks import ScratchError
 
-SIZE = range(1, 1_000_001)  # of a layer, say: what a program's flag `positive` accepts
+SIZE = range(1, 1_000_001)  # such as a layer's size; the range that flags of type `program.positive` accept
 _NAMES: dict[Any, str] = {
     str: "a text", bool: "true or false", int: "a whole number", float: "a finite number", dict: "an object",
     list: "a list", None: "null",
@@ -70,7 +70,7 @@ def _compare(value: Any, schema: Any, place: str) -> _Wrong | None:
     if isinstance(schema, Row) and len(schema) != len(value):
         return _Wrong(place, _described(schema), f"a list of {len(value)}")
     if isinstance(schema, list) and isinstance(schema[0], range) and set(map(type, value)) == {int}:
-        if min(value) in schema[0] and max(value) in schema[0]:  # quicker, for the millions of places in a text
+        if min(value) in schema[0] and max(value) in schema[0]:  # a shortcut for lists of millions of positions
             return None
     if isinstance(schema, (list, Row)):
         for number, item in enumerate(value):
@@ -131,7 +131,7 @@ def _shown(value: Any) -> str:
 
 
 def is_text(value: str) -> bool:
-    """Whether `value` can be written to a file: JSON may contain half of a surrogate pair, which UTF-8 cannot."""
+    """Whether UTF-8 can encode `value`: JSON may contain a lone surrogate, which UTF-8 cannot."""
     try:
         value.encode()
     except UnicodeEncodeError:
@@ -139,7 +139,7 @@ def is_text(value: str) -> bool:
     return True
 
 
-# Schemas of parts that several files have -----------------------------------------------------------------------
+# Schemas that several kinds of file share -----------------------------------------------------------------------
 
 
 def vocabulary(value: Any) -> bool:
@@ -154,7 +154,7 @@ def letters(value: Any) -> bool:
 
 
 def alphabet(value: Any) -> bool:
-    """a text of characters, each of them once"""
+    """a non-empty text in which no character occurs twice"""
     return type(value) is str and 0 < len(value) == len(set(value)) and is_text(value)
 
 

@@ -87,7 +87,7 @@ def table(confusion: numpy.ndarray, labels: Sequence[str]) -> str:
 
 
 def kind_of(known: Collection[str]) -> Callable[[str], str]:
-    """A function that says what an invented name is: "verbatim" (a known one), "garbage", or "new".
+    """A function that classifies an invented name as "verbatim" (already known), "garbage" or "new".
 
     Garbage is a name of one character or none, or one with more than a third of its trigrams in no known name. The
     start and the end count as characters, and letter case is ignored.
@@ -115,7 +115,7 @@ def listed(invented: Sequence[str], known: Collection[str]) -> list[str]:
 
 
 def only_new(invented: Iterable[str], known: Collection[str]) -> Iterator[str]:
-    """Those invented names that are "new", each of them once."""
+    """The distinct invented names that are "new"."""
     kind, found = kind_of(known), set[str]()
     for name in invented:
         if name not in found and kind(name) == "new":

@@ -6,8 +6,8 @@ with metadata as one JSON text: the vocabulary, the sizes, the scores and the co
     save_weights(model, "companies.npz", {"vocabulary": vocab.w2i, "loss": 0.7})
     metadata = load_weights(model, "companies.npz")
 
-A network of the right sizes has to be built before weights can be loaded into it, and the sizes are in the metadata,
-which may claim anything. `load_model` builds it and lets it have no more weights than the file.
+Before weights are loaded, a network of the right sizes must be built. Its sizes come from the metadata, which may
+claim anything. `load_model` builds the network, but with no more weights than the file holds.
 
 A file whose name does not end in `.npz` has the form of Grus's book: a JSON list of the parameters in order. Loading
 checks names, number and shapes. If one differs, the error names it and the model is left unchanged.
@@ -34,7 +34,7 @@ from scratch.tools.schema import check, vocabulary
 
 Model = TypeVar("Model", bound=Layer)
 
-_PIECES = 4  # arrays that one Parameter is made of, at most: an LSTM draws the rows of each gate by themselves
+_PIECES = 4  # the most arrays created for one Parameter: an LSTM initialises the rows of each gate separately
 _CAUSE = "are they the weights of another model, or of another size?"
 
 
@@ -85,7 +85,7 @@ def load_model(filename: str | Path, build: Callable[[], Model]) -> Model:
 
 @contextmanager
 def no_larger_than(filename: str | Path, shapes: Shapes) -> Iterator[None]:
-    """Within this context, all layers built have, together, no more weights than arrays of these shapes."""
+    """Within this context, all layers built may hold no more weights in total than arrays of these shapes."""
     try:
         with at_most(_PIECES * len(shapes), sum(map(math.prod, shapes.values()))):
             yield
@@ -102,7 +102,7 @@ def fill(filename: str | Path, parameters: dict[str, Parameter], values: list[nu
 
 
 def as_type(filename: str | Path, name: str, value: numpy.ndarray, dtype: Any) -> numpy.ndarray:
-    """A file's array in the type that is computed with. Raises: ScratchError when it is too large for it."""
+    """A file's array, converted to `dtype`. Raises: ScratchError if a value is not finite in that type."""
     with numpy.errstate(over="ignore"):
         value = value.astype(dtype)
     if not numpy.isfinite(value).all():
@@ -132,7 +132,7 @@ def _read_list(filename: str | Path, parameters: dict[str, Parameter]) -> list[n
 
 
 def _array(place: str, shape: tuple[int, ...], value: Any) -> numpy.ndarray:
-    """The array of a list of lists, after checking that it has this shape."""
+    """A nested list as an array, after checking that it has the given shape."""
     found, first, items = [], value, [value]
     while isinstance(first, list):
         found.append(len(first))
