@@ -49,7 +49,7 @@ class Optimizer(OptimizerState):
         explain_with(cls, Optimizer)
 
     def step(self, layer: Layer) -> None:
-        """Update every Parameter of `layer` once, then clear the gradients."""
+        """Update every Parameter of `layer` once. (OptimizerState then clears the gradients.)"""
         learning = {name: p for name, p in layer.named_parameters().items() if not p.fixed}
         if not learning:
             raise ScratchError(f"{self}: {layer} has no Parameter to train")

@@ -82,7 +82,7 @@ def named_parameters(self: Any) -> dict[str, Parameter]:
 def take_attribute(self: Any, array: Any, source: str) -> str:
     """Remove the attribute that holds this array; return its name. Raises: ScratchError if there is none."""
     names = [name for name, value in vars(self).items() if value is array]
-    expect(len(names) == 1, self, f"{source} to return arrays that are one attribute each", f"one with {len(names)}")
+    expect(len(names) == 1, self, f"{source} to return arrays that are one attribute each", f"one that is {len(names)}")
     del vars(self)[names[0]]
     return names[0]
 
@@ -92,8 +92,14 @@ def collecting(backward: Any) -> Any:
 
     @wraps(backward)
     def collect(self: Any, *gradients: Any) -> Any:
+        if "_collecting" in vars(self):  # it is called as super().backward(), and the subclass's collects for both
+            return backward(self, *gradients)
         self.named_parameters()  # so that every array of params() has a Parameter to add to
-        input_grad = backward(self, *gradients)
+        self._collecting = True
+        try:
+            input_grad = backward(self, *gradients)
+        finally:
+            del self._collecting
         learned = {id(p.data): (name, p) for name, p in vars(self).get("_learned", {}).items()}
         for array, grad in zip(self.params(), self.grads(), strict=True):
             if id(array) not in learned:  # it belongs to an inner layer, which has already added its gradient

@@ -51,7 +51,7 @@ class Dropout(Layer):
         return input * scale
 
     def draw(self, shape: tuple[int, ...]) -> Array:
-        """Uniform random numbers in [0, 1), one per input element. (In the engine, a part of a batch draws its own.)"""
+        """Uniform random numbers in [0, 1), one per input element. (The fast Dropout overrides this.)"""
         return uniform(*shape)
 
     def backward(self, gradient: Array) -> Array:
