@@ -17,5 +17,6 @@ def stop(number: int, frame: object) -> None:
         os._exit(130)  # an exception might be lost in the library that is being imported
 
 
-if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # after `&` in a script, SIGINT stays ignored
+interactive = sys.flags.interactive or "IPython" in sys.modules  # there Ctrl-C must not end the process
+if signal.getsignal(signal.SIGINT) is signal.default_int_handler and not interactive:  # after `&`, SIGINT is ignored
     signal.signal(signal.SIGINT, stop)

@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from scratch.backend import Array
-from scratch.checks import expect
+from scratch.checks import arguments_of, expect
 from scratch.layer import Layer
 from scratch.optimizers import Optimizer
 
@@ -37,8 +37,9 @@ class Averager(Optimizer):
         expect(0 <= decay <= 1, self, "a decay from 0 to 1", decay)
 
     def arguments(self) -> dict[str, Any]:
+        own = {name: value for name, value in arguments_of(self).items() if name != "inner"}
         inner = {name: value for name, value in self.inner.arguments().items() if name not in self.inner.changing}
-        return super().arguments() | {"inner": {"kind": type(self.inner).__name__, **inner}, "lr": self.lr}
+        return own | {"lr": self.lr, "inner": {"kind": type(self.inner).__name__, **inner}}
 
     def update(self, data: Array, grad: Array, t: int, *state: Array) -> None:
         average, *others = state

@@ -60,7 +60,10 @@ def arguments_of(thing: Any) -> dict[str, Any]:
 
 
 def call_of(thing: Any) -> str:
-    """The call that constructs such an object, "Linear(input_dim=64, output_dim=10)". Default values are left out."""
+    """The call that constructs such an object, "Linear(input_dim=64, output_dim=10)".
+
+    Left out are default values, and `init`, which no object stores, since it only says how the weights began.
+    """
     defaults = inspect.signature(type(thing)).parameters
     # As text, since arrays cannot be compared by `!=` alone.
     given = {name: repr(value) for name, value in arguments_of(thing).items()}
@@ -70,7 +73,8 @@ def call_of(thing: Any) -> str:
 
 def explain_with(cls: type, base: type) -> None:
     """Append the docstring of `base` to that of its subclass, so that help(LSTM) explains all arguments."""
-    cls.__doc__ = f"{inspect.getdoc(cls)}\n\n{inspect.cleandoc(base.__doc__ or '')}"
+    if cls.__doc__:
+        cls.__doc__ = f"{inspect.cleandoc(cls.__doc__)}\n\n{inspect.cleandoc(base.__doc__ or '')}"
 
 
 def leaves_of(container: Any, path: str = "") -> Iterator[tuple[str, Any]]:

@@ -47,9 +47,10 @@ def softmax(z: Any, mask: Array | None = None) -> Array:
 
 
 def minus_max(z: Array) -> Array:
-    """z - max z over the last axis. A difference that would overflow becomes the lowest float."""
+    """z - max z over the last axis. A difference of finite numbers that would overflow becomes the lowest float."""
     half = 0.5 * z - 0.5 * z.max(axis=-1, keepdims=True)  # the whole difference could overflow
-    return 2 * xp.maximum(half, 0.5 * xp.finfo(z.dtype).min)
+    lowest = xp.where(z == -xp.inf, z, 0.5 * xp.finfo(z.dtype).min)
+    return 2 * xp.maximum(half, lowest)
 
 
 def softmax_gradient(p: Array, gradient: Array) -> Array:

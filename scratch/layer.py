@@ -41,7 +41,8 @@ class Layer:
     _memory: tuple | None = None  # defaults of the class, so that a subclass need not call super().__init__()
     _train: bool = True
 
-    def __init_subclass__(cls) -> None:
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
         Layer.adapt(cls)
 
     def remember(self, output_shape: tuple[int, ...], *values: Any) -> None:  # for one backward

@@ -28,6 +28,11 @@ class TextEmbedding(Embedding):
         super().__init__(vocab.size, embedding_dim)
         self.vocab = vocab
 
+    __iter__ = None  # or Python would look for the words 0, 1, 2, ... without end
+
+    def __contains__(self, word: str) -> bool:
+        return self.vocab.get_id(word) is not None
+
     def __getitem__(self, word: str) -> Array | None:
         word_id = self.vocab.get_id(word)
         return None if word_id is None else self.embeddings[word_id]

@@ -15,6 +15,7 @@ that loads them. The exception is the learning rate: it may change from step to 
 Read next: `optimizers.py`.
 """
 
+import json
 import math
 from collections.abc import Callable
 from functools import wraps
@@ -33,23 +34,30 @@ class OptimizerState:
         them.
 
     A `step` that is written as in Grus does not clear the gradients; so after the `step` of a subclass they are cleared
-    here. One that clears them itself says so: `class Own(Optimizer, clears=True)`.
+    here, unless it calls `super().step`.
     """
 
     slots: tuple[str, ...] = ()
     changing: tuple[str, ...] = ("lr",)
 
-    def __init_subclass__(cls, clears: bool = False) -> None:
-        if "step" in vars(cls) and not clears:
-            setattr(cls, "step", clearing(vars(cls)["step"]))  # noqa: B010
+    state: dict[Parameter, list[Array]]  # one array per slot for each Parameter
+    steps: dict[Parameter, int]  # the number of steps each Parameter has taken
 
-    def __init__(self) -> None:
-        self.state: dict[Parameter, list[Array]] = {}  # one array per slot for each Parameter
-        self.steps: dict[Parameter, int] = {}  # the number of steps each Parameter has taken
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        step = vars(cls).get("step")
+        if step is not None and "__class__" not in step.__code__.co_freevars:  # which a method that uses super() has
+            setattr(cls, "step", clearing(step))  # noqa: B010
+
+    def __new__(cls, *args: Any, **options: Any) -> Any:  # so that a subclass need not call super().__init__()
+        self = super().__new__(cls)
+        self.state, self.steps = {}, {}
+        return self
 
     def arguments(self) -> dict[str, Any]:
-        """The constructor's arguments, by name."""
-        return arguments_of(self)
+        """The constructor's arguments, and those that change, by name, as they come back from JSON."""
+        changing = {name: getattr(self, name) for name in self.changing}
+        return json.loads(json.dumps(arguments_of(self) | changing, default=float))
 
     def state_dict(self, layer: Layer) -> dict[str, Any]:
         """The kind, its arguments, step counts by parameter name, and state arrays by "slot/name", on the host."""
@@ -72,7 +80,7 @@ class OptimizerState:
         for name, value in own.items():
             saved = arguments[name]
             if name in self.changing:
-                if type(saved) not in (int, float) or not 0 <= saved < math.inf:
+                if type(saved) not in (int, float) or not 0 <= saved < math.inf:  # True is no number here
                     raise ScratchError(f"{self}: expected the saved {name} to be finite and at least 0, got {saved!r}")
             elif value != saved:
                 raise ScratchError(f"{self}: the saved state has {name} = {saved!r}, not {value!r}")
@@ -89,12 +97,13 @@ class OptimizerState:
             setattr(self, name, arguments[name])
 
 
-def clearing(step: Callable[[Any, Layer], None]) -> Callable[[Any, Layer], None]:
+def clearing(step: Callable[..., Any]) -> Callable[..., Any]:
     """Wrap `step` so that it then zeroes every gradient, including those of fixed Parameters, which no step uses."""
 
     @wraps(step)
-    def step_and_clear(self: Any, layer: Layer) -> None:
-        step(self, layer)
+    def step_and_clear(self: Any, layer: Layer, *args: Any, **options: Any) -> Any:
+        result = step(self, layer, *args, **options)
         layer.zero_grads()
+        return result
 
     return step_and_clear

@@ -25,7 +25,7 @@ class Optimizer(OptimizerState):
     """The base class of optimizers: the contract, clipping and weight decay. OptimizerState keeps the state.
 
     Every optimizer takes these arguments:
-    learning_rate, or lr: how far a step goes; the attribute `lr` may be changed between steps.
+    learning_rate, or lr, which counts if both are given: how far a step goes; `lr` may be changed between steps.
     clip_norm: the largest allowed norm of the model's gradient; a longer one is scaled down to it, so that no single
         step moves the weights far (Pascanu et al. 2013, https://arxiv.org/abs/1211.5063, algorithm 1). None: no limit.
     weight_decay: every step first shrinks each weight of two or more axes, `p -= lr * weight_decay * p`, to discourage
@@ -39,12 +39,11 @@ class Optimizer(OptimizerState):
     def __init__(
         self, learning_rate: float, clip_norm: float | None = None, weight_decay: float = 0.0, lr: float | None = None
     ) -> None:
-        super().__init__()
         self.lr, self.clip_norm, self.weight_decay = learning_rate if lr is None else lr, clip_norm, weight_decay
         for name, value in {"lr": self.lr, "weight_decay": weight_decay, "clip_norm": clip_norm or 0}.items():
             expect(0 <= value < xp.inf, self, f"a finite {name} of at least 0", value)
 
-    def __init_subclass__(cls, **options: bool) -> None:  # so that help(Adam) explains the arguments that all share
+    def __init_subclass__(cls, **options: object) -> None:  # so that help(Adam) explains the arguments that all share
         super().__init_subclass__(**options)
         explain_with(cls, Optimizer)
 

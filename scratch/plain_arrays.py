@@ -39,9 +39,10 @@ def adapt(cls: Any) -> None:
         cls._train = cls.train
         del cls.train
     if "params" in vars(cls):
+        cls._other_attributes = getattr(cls, "__getattr__", None)
         cls.__getattr__, cls.children, cls.named_parameters = read_array, children, named_parameters
-        if hasattr(cls, "backward"):  # its own, or the one it inherits
-            cls.backward = collecting(cls.backward)
+    if cls.params is not Layer.params and {"params", "backward"} & vars(cls).keys() and hasattr(cls, "backward"):
+        cls.backward = collecting(cls.backward)
 
 
 def read_array(self: Any, name: str) -> Any:
@@ -51,7 +52,10 @@ def read_array(self: Any, name: str) -> Any:
         return learned[name].data
     if name in sums:  # which maps the name of each gradient to that of its Parameter
         return learned[sums[name]].grad
-    raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
+    other = type(self)._other_attributes
+    if other is None or other is read_array:
+        raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
+    return other(self, name)
 
 
 def children(self: Any) -> Iterator[tuple[str, Any]]:
@@ -61,6 +65,9 @@ def children(self: Any) -> Iterator[tuple[str, Any]]:
 
 def named_parameters(self: Any) -> dict[str, Parameter]:
     """As in Layer, once each array of params() that is not yet the data of a Parameter has been made one."""
+    for name, p in vars(self).get("_learned", {}).items():
+        if vars(self).get(name) is p.data:  # `self.w *= 2` has read it from the Parameter and put it there
+            del vars(self)[name]
     found = Layer.named_parameters(self)  # its own so far, and those of inner layers
     if "_asking" in vars(self):  # params() has called this method itself, through super().params()
         return found
@@ -106,7 +113,9 @@ def collecting(backward: Any) -> Any:
                 continue
             name, p = learned[id(array)]
             if grad is not p.grad:  # a new array; if it is the sum itself, backward's `+=` has already added to it
-                p.grad += as_floats(grad)
+                added = as_floats(grad)
+                expect(added.shape == p.data.shape, self, f"a gradient of {name} of its shape {p.data.shape}", added)
+                p.grad += added
             if any(value is grad for value in vars(self).values()):
                 vars(self).setdefault("_sums", {})[take_attribute(self, grad, "grads()")] = name
         return as_floats(input_grad) if isinstance(input_grad, list) else input_grad

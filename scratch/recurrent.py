@@ -41,7 +41,7 @@ class Recurrent(Layer):
     read: Any  # (x, mask, *states) -> (outputs (N, T, hidden_dim), [the last states], what read_back needs)
     read_back: Any  # (output_grads, the last hidden state's grad, *memory) -> x_grad; adds to w.grad, u.grad, b.grad
     num_gates, num_states = 1, 1  # blocks of rows in w, u and b, gates or not; arrays in the state
-    biases: tuple[int, ...] = (0,)  # the initial bias of each block; w and u are initialised block by block
+    biases: tuple[int, ...] = ()  # the initial bias of each block; () is 0 for all
     working = (*Layer.working, "state")
     state: tuple[Array, ...] | None = None  # the carried state: (hidden,), or (hidden, cell)
 
@@ -50,13 +50,13 @@ class Recurrent(Layer):
         return_sequences: bool = True, input_gradient: bool = True,
     ) -> None:
         self.input_dim, self.hidden_dim, self.stateful = input_dim, hidden_dim, stateful
-        self.return_sequences, self.input_gradient = return_sequences, input_gradient
-        self.w = Parameter(xp.concatenate([random_tensor(hidden_dim, input_dim, init=init) for _ in self.biases]))
-        self.u = Parameter(xp.concatenate([random_tensor(hidden_dim, hidden_dim, init=init) for _ in self.biases]))
-        self.b = Parameter(xp.concatenate([zeros(hidden_dim) + bias for bias in self.biases]))
+        self.return_sequences, self.input_gradient, gates = return_sequences, input_gradient, range(self.num_gates)
+        self.w = Parameter(xp.concatenate([random_tensor(hidden_dim, input_dim, init=init) for _ in gates]))
+        self.u = Parameter(xp.concatenate([random_tensor(hidden_dim, hidden_dim, init=init) for _ in gates]))
+        self.b = Parameter(xp.concatenate([zeros(hidden_dim) + bias for bias in self.biases or [0 for _ in gates]]))
 
-    def __init_subclass__(cls) -> None:  # so that help(LSTM) explains what all three share
-        super().__init_subclass__()
+    def __init_subclass__(cls, **options: Any) -> None:  # so that help(LSTM) explains what all three share
+        super().__init_subclass__(**options)
         explain_with(cls, Recurrent)
 
     def reset_hidden_state(self) -> None:
@@ -211,7 +211,7 @@ class GRU(Recurrent):
         also on disk, is n, r, z in w and b, r, z, n in u (PyTorch: r, z, n). PyTorch adds a second bias to u hidden.
     """
 
-    num_gates, biases = 3, (0, 0, 0)
+    num_gates = 3
 
     def read(self, x: Array, mask: Array, *states: Array) -> tuple[Array, list[Array], tuple]:
         (N, T, _), H, (hidden,) = x.shape, self.hidden_dim, states

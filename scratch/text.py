@@ -111,7 +111,8 @@ def as_known(text: str) -> str:
 
     The lower case of İ is i and a combining dot; the dot is dropped.
     """
-    return unicodedata.normalize("NFC", text).lower().replace("i\u0307", "i").replace("\u2019", "'")
+    lower = unicodedata.normalize("NFC", text).lower().replace("i\u0307", "i").replace("\u2019", "'")
+    return unicodedata.normalize("NFC", lower)  # again, since a lower-case letter may compose with a mark after it
 
 
 def places_of_words(pattern: re.Pattern[str], text: str) -> list[tuple[int, int]]:

@@ -31,8 +31,12 @@ hypothesis.settings.load_profile("scratch")
 
 
 @pytest.fixture(autouse=True)
-def _seed():
+def _seed_and_device():
     random.seed(0)
+    yield
+    here = os.environ.get("SCRATCH_DEVICE") or "cpu"
+    if backend.xp.device != here:  # a program was called that chose another
+        backend.use(here)
 
 
 def pytest_collection_modifyitems(items):

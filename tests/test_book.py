@@ -187,6 +187,9 @@ def test_the_functions_on_tensors():
     embedding = TextEmbedding(vocab, embedding_dim=3)
     assert np.array_equal(to_host(embedding["science"]), to_host(embedding.w.data[1]))
     assert embedding["poetry"] is None
+    assert "data" in embedding and "poetry" not in embedding
+    with pytest.raises(TypeError):
+        list(embedding)
     output = embedding.forward([0, 1])
     embedding.backward(output)
     assert output.shape == (2, 3)

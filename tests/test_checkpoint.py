@@ -43,7 +43,7 @@ def values(layer):
 
 
 def same(first, second):
-    return all(np.array_equal(a, b) for a, b in zip(first, second, strict=True))
+    return all(np.array_equal(to_host(a), to_host(b)) for a, b in zip(first, second, strict=True))
 
 
 @ENGINE

@@ -106,7 +106,7 @@ def test_twenty_steps_with_and_without_the_engine_have_the_same_losses(recipe, t
         lines = (tmp_path / out / "history.jsonl").read_text().splitlines()
         losses[out] = [json.loads(line)["loss"] for line in lines]
     assert len(losses["plain"]) == 4  # epochs of five steps
-    assert losses["fast"] == pytest.approx(losses["plain"], abs=1e-4)
+    assert losses["fast"] == pytest.approx(losses["plain"], rel=1e-4)
 
 
 @pytest.mark.parametrize("recipe", ["document", "modern"])

@@ -19,7 +19,7 @@ from scratch import functions
 from scratch.activations import Gelu, LogSoftmax, Relu, Sigmoid, Softmax, Tanh
 from scratch.backend import precision, to_device, to_host
 from scratch.fast.optimizers import clip
-from scratch.layer import Layer, Parameter
+from scratch.layer import Layer, Parameter, evaluating
 from scratch.losses import MSE, SSE, NegativeLogLikelihood, SoftmaxCrossEntropy
 from scratch.optimizers import Adam, AdamW, GradientDescent, Momentum, RMSProp, clip_by_norm
 from scratch.over_time import MaxOverTime, MeanOverTime
@@ -186,6 +186,33 @@ def test_a_constant_feature_is_normalised_to_zero(how):
         assert not to_host(output).any()
         assert np.array_equal(to_host(layer.running_mean.data), row)
         assert not to_host(layer.running_variance.data).any()
+
+
+@EACH_WAY
+@pytest.mark.parametrize("mean", [1e3, 1e5, 1e7])
+def test_a_feature_with_a_large_mean_is_normalised(mean, how):
+    rows = (mean + np.random.default_rng(0).normal(size=(3000, 1))).astype(np.float32)
+    exact = rows.astype(np.float64)
+    expected = (exact - exact.mean()) / np.sqrt(exact.var() + 1e-5)
+    layer = how(BatchNorm(1, momentum=0.0))
+    assert np.abs(to_host(layer.forward(to_device(rows))) - expected).max() < 1e-5
+    with evaluating(layer):  # the running mean is a float32
+        rounded = (exact - np.float32(exact.mean())) / np.sqrt(exact.var() * 3000 / 2999 + 1e-5)
+        assert np.abs(to_host(layer.forward(to_device(rows))) - rounded).max() < 1e-5
+
+
+@EACH_WAY
+def test_a_score_of_minus_infinity_is_an_impossible_class(how):
+    scores, one = to_device([[0.0, 1.0, -np.inf], [0.0, -1e30, 2.0]]), to_device([0.0, 1.0, -np.inf])
+    log_p = to_host(how(LogSoftmax()).forward(scores))
+    assert log_p[0, 2] == -np.inf and np.isfinite(np.delete(log_p.ravel(), 2)).all()
+    for predicted, impossible in ((scores[:1], to_device([2])), (one, 2)):
+        assert how(SoftmaxCrossEntropy()).loss(predicted, impossible) == np.inf
+        assert how(SoftmaxCrossEntropy()).loss(predicted, 0 * impossible) == pytest.approx(np.log(1 + np.e))
+        gradient = to_host(how(SoftmaxCrossEntropy()).gradient(predicted, 0 * impossible))
+        assert np.isfinite(gradient).all() and gradient.ravel()[2] == 0
+    far = to_device([3e38, -3e38])  # their difference is no float32
+    assert how(SoftmaxCrossEntropy()).loss(far, 1) == pytest.approx(float(np.finfo(np.float32).max))
 
 
 @EACH_WAY

@@ -34,6 +34,7 @@ from conftest import ON_A_DEVICE
 from movie_reviews import reading
 from name_languages import network as name_languages
 
+from scratch.backend import to_device
 from scratch.checks import ScratchError
 from scratch.dense import Linear
 from scratch.initial import at_most
@@ -107,7 +108,7 @@ def checkpoint(folder):
 
     run = begin(False)
     for _ in range(2):
-        run.model.backward(run.model.forward(np.ones((2, 3, 5), dtype=np.float32)))
+        run.model.backward(run.model.forward(to_device(np.ones((2, 3, 5)))))
         run.optimizer.step(run.model)
         run.record(loss=0.5, validation=0.25, sample="ab", confusion=[[1, 2], [3, 4]])
     return folder / "checkpoint.npz", lambda: begin(True).finish

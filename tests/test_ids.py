@@ -1,5 +1,7 @@
 """Ids of every integer type that can hold them give the same results, in every layer and loss that reads ids."""
 
+import random
+
 import numpy as np
 import pytest
 from bidaf.losses import SpanLoss
@@ -79,3 +81,26 @@ def test_functions(dtype):
         scores = to_device(np.random.default_rng(0).normal(size=(2, 2, num_ids)))
         spans = np.array([[0, num_ids - 1], [1, 2]])
         assert SpanLoss().loss(scores, to_device(spans.astype(dtype))) == SpanLoss().loss(scores, to_device(spans))
+
+
+@EACH_WAY
+@pytest.mark.parametrize("name", READERS)
+def test_the_caller_may_change_the_ids_before_the_backward(name, how):
+    grads = []
+    for change in (False, True):
+        random.seed(1)
+        layer, ids = how(READERS[name](5)), np.array([[0, 4, 2]])
+        given = to_device(ids.copy())
+        output = layer.forward(given)
+        if change:
+            given[...] = 1
+        layer.backward(output)
+        grads.append([to_host(grad).copy() for grad in layer.grads()])
+    for a, b in zip(*grads, strict=True):
+        assert np.array_equal(a, b)
+
+
+@EACH_WAY
+def test_the_largest_unsigned_id_is_no_padding(how):
+    with pytest.raises(ScratchError, match="ids from"):
+        how(Conv1d(5, 3, 2)).forward(to_device(np.array([[2**64 - 1, 0, 1]], dtype=np.uint64)))

@@ -102,7 +102,7 @@ def test_a_file_system_without_locks_is_told(tmp_path, monkeypatch, capsys):
 def test_names_with_another_prefix_are_another_run(tmp_path, monkeypatch):
     claim(tmp_path, ["a-weights.npz"], "a-")
     claim(tmp_path, ["a-weights.npz"], "a-")  # a process that has a claim may make it again
-    monkeypatch.setattr(locks, "_claimed", set())  # as another process sees it
+    monkeypatch.setattr(locks, "_claimed", {})  # as another process sees it
     claim(tmp_path, ["b-weights.npz"], "b-")
     with pytest.raises(ScratchError, match=rf"process {os.getpid()} on .* has a run there"):
         claim(tmp_path, ["a-weights.npz"], "a-")

@@ -12,7 +12,8 @@ from test_optimizers import EACH_KIND, model, push
 
 from scratch.backend import to_host
 from scratch.checks import ScratchError
-from scratch.optimizers import Adam, AdamW, GradientDescent, Momentum, RMSProp
+from scratch.fast import fast
+from scratch.optimizers import Adam, AdamW, GradientDescent, Momentum, Optimizer, RMSProp
 
 
 @EACH_WAY
@@ -76,3 +77,52 @@ def test_a_gradient_whose_square_overflows_stops_the_run_with_its_name(kind, how
             push(layer, 2)
             optimizer.step(layer)
             assert np.all(to_host(layer.layers[1].b.data) != before)
+
+
+class Grus(Optimizer):
+    """As in the book: no super().__init__(), another name for the rate, and gradients left as they are."""
+
+    def __init__(self, learning_rate=0.1, betas=(0.5, 0.25)):
+        self.lr, self.betas = learning_rate, betas
+
+    def step(self, layer):
+        for param, grad in zip(layer.params(), layer.grads(), strict=True):
+            param -= self.lr * grad
+
+
+def test_an_optimizer_of_ones_own_is_saved_and_made_fast():
+    layer, optimizer = model(), Grus()
+    push(layer, 1)
+    fast(optimizer).step(layer)
+    assert not any(to_host(grad).any() for grad in layer.grads())
+    optimizer.lr = np.float64(0.25)  # as a schedule may leave it
+    saved = json.loads(json.dumps(optimizer.state_dict(layer)))
+    other = Grus()
+    other.load_state(layer, saved)
+    assert other.lr == 0.25
+    with pytest.raises(ScratchError, match="betas"):
+        Grus(betas=(0.5, 0.5)).load_state(layer, saved)
+
+
+@EACH_WAY
+def test_a_step_that_calls_the_one_it_overrides_decides_when_gradients_are_cleared(how):
+    """Gradients of several batches may be added up before they are used."""
+
+    class EveryThird(GradientDescent):
+        count = 0
+
+        def step(self, layer, more=0):
+            self.count += 1
+            if self.count % 3 == 0:
+                super().step(layer)
+            return self.count + more
+
+    layer, optimizer = how(model()), how(EveryThird(1.0))
+    before = [to_host(array).copy() for array in layer.params()]
+    for k in range(3):
+        for p in layer.parameters():
+            p.grad += 1
+        assert optimizer.step(layer, more=1) == k + 2
+    for a, b in zip(layer.params(), before, strict=True):
+        assert np.allclose(to_host(a), b - 3, atol=1e-6)
+    assert not any(to_host(grad).any() for grad in layer.grads())

@@ -176,34 +176,6 @@ def test_a_sibling_shares_arrays():
     assert np.array_equal(to_host(twin.w), to_host(layer.w))
 
 
-def test_a_subclass_may_extend_the_arrays_of_another():
-    class Affine(Scale):
-        def __init__(self, dim):
-            super().__init__(dim)
-            self.b = deep_learning.zeros_like(self.w)
-
-        def forward(self, input):
-            return super().forward(input) + self.b
-
-        def backward(self, gradient):
-            input_grad = super().backward(gradient)
-            self.b_grad = gradient.sum(axis=0)
-            return input_grad
-
-        def params(self):
-            return [*super().params(), self.b]
-
-        def grads(self):
-            return [*super().grads(), self.b_grad]
-
-    layer, ones = Affine(3), to_device(np.ones((2, 3)))
-    for _ in range(2):
-        layer.forward(2 * ones)
-        layer.backward(ones)
-    assert [to_host(grad).tolist() for grad in layer.grads()] == [[8, 8, 8], [4, 4, 4]]
-    assert list(layer.named_parameters()) == ["w", "b"]
-
-
 def test_arrays_that_cannot_be_found_are_refused():
     class Hidden(Scale):
         def params(self):

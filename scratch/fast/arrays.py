@@ -29,8 +29,9 @@ def as_ids(who: object, ids: Array, num_ids: int, lowest: int = 0, hint: str = V
     """As `checks.as_ids`, in one pass over the ids, and one wait for a GPU."""
     if ids.dtype.kind not in "iu":
         expect(False, who, "integer ids", f"{ids.dtype} of shape {ids.shape}")
-    found = ids.astype(xp.int64, copy=False)
-    above = found - lowest if lowest else found
+    found = ids.astype(xp.int64)  # a copy: the caller may change the ids before `backward` reads them
+    lowest = lowest if ids.dtype.kind == "i" else 0
+    above = found - lowest if lowest else ids
     if xp.count_nonzero(above.astype(xp.uint64) >= num_ids - lowest):  # as unsigned, a number below 0 is a huge one
         expect(
             False, who, f"ids from {lowest} to {num_ids - 1}", f"ids from {int(ids.min())} to {int(ids.max())}", hint
@@ -42,7 +43,7 @@ def minus_max(z: Array) -> Array:
     """As `functions.minus_max`, which takes five operations, but in two unless a difference overflows."""
     if xp.device == "cpu":
         try:
-            with numpy.errstate(over="raise"):
+            with numpy.errstate(over="raise", invalid="ignore"):
                 return z - z.max(axis=-1, keepdims=True)
         except FloatingPointError:
             pass

@@ -1,5 +1,6 @@
 """The fast twins of the cross-entropies: the truth is looked up by its id, not multiplied as a one-hot row."""
 
+import math
 from typing import Any
 
 import numpy
@@ -10,6 +11,8 @@ from scratch.checks import expect
 from scratch.fast.arrays import as_ids, as_mask, minus_max
 from scratch.functions import one_hot
 
+_LARGEST = float(numpy.finfo(numpy.float32).max)
+
 
 class NegativeLogLikelihood(losses.NegativeLogLikelihood):
     """As `losses.NegativeLogLikelihood`."""
@@ -18,7 +21,8 @@ class NegativeLogLikelihood(losses.NegativeLogLikelihood):
         log_p = self._log_p(as_floats(predicted))
         actual = self._truth(log_p, actual, mask)
         if isinstance(actual, int):
-            return 0.0 - float(log_p[actual])
+            loss = 0.0 - float(log_p[actual])
+            return min(loss, _LARGEST) if math.isfinite(loss) else loss  # float64 could hold more, the book's cannot
         if actual.ndim == log_p.ndim:
             # An impossible class that is not the truth costs nothing, but 0 * -inf would be NaN.
             at_truth = (xp.where(actual == 0, 0, log_p) * actual).sum(axis=-1).reshape(-1)

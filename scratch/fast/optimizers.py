@@ -15,7 +15,7 @@ from scratch.fast.vector import in_one_vector
 from scratch.layer import Layer, Parameter
 
 
-class OneVector(optimizers.Optimizer, clears=True):
+class OneVector(optimizers.Optimizer):
     """An Optimizer whose `step` is one `update` of the vector of all Parameters that are not fixed.
 
     `update` may change `grad`. What begins with an underscore belongs to the layer of the last step; a copy of the

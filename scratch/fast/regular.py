@@ -41,18 +41,20 @@ class BatchNorm(regular.BatchNorm):
         rows = input.reshape(-1, self.num_features)
         if not self.train:
             self.remember(input.shape)
-            scale = self.w.data / xp.sqrt(self.running_variance.data + self.epsilon)
-            shift = self.b.data - self.running_mean.data * scale
-            output = rows * scale
-            output += shift
+            # The mean is subtracted first: scaled, it could be far larger than what is left.
+            output = rows - self.running_mean.data
+            output *= self.w.data / xp.sqrt(self.running_variance.data + self.epsilon)
+            output += self.b.data
             return output.reshape(input.shape)
         part, normed, output = current.get(), xp.empty_like(rows), xp.empty_like(rows)
         num_rows = part.sum(len(rows))
         expect(num_rows > 1, self, "more than one row to train on", input)
         mean = part.sum(_sum_in_float64(rows)) / num_rows
-        mean_of_rows = mean.astype(rows.dtype)  # of equal rows, it is the row
+        rounded = mean.astype(rows.dtype)  # of equal rows, it is the row
+        rest = (mean - rounded).astype(rows.dtype)
         for piece in pieces(rows):
-            xp.subtract(rows[piece], mean_of_rows, out=normed[piece])
+            xp.subtract(rows[piece], rounded, out=normed[piece])
+            normed[piece] -= rest
         variance = part.sum(_sum_of_squares(normed)) / num_rows
         if part.number == 0:  # all parts share the running statistics
             self._follow(self.running_mean.data, mean)

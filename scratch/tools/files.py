@@ -95,6 +95,8 @@ def replacing(path: str | Path) -> Iterator[BinaryIO]:
     except BaseException:
         unfinished.unlink(missing_ok=True)
         raise
+    finally:
+        _unfinished.discard(unfinished)
 
 
 def write_text(path: str | Path, text: str) -> None:

@@ -34,7 +34,7 @@ else:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
-_claimed: set[Path] = set()  # the files that this process has locked, and keeps open until it ends
+_claimed: dict[Path, int] = {}  # the files that this process has locked, and keeps open until it ends
 
 
 def claim(folder: str | Path, names: Iterable[str], prefix: str = "") -> None:
@@ -45,11 +45,19 @@ def claim(folder: str | Path, names: Iterable[str], prefix: str = "") -> None:
     Raises: ScratchError, naming the other process, if that process has claimed the folder.
     """
     place = Path(os.path.realpath(folder)) / f".{prefix}lock"
-    if not may_write() or not (place in _claimed or _locked(place, folder)):
+    if not may_write() or not (_is_held(place) or _locked(place, folder)):
         return
     for name in names:  # nobody else may write these now, so they are leftovers, even if the process id was reused
         for unfinished in place.parent.glob(f".{glob.escape(name)}.*.unfinished"):
             unfinished.unlink(missing_ok=True)
+
+
+def _is_held(place: Path) -> bool:
+    """Whether this process has locked the file that is at `place` now: the folder may have been made anew."""
+    try:
+        return os.path.samestat(os.fstat(_claimed[place]), os.stat(place))
+    except (KeyError, FileNotFoundError):
+        return False
 
 
 def _locked(place: Path, folder: str | Path) -> bool:
@@ -65,7 +73,7 @@ def _locked(place: Path, folder: str | Path) -> bool:
         os.close(descriptor)
         print(f"{folder}: cannot be locked ({error.strerror or error}); do not start a second run there")
         return False
-    _claimed.add(place)
+    _claimed[place] = descriptor
     os.ftruncate(descriptor, 0)
     os.write(descriptor, f"process {os.getpid()} on {socket.gethostname()}\n".encode())
     return True

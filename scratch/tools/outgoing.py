@@ -66,7 +66,8 @@ def escaping() -> Iterator[None]:
         yield
         return
     sys.stdout = shown = _Escaping(
-        before.buffer, before.encoding, "backslashreplace", line_buffering=before.line_buffering
+        before.buffer, before.encoding, "backslashreplace", line_buffering=before.line_buffering,
+        write_through=before.write_through,
     )
     try:
         yield

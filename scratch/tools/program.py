@@ -14,6 +14,7 @@ import random
 import signal
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -120,16 +121,23 @@ def run(main: Callable[[], None]) -> NoReturn:
 
     If several processes share a batch and one of them fails, all are ended.
     """
-    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:  # after `&` in a script, SIGINT stays ignored
-        signal.signal(signal.SIGINT, _stop)
+    if (alone := _is_the_process()) and signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
+        signal.signal(signal.SIGINT, _stop)  # after `&` in a script, SIGINT stays ignored
     with ending_all(), escaping():
         try:
             code, message = _ending(main)
         finally:
-            _ignore_ctrl_c()  # the work is done, and Python only tidies up
+            if alone:
+                _ignore_ctrl_c()  # the work is done, and Python only tidies up
         if message:
             _say(message)
         sys.exit(code)
+
+
+def _is_the_process() -> bool:
+    """Whether the process ends with the program: it does not in a notebook or a REPL, which keep their own Ctrl-C."""
+    interactive = hasattr(sys, "ps1") or sys.flags.interactive or "IPython" in sys.modules
+    return not interactive and threading.current_thread() is threading.main_thread()
 
 
 def _ending(main: Callable[[], None]) -> tuple[int, str]:
