@@ -30,7 +30,7 @@ COMMANDS = [
     "bidaf train --smoke", "bidaf prepare --data squad --glove glove.txt", "bidaf char2vec --data squad", "bidaf ask",
     "bidaf evaluate --data squad",
 ]
-NEEDS = {"char_cnn": "pandas", "serve": "fastapi_offline", "char2vec": "sklearn"}
+NEEDS = {"serve": "fastapi_offline", "char2vec": "sklearn"}
 STOPPED = re.compile(r"\w+: stopped(; --resume goes on after epoch \d+)?\n")
 
 
