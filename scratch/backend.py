@@ -1,6 +1,6 @@
 """Where arrays are stored: NumPy arrays on the CPU, or CuPy arrays on a GPU.
 
-Chapters import `xp` and writes plain NumPy: `xp.tanh(a)`, `gradient @ w`. `xp` stands for NumPy or for CuPy,
+Chapters import `xp` and write plain NumPy: `xp.tanh(a)`, `gradient @ w`. `xp` stands for NumPy or for CuPy,
 chosen once, before any layer is built, in one of three ways:
 
     use("cuda")                      # in a program

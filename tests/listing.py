@@ -117,3 +117,16 @@ class Dropout(Layer):
         else:
             raise RuntimeError("don't call backward when not in train mode")
 '''
+XS, YS = [[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]], [[0.0], [1.0], [1.0], [0.0]]
+
+
+def xor(net, optimizer, loss, num_epochs):
+    """Train the network on the exclusive or, one example a step; returns the loss of the last epoch."""
+    for _ in range(num_epochs):
+        total = 0.0
+        for x, y in zip(XS, YS, strict=True):
+            predicted = net.forward(x)
+            total += loss.loss(predicted, y)
+            net.backward(loss.gradient(predicted, y))
+            optimizer.step(net)
+    return total

@@ -4,6 +4,7 @@ import random
 
 import numpy as np
 import pytest
+from listing import xor
 
 from scratch.backend import to_host
 
@@ -112,16 +113,8 @@ def test_weights_and_vocabulary_through_the_doors(tmp_path):
 def test_xor():
     from scratch.deep_learning import SSE, GradientDescent, Linear, Sequential, Sigmoid
 
-    xs, ys = [[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]], [[0.0], [1.0], [1.0], [0.0]]
     net = Sequential([Linear(2, 2), Sigmoid(), Linear(2, 1)])
-    optimizer, loss = GradientDescent(learning_rate=0.1), SSE()
-    for _ in range(3000):
-        epoch_loss = 0.0
-        for x, y in zip(xs, ys, strict=True):
-            predicted = net.forward(x)
-            epoch_loss += loss.loss(predicted, y)
-            net.backward(loss.gradient(predicted, y))
-            optimizer.step(net)
+    epoch_loss = xor(net, GradientDescent(learning_rate=0.1), SSE(), num_epochs=3000)
     assert epoch_loss < 0.01
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from cases import EACH_WAY, on_one_thread, plain
 from conftest import ON_A_DEVICE, ON_THREADS
-from listing import LISTING
+from listing import LISTING, xor
 
 from scratch import deep_learning
 from scratch.backend import to_device, to_host
@@ -21,7 +21,6 @@ from scratch.tools.checkpoint import load_checkpoint, save_checkpoint
 from scratch.tools.weights import load_weights, save_weights
 
 ON_THE_HOST = pytest.mark.skipif(ON_A_DEVICE, reason="the book computes number by number, in Python")
-XS, YS = [[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]], [[0.0], [1.0], [1.0], [0.0]]
 
 
 class Scale(Layer):
@@ -56,17 +55,6 @@ def book(seed=0):
     scope = {}
     exec(LISTING, scope)
     return scope
-
-
-def xor(net, optimizer, loss, num_epochs):
-    for _ in range(num_epochs):
-        total = 0.0
-        for x, y in zip(XS, YS, strict=True):
-            predicted = net.forward(x)
-            total += loss.loss(predicted, y)
-            net.backward(loss.gradient(predicted, y))
-            optimizer.step(net)
-    return total
 
 
 @ON_THE_HOST

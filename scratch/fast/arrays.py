@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy
 
-from scratch import functions
+from scratch import checks, functions
 from scratch.backend import Array, to_device, xp
-from scratch.checks import VOCABULARY, expect, expect_mask
+from scratch.checks import VOCABULARY, expect_mask
 
 
 def as_mask(who: object, mask: Any, shape: tuple[int, ...]) -> Array:
@@ -27,16 +27,13 @@ def as_mask(who: object, mask: Any, shape: tuple[int, ...]) -> Array:
 
 def as_ids(who: object, ids: Array, num_ids: int, lowest: int = 0, hint: str = VOCABULARY) -> Array:
     """As `checks.as_ids`, in one pass over the ids, and one wait for a GPU."""
-    if ids.dtype.kind not in "iu":
-        expect(False, who, "integer ids", f"{ids.dtype} of shape {ids.shape}")
-    found = ids.astype(xp.int64)  # a copy: the caller may change the ids before `backward` reads them
-    lowest = lowest if ids.dtype.kind == "i" else 0
-    above = found - lowest if lowest else ids
-    if xp.count_nonzero(above.astype(xp.uint64) >= num_ids - lowest):  # as unsigned, a number below 0 is a huge one
-        expect(
-            False, who, f"ids from {lowest} to {num_ids - 1}", f"ids from {int(ids.min())} to {int(ids.max())}", hint
-        )
-    return found
+    if ids.dtype.kind in "iu":
+        found = ids.astype(xp.int64)  # a copy: the caller may change the ids before `backward` reads them
+        below = lowest if ids.dtype.kind == "i" else 0
+        above = found - below if below else ids
+        if not xp.count_nonzero(above.astype(xp.uint64) >= num_ids - below):  # unsigned, a number below 0 is a huge one
+            return found
+    return checks.as_ids(who, ids, num_ids, lowest, hint)  # which says what is wrong
 
 
 def minus_max(z: Array) -> Array:

@@ -125,12 +125,12 @@ def run(main: Callable[[], None]) -> NoReturn:
         signal.signal(signal.SIGINT, _stop)  # after `&` in a script, SIGINT stays ignored
     with ending_all(), escaping():
         try:
-            code, message = _ending(main)
+            code, words = _ending(main)
         finally:
             if alone:
                 _ignore_ctrl_c()  # the work is done, and Python only tidies up
-        if message:
-            _say(message)
+        if words:
+            _say(words)
         sys.exit(code)
 
 
