@@ -1,4 +1,4 @@
-"""Settings of the rendered book. Build: `python -m sphinx -W docs docs/_build/html`, after `pip install -e '.[docs]'`."""
+"""Settings of the rendered book. Build it: `python -m sphinx -W docs docs/_build/html` (extra `[docs]`)."""
 
 import os
 import re
