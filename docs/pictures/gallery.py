@@ -26,13 +26,16 @@ from movie_reviews.reading import load as load_reviews
 from name_languages.network import load as load_languages
 from name_languages.predict import predict
 from project import company_names
-from style import Ink, bare, page, quiet
+from style import MONO, Ink, bare, page, quiet
 
 from scratch.backend import to_device, to_host
 from scratch.layer import evaluating
 from scratch.text import NgramModel
 
 WEIGHTS = Path(__file__).resolve().parents[2] / "weights"
+
+
+CHARACTER = 0.6 * 9 / 180  # the width of a monospaced character of 9 pt, in widths of a thumbnail
 
 
 def thumbnail() -> tuple[Any, Any]:
@@ -118,17 +121,15 @@ def alice(ink: Ink) -> Any:
     figure, axes = thumbnail()
     lines, x = [[]], 0
     for word in text.split()[:-1]:
-        if x + len(word) > 32:
+        if x + len(word) > 31:
             lines, x = [*lines, []], 0
         lines[-1].append((word, set(re.findall("[a-z]+", word)) <= known))
         x += len(word) + 1
-    renderer = figure.canvas.get_renderer()
     for k, line in enumerate(lines[:6]):
-        x = 0.02
+        x = 0.01
         for word, real in line:
-            shown = axes.text(x, 0.93 - 0.17 * k, word, size=9, va="center", family="serif",
-                              color=ink.text if real else ink.orange, style="normal" if real else "italic")
-            x += (shown.get_window_extent(renderer).width / figure.dpi + 0.045) / 2.42
+            axes.text(x, 0.92 - 0.165 * k, word, size=9, va="center", family=MONO, color=ink.text if real else ink.orange)
+            x += CHARACTER * (len(word) + 1)
     frame(axes)
     return figure
 
