@@ -26,7 +26,7 @@ from movie_reviews.reading import load as load_reviews
 from name_languages.network import load as load_languages
 from name_languages.predict import predict
 from project import company_names
-from style import MONO, Ink, bare, page, quiet
+from style import MONO, SERIF, Ink, bare, page, quiet
 
 from scratch.backend import to_device, to_host
 from scratch.layer import evaluating
@@ -49,8 +49,8 @@ def bars(axes: Any, ink: Ink, rows: list[tuple[str, float, str]], top: float, wi
     for k, (word, share, colour) in enumerate(rows):
         y = top - k * 0.155
         axes.text(0.47, y, word, size=9, color=ink.text, ha="right", va="center")
-        axes.barh(y, max(share * 0.36 * width, 0.006), height=0.09, left=0.5, color=colour)
-        axes.text(0.52 + share * 0.36 * width, y, f"{100 * share:.0f}", size=9, color=ink.pale, va="center")
+        axes.barh(y, max(share * 0.27 * width, 0.006), height=0.09, left=0.5, color=colour)
+        axes.text(0.52 + share * 0.27 * width, y, f"{100 * share:.1f} %", size=9, color=ink.pale, va="center")
 
 
 def frame(axes: Any) -> None:
@@ -63,10 +63,10 @@ def company(ink: Ink) -> Any:
     figure, axes = thumbnail()
     x = numpy.geomspace(1, len(losses), 60)
     y = numpy.interp(x, range(1, len(losses) + 1), losses)
-    axes.plot(numpy.linspace(0.02, 0.98, 60), 0.03 + 0.26 * (y - y.min()), color=ink.faint, linewidth=2.5)
+    axes.plot(numpy.linspace(0.02, 0.98, 60), 0.03 + 0.2 * (y - y.min()), color=ink.faint, linewidth=2.5)
     fresh = [name for kind, name in twenty if kind == "new"][:4]
     for k, name in enumerate(fresh):
-        axes.text(0.28 + 0.12 * k, 0.9 - 0.22 * k, name, size=13, color=ink.blue, va="center")
+        axes.text(0.18 + 0.13 * k, 0.93 - 0.17 * k, name, size=13, color=ink.blue, va="center")
     frame(axes)
     return figure
 
@@ -102,12 +102,11 @@ def written(program: str, seed: str, count: int, temperature: float) -> str:
 def shakespeare(ink: Ink) -> Any:
     """weights/shakespeare_lstm.npz: what it writes after "KING" at temperature 0.8, random seed 0."""
     figure, axes = thumbnail()
-    lines = [line for line in written("char_lm", "KING", 400, 0.8).split("\n")][:7]
+    lines = [line for line in written("char_lm", "KING", 400, 0.8).split("\n") if line][:6]
     for k, line in enumerate(lines):
         speaker = line.endswith(":")
         axes.text(
-            0.02, 0.95 - 0.15 * k, line if len(line) < 36 else line[:34] + "…", size=9, va="center",
-            family="serif", color=ink.blue if speaker else ink.text, weight="bold" if speaker else "normal",
+            0.02, 0.93 - 0.17 * k, line if len(line) < 40 else line[:38] + "…", size=9, va="center", family=SERIF, color=ink.blue if speaker else ink.text, weight="bold" if speaker else "normal",
         )
     frame(axes)
     return figure
@@ -128,7 +127,7 @@ def alice(ink: Ink) -> Any:
     for k, line in enumerate(lines[:6]):
         x = 0.01
         for word, real in line:
-            axes.text(x, 0.92 - 0.165 * k, word, size=9, va="center", family=MONO, color=ink.text if real else ink.orange)
+            axes.text(x, 0.88 - 0.165 * k, word, size=9, family=MONO, color=ink.text if real else ink.orange)
             x += CHARACTER * (len(word) + 1)
     frame(axes)
     return figure
@@ -152,7 +151,8 @@ def ngrams(ink: Ink) -> Any:
     axes.plot(range(2, 11), losses[1:], "o-", color=ink.orange, markersize=3.5)
     axes.axhline(lstm, color=ink.blue, linewidth=2)
     axes.text(10.2, lstm + 0.04, f"LSTM {lstm:.2f}", size=10, color=ink.blue, ha="right")
-    axes.text(5, losses[4] + 0.1, f"5-gram {losses[4]:.2f}", size=10, color=ink.orange, ha="center")
+    axes.text(5, losses[4] + 0.25, f"5-gram {losses[4]:.2f}", size=10, color=ink.orange, ha="center")
+    axes.text(10.2, 2.42, "held-out loss", size=9, color=ink.pale, ha="right")
     axes.set(xlim=(1.6, 10.4), ylim=(1.3, 2.6))
     axes.set_xticks([2, 5, 10], ["n = 2", "5", "10"])
     axes.set_yticks([])

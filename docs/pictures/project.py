@@ -38,17 +38,17 @@ def names(ink: Ink) -> Any:
     figure, axes = page(7.2, 3.2)
     epochs = range(1, len(losses) + 1)
     chance, floor = math.log(52), math.log(100) / 8.87  # the second is from weights/README.md
-    for level, start, words in (
-        (chance, 2.2, "a guess among 52 characters: 3.95"), (floor, 0.97, "the list, memorised: 0.52"),
-    ):
+    for level, start in ((chance, 2.2), (floor, 0.97)):
         axes.plot([start, 330], [level, level], color=ink.faint, linewidth=1.2, zorder=0, solid_capstyle="butt")
-        axes.text(start, level + 0.08, words, color=ink.pale, size=10)
+    axes.text(330, chance + 0.08, "a guess among 52 characters: 3.95", color=ink.pale, size=10, ha="right")
+    axes.text(0.97, floor + 0.08, "the list, memorised: 0.52", color=ink.pale, size=10)
+    axes.text(186, 0.86, "learning rate ÷ 10", color=ink.pale, size=10, ha="right")
     axes.plot(epochs, losses, color=ink.blue, linewidth=2.4, solid_joinstyle="round")
     for epoch in (1, 3, 10, 30, 100, 300):
         loss, name = losses[epoch - 1], invented[epoch - 1]
         axes.plot(epoch, loss, "o", color=ink.blue, markersize=5.5)
         axes.annotate(
-            name if len(name) <= 16 else name[:15] + "…", (epoch, loss), (7, 5), textcoords="offset points",
+            name if len(name) <= 16 else name[:15] + "…", (epoch, loss), (7, 10 if epoch == 100 else 5), textcoords="offset points",
             size=14, color=ink.text, weight="bold" if epoch == 300 else "normal",
         )
     fresh = [name for kind, name in twenty if kind == "new"][:4]
@@ -62,6 +62,7 @@ def names(ink: Ink) -> Any:
     axes.set_title("loss, nats per character", loc="left", size=10, color=ink.pale)
     quiet(axes, ink, "left")
     axes.title.set_color(ink.pale)
+    axes.spines["bottom"].set_bounds(0.93, 330)
     axes.tick_params(axis="y", length=0)
     return figure
 
