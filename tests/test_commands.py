@@ -1,4 +1,4 @@
-"""Every command in the README and on the pages runs, on little data; every snippet of the README prints what it says."""
+"""Every command in the README and on the pages runs, on little data; the README's snippets print what it says."""
 
 import importlib.util
 import inspect
@@ -41,7 +41,7 @@ def written():
         text = page.read_text(encoding="utf-8")
         blocks = re.findall(r"^```sh\n(.*?)^```", text, flags=re.DOTALL | re.MULTILINE)
         lines = [re.sub(r"\s+#.*", "", line) for block in blocks for line in block.splitlines()]
-        lines += re.findall(rf"`((?:python |mpiexec )[^`]+|(?:{PROGRAMS}) (?:train|predict|evaluate|compare|ask)[^`]*)`", text)
+        lines += re.findall(rf"`((?:python |mpiexec |(?:{PROGRAMS}) (?:train|predict|evaluate|compare|ask))[^`]+)`", text)
         for line in filter(None, map(str.strip, lines)):
             found.setdefault(re.sub(rf"^(?={PROGRAMS})", "python examples/", line), page.name)
     return found

@@ -120,8 +120,7 @@ def test_style(command):
 
 
 def test_links_lead_somewhere():
-    for name in ("README.md", "weights/README.md", "weights/DATA.md", "CHANGELOG.md", "CONTRIBUTING.md", "scratch/fast/README.md"):
-        path = ROOT / name
+    for path in (*ROOT.glob("*.md"), *ROOT.glob("weights/*.md"), ROOT / "scratch" / "fast" / "README.md"):
         for target in re.findall(r"\]\(([^)#]+)", source(path)):
             assert target.startswith("https://") or (path.parent / target).exists(), f"{path.name}: {target}"
 
