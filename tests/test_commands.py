@@ -20,6 +20,7 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 PAGES = [path for path in ROOT.glob("docs/**/*.md") if "_build" not in path.parts]
 PAGES = [path for path in [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(PAGES)] if path.exists()]
 PROGRAMS = "|".join(["company_names.py", *(path.parent.name for path in ROOT.glob("examples/*/__main__.py"))])
+INLINE = re.compile(rf"`((?:python |mpiexec |(?:{PROGRAMS}) (?:train|predict|evaluate|compare|ask))[^`]+)`")
 # By these arguments a command needs seconds, and no data set.
 LITTLE = {
     "evaluate": {
@@ -41,7 +42,7 @@ def written():
         text = page.read_text(encoding="utf-8")
         blocks = re.findall(r"^```sh\n(.*?)^```", text, flags=re.DOTALL | re.MULTILINE)
         lines = [re.sub(r"\s+#.*", "", line) for block in blocks for line in block.splitlines()]
-        lines += re.findall(rf"`((?:python |mpiexec |(?:{PROGRAMS}) (?:train|predict|evaluate|compare|ask))[^`]+)`", text)
+        lines += INLINE.findall(text)
         for line in filter(None, map(str.strip, lines)):
             found.setdefault(re.sub(rf"^(?={PROGRAMS})", "python examples/", line), page.name)
     return found
