@@ -25,10 +25,11 @@ _TAG, _LONG = re.compile("<[^>]+>"), re.compile(r"-?\d+\.\d{3,}")
 SANS = ["Helvetica Neue", "Segoe UI", "Roboto", "Arial", "Liberation Sans", "DejaVu Sans", "sans-serif"]
 SERIF = ["Georgia", "Times New Roman", "Liberation Serif", "DejaVu Serif", "serif"]
 MONO = ["Menlo", "Consolas", "Liberation Mono", "DejaVu Sans Mono", "monospace"]
+EXACT = "DejaVu Sans Mono"  # for letters in cells: it comes with Matplotlib, and each letter is 0.602 em wide
+AS_PATHS = {"gates", "windows"}  # the pictures in which letters must stand exactly where they are drawn
 SETTINGS = {
     "font.family": SANS,
     "font.size": 11,
-    "svg.fonttype": "none",
     "svg.hashsalt": "scratch",  # the same ids in every run, so that the same picture has the same bytes
     "text.parse_math": False,
     "axes.spines.top": False,
@@ -103,7 +104,8 @@ def write(draw: Callable[[Ink], Figure], name: str, folder: Path) -> list[Path]:
     """Draw a picture in both inks, to `NAME-light.svg` and `NAME-dark.svg` in `folder`."""
     paths = []
     for suffix, ink in INKS.items():
-        with matplotlib.rc_context({**SETTINGS, "text.color": ink.text}), warnings.catch_warnings():
+        settings = SETTINGS | {"text.color": ink.text, "svg.fonttype": "path" if name in AS_PATHS else "none"}
+        with matplotlib.rc_context(settings), warnings.catch_warnings():
             warnings.filterwarnings("ignore", "Glyph .* missing")  # it is drawn by the reader's browser, not here
             figure = draw(ink)
             paths.append(folder / f"{name}-{suffix}.svg")
