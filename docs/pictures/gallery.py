@@ -232,8 +232,9 @@ def cifar(ink: Ink) -> Any:
 
 
 @cache
-def attention_of(paragraph: str, question: str) -> tuple[list[str], list[str], numpy.ndarray, range]:
-    """The words of both texts, each paragraph word's attention to the question (T, J), and the answer's places."""
+def attention_of(paragraph: str, question: str) -> tuple[list[str], list[str], numpy.ndarray, range, numpy.ndarray, numpy.ndarray]:
+    """The words of both texts, each paragraph word's attention to the question (T, J), the
+    answer's places, and each word's probability to be its first and its last."""
     from bidaf.examples import Encoded, best_spans
     from bidaf.examples import log_probabilities as of_spans
 
@@ -245,12 +246,13 @@ def attention_of(paragraph: str, question: str) -> tuple[list[str], list[str], n
     ids = [to_device(numpy.array([words])) for words in example[:2]]
     with evaluating(model):
         weights = to_host(model.bidaf.weights_of_question(*(model.words.forward(some) for some in ids)))[0]
-    return context.words, asked.words, weights, range(answer.begin, answer.end + 1)
+    places = range(answer.begin, answer.end + 1)
+    return context.words, asked.words, weights, places, numpy.exp(begin), numpy.exp(end)
 
 
 def answers(ink: Ink) -> Any:
     """weights/bidaf_fast.npz: `python examples/bidaf ask`; the attention of six words of the paragraph."""
-    words, asked, weights, answer = attention_of(PARAGRAPH, QUESTION)
+    words, asked, weights, answer, *_ = attention_of(PARAGRAPH, QUESTION)
     rows = range(answer.start, answer.start + 6)
     figure, axes = page(2.5, 1.5625)
     axes.imshow(weights[rows.start : rows.stop], cmap=ink.tint(ink.blue), vmin=0, vmax=1, aspect="auto",

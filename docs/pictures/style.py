@@ -97,7 +97,7 @@ def bare(axes: Any) -> None:
 
 
 def _shortened(tag: re.Match) -> str:
-    return _LONG.sub(lambda number: f"{float(number[0]):.2f}", tag[0])
+    return _LONG.sub(lambda number: f"{float(number[0]):.5g}", tag[0])
 
 
 def write(draw: Callable[[Ink], Figure], name: str, folder: Path) -> list[Path]:
