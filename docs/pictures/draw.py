@@ -23,7 +23,7 @@ import part2  # noqa: E402
 import part3  # noqa: E402
 import part4  # noqa: E402
 import project  # noqa: E402
-from style import write  # noqa: E402
+from style import INKS, write  # noqa: E402
 
 MODULES = (project, gallery, part1, part2, part3, part4)
 PICTURES = {name: draw for module in MODULES for name, draw in module.ALL.items()}
@@ -31,6 +31,7 @@ ALT = {name: words for module in MODULES for name, words in module.ALT.items()}
 
 
 def main(names: list[str]) -> None:
+    """Draw the pictures with these names, or all."""
     if unknown := set(names) - PICTURES.keys():
         sys.exit(f"error: no picture {min(unknown)!r}; there are: {', '.join(PICTURES)}")
     for name in names or PICTURES:

@@ -11,7 +11,7 @@ from char_lm.network import load
 from char_lm.texts import corpus_of, read, split
 from company_names import COMPANIES
 from matplotlib.figure import Figure
-from style import EXACT, Ink, bare, page, quiet
+from style import EXACT, MINUS, Ink, bare, page, quiet
 
 import scratch as book
 from scratch.batching import padded, streams
@@ -36,7 +36,7 @@ def masks(ink: Ink) -> Any:
         ax.set(xlim=(-0.6, ids.shape[1] - 0.4), ylim=(len(ids) - 0.4, -0.6))
         for (row, step), real in numpy.ndenumerate(mask):
             if ax is axes[0]:
-                word = vocab.i2w[ids[row, step]] if real else "−1"
+                word = vocab.i2w[ids[row, step]] if real else MINUS + "1"
                 ax.text(step, row, word, ha="center", va="center", size=11 if real else 9,
                         color=ink.text if real else ink.pale)
             else:
@@ -97,7 +97,7 @@ def forget(ink: Ink) -> Any:
     colours = dict(zip(KINDS, (ink.orange, ink.green, *[ink.blue] * 3), strict=True))
     bias_0, bias_1, bias_3 = list(KINDS)[2:]
     for ax, (num_updates, title, labels) in zip(axes, (
-        (0, "untrained", (("SimpleRnn", "SimpleRnn", 50, (6, 5)), (bias_1, bias_1, 36, (0, -19)),
+        (0, "untrained", (("SimpleRnn", "SimpleRnn", 50, (6, 5)), (bias_1, bias_1, 30, (-6, -24)),
                           (bias_0, "LSTM, bias 0", 40, (6, 0)), ("GRU", "and GRU", 48, (6, 0)),
                           (bias_3, bias_3, 24, (0, 8)))),
         (60, "after 60 updates", ((bias_3, bias_3, 50, (2, 5)), ("SimpleRnn", "SimpleRnn", 74, (6, 3)),
@@ -107,7 +107,8 @@ def forget(ink: Ink) -> Any:
         for name, norms in lines.items():
             ax.plot(norms, color=colours[name], linewidth=2.6 if "ours" in name else 1.5, linestyle=KINDS[name][2])
         for name, words, step, shift in labels:
-            ax.annotate(words, (step, lines[name][step]), shift, textcoords="offset points", color=colours[name], size=10)
+            ax.annotate(words, (step, lines[name][step]), shift, textcoords="offset points", color=colours[name],
+                        size=10)
         ax.set(yscale="log", ylim=(1e-10, 1e2), xlim=(0, 99), xlabel="steps back from the loss")
         ax.set_title(title, loc="left", size=11)
         quiet(ax, ink)
@@ -165,4 +166,13 @@ def gates(ink: Ink) -> Any:
 
 
 ALL = {"masks": masks, "forget": forget, "gates": gates}
-ALT = {name: "" for name in ALL}
+ALT = {
+    "masks": "Six company names as rows of ids, filled up with -1 to ten columns, and their mask: filled squares where "
+    "a letter is real, empty ones where it is padding.",
+    "forget": "Norms of the gradient against the steps back from the loss, on a logarithmic axis. Untrained, an LSTM "
+    "with forget bias 1 keeps 0.005 over 99 steps, a SimpleRnn 0.06; with bias 0, and in a GRU, less than 1e-10 is "
+    "left after 72. After 60 updates it falls in all of them.",
+    "gates": "Two speeches of Shakespeare, with the background of each letter coloured by a unit of the trained LSTM. "
+    "One cell is blue within the speakers' names and orange elsewhere. Another goes from orange to blue along each "
+    "line; its forget gate is open within lines and closes at each line's first letter.",
+}

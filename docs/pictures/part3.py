@@ -14,7 +14,7 @@ from cifar10.augment import prepared
 from cifar10.batches import load_cifar
 from cifar10.network import load as load_cifar10
 from matplotlib.figure import Figure
-from style import EXACT, Ink, bare, page, quiet
+from style import EXACT, TIMES, Ink, bare, page, quiet
 
 import scratch as book
 from scratch.fast import fast
@@ -30,6 +30,7 @@ NUM_IMAGES = 1000
 
 @cache
 def images() -> Any:
+    """The test images of CIFAR-10 and their labels."""
     return load_cifar(None)[1]
 
 
@@ -75,7 +76,7 @@ def filters(ink: Ink) -> Any:
                 top, left = r * (side + gap), c * (side + gap)
                 sheet[top : top + side, left : left + side] = numpy.dstack([patch, numpy.full((side, side), 255)])
         ax.imshow(sheet, interpolation="none")
-        ax.set_title(f"{title}: {side}×{side} pixels", loc="left", size=11)
+        ax.set_title(f"{title}: {side}{TIMES}{side} pixels", loc="left", size=11)
         bare(ax)
     return figure
 
@@ -88,7 +89,7 @@ def windows_of(per_class: int = 2, count: int = 5, among: int = 100) -> list[tup
     of each the class, that share, and the ten letters that it saw in the `count` texts that excite it most.
     """
     model, known = load_char_cnn(WEIGHTS / "ag_news.npz")
-    path, columns = file_of("ag_news_csv", "test")
+    path, _ = file_of("ag_news_csv", "test")
     data = read_table(path, known["text_column"], known["label_column"],
                       Quantiser(known["alphabet"], known["max_length"]), known["steps"], "utf-8", 1000, 2000,
                       known["labels"])
@@ -140,7 +141,7 @@ def pooling(ink: Ink) -> Any:
     """MaxPool2d and AveragePool2d on the first test image of CIFAR-10, the colours scaled to 0 .. 1."""
     image = images().pixels[:1] / 255
     figure, axes = page(6.4, 1.9, 1, 4)
-    for ax, title, picture in zip(axes, ("image, 32×32", "MaxPool2d(2)", "MaxPool2d(4)", "AveragePool2d(4)"), (
+    for ax, title, picture in zip(axes, (f"image, 32{TIMES}32", "MaxPool2d(2)", "MaxPool2d(4)", "AveragePool2d(4)"), (
         image, book.MaxPool2d(2).forward(image), book.MaxPool2d(4).forward(image), book.AveragePool2d(4).forward(image),
     ), strict=True):
         ax.imshow(numpy.clip(picture[0], 0, 1), interpolation="none")
@@ -150,22 +151,22 @@ def pooling(ink: Ink) -> Any:
 
 
 def dropout(ink: Ink) -> Any:
-    """Dropout(0.5) on a row of 24 ones: six training steps, their mean over 1,000, and evaluation (seed 0)."""
+    """Dropout(0.5) on a row of 14 ones: five training steps, their mean over 1,000, and evaluation (seed 0)."""
     random.seed(0)
-    layer, x = book.Dropout(0.5), numpy.ones((1, 24))
+    layer, x = book.Dropout(0.5), numpy.ones((1, 14))
     steps = numpy.concatenate([layer.forward(x).copy() for _ in range(1000)])
     with evaluating(layer):
         still = layer.forward(x)
-    rows = [*steps[:6], steps.mean(axis=0), still[0]]
-    names = [*(f"step {k}" for k in range(1, 7)), "mean of 1,000", "evaluating"]
-    figure, axes = page(6.4, 2.4)
+    rows = [*steps[:5], steps.mean(axis=0), still[0]]
+    names = [*(f"step {k}" for k in range(1, 6)), "mean of 1,000", "evaluating"]
+    figure, axes = page(6.4, 2.2)
     for y, row in enumerate(rows):
-        y += 0.35 * (y > 5)
+        y += 0.35 * (y > 4)
         for k, value in enumerate(row):
-            axes.text(k, y, f"{value:.0f}" if value in (0, 1, 2) else f"{value:.1f}", size=10, ha="center", va="center",
+            axes.text(k, y, f"{value:.2f}" if y == 5.35 else f"{value:.0f}", size=10, ha="center", va="center",
                       color=ink.blue if value > 0 else ink.pale)
-    axes.set(xlim=(-0.7, 23.7), ylim=(7.9, -0.6))
-    axes.set_yticks([*range(6), 6.35, 7.35], names)
+    axes.set(xlim=(-0.7, 13.7), ylim=(6.9, -0.6))
+    axes.set_yticks([*range(5), 5.35, 6.35], names)
     axes.set_xticks([])
     quiet(axes, ink, "left", "bottom")
     axes.tick_params(length=0, labelcolor=ink.text)
@@ -173,4 +174,14 @@ def dropout(ink: Ink) -> Any:
 
 
 ALL = {"filters": filters, "windows": windows, "pooling": pooling, "dropout": dropout}
-ALT = {name: "" for name in ALL}
+ALT = {
+    "filters": "Patches of photographs that excite six filters of each of the first three trained layers most. The "
+    "first layer sees 4 by 4 pixels and finds colours and edges, the third 13 by 13 and finds wheels, legs and faces.",
+    "windows": "For each class of AG's News two patterns of the network, each with the five windows of ten letters "
+    "that excite it most: iraq and iran for World, olympic for Sports, profits and oil prices for Business, microsoft "
+    "and users for Sci/Tech.",
+    "pooling": "A photograph of a cat in 32 by 32 pixels, after MaxPool2d(2), after MaxPool2d(4), which is lighter, and "
+    "after AveragePool2d(4), which is duller.",
+    "dropout": "A row of ones after Dropout(0.5): in five training steps about half of the numbers are 0, the others "
+    "2; the means over 1,000 steps are near 1; in evaluation all are 1.",
+}

@@ -27,7 +27,8 @@ def attention(ink: Ink) -> Any:
     for shift, chances, colour, name in ((-0.2, begin, ink.orange, "begins"), (0.2, end, ink.green, "ends")):
         right.barh(numpy.arange(len(words)) + shift, chances, height=0.36, color=colour)
         row = int(chances.argmax())
-        right.text(0.04, row + 3.2 + 3 * shift, f"{name}:\n{words[row]} {chances[row]:.3f}", color=colour, size=10, va="center")
+        right.text(0.04, row + 3.2 + 3 * shift, f"{name}:\n{words[row]} {chances[row]:.3f}", color=colour, size=10,
+                   va="center")
     right.set(xlim=(0, 1))
     right.set_xticks([0, 1], ["0", "1"])
     right.xaxis.tick_top()
@@ -38,4 +39,8 @@ def attention(ink: Ink) -> Any:
 
 
 ALL = {"attention": attention}
-ALT = {name: "" for name in ALL}
+ALT = {
+    "attention": "A heat map of the attention of each word of a sentence to each word of the question Who became the "
+    "first world champion? Wilhelm and Steinitz attend to Who; became, first, world and champion each to the "
+    "same word. Beside it, the answer begins at Wilhelm and ends at Steinitz with probabilities above 0.99.",
+}

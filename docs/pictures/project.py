@@ -35,7 +35,7 @@ def company_names() -> tuple[list[float], list[str], list[tuple[str, str]]]:
 def names(ink: Ink) -> Any:
     """The default run of examples/company_names.py (300 epochs, seed 0): its loss, and what it printed on the way."""
     losses, invented, twenty = company_names()
-    figure, axes = page(7.2, 3.2)
+    figure, axes = page(6.6, 2.95)
     epochs = range(1, len(losses) + 1)
     chance, floor = math.log(52), math.log(100) / 8.87  # the second is from weights/README.md
     for level, start in ((chance, 2.2), (floor, 0.97)):
@@ -48,14 +48,14 @@ def names(ink: Ink) -> Any:
         loss, name = losses[epoch - 1], invented[epoch - 1]
         axes.plot(epoch, loss, "o", color=ink.blue, markersize=5.5)
         axes.annotate(
-            name if len(name) <= 16 else name[:15] + "…", (epoch, loss), (7, 10 if epoch == 100 else 5), textcoords="offset points",
-            size=14, color=ink.text, weight="bold" if epoch == 300 else "normal",
+            name if len(name) <= 16 else name[:15] + "…", (epoch, loss), (7, 10 if epoch == 100 else 5),
+            textcoords="offset points", size=14, color=ink.text, weight="bold" if epoch == 300 else "normal",
         )
     fresh = [name for kind, name in twenty if kind == "new"][:4]
     for y, words in zip((3.42, 2.98, 2.55, 2.12, 1.69), ("and then, new:", *fresh), strict=False):
         header = y > 3.2
         axes.text(390, y, words, size=10 if header else 14, color=ink.pale if header else ink.blue)
-    axes.set(xscale="log", xlim=(0.93, 1000), ylim=(0, 4.2))
+    axes.set(xscale="log", xlim=(0.93, 1250), ylim=(0, 4.2))
     axes.set_xticks([1, 3, 10, 30, 100, 300], ["epoch 1", "3", "10", "30", "100", "300"])
     axes.set_xticks([], minor=True)
     axes.set_yticks(range(5))
@@ -127,7 +127,7 @@ def speed(ink: Ink) -> Any:
     for y, row in enumerate(rows):
         if row is None:
             continue
-        name, ratio = row
+        ratio = row[1]
         colour = ink.blue if ratio >= 1 else ink.orange
         axes.plot([1, ratio], [y, y], color=colour, linewidth=7, solid_capstyle="butt")
         side = 1 if ratio >= 1 else -1
@@ -158,8 +158,8 @@ def differences() -> dict[str, numpy.ndarray]:
     for name, layer, shape in (
         ("Linear", book.Linear(128, 128), (64, 128)), ("LSTM", book.LSTM(64, 64), (32, 40, 64)),
         ("GRU", book.GRU(64, 64), (32, 40, 64)), ("Conv1d", book.Conv1d(32, 64, 5), (32, 80, 32)),
-        ("Conv2d, 3×3", book.Conv2d(64, 64, 3, "same"), (8, 16, 16, 64)), ("BatchNorm", book.BatchNorm(64), (64, 40, 64)),
-        ("Gelu", book.Gelu(), (64, 512)),
+        ("Conv2d", book.Conv2d(64, 64, 3, "same"), (8, 16, 16, 64)),
+        ("BatchNorm", book.BatchNorm(64), (64, 40, 64)), ("Gelu", book.Gelu(), (64, 512)),
     ):
         x = rng.normal(size=shape).astype("float32")
         results = []
@@ -179,7 +179,7 @@ def twins(ink: Ink) -> Any:
     """Layers of random weights on random inputs, plain and through `fast` with two threads, in float32 (seed 0)."""
     found = differences()
     figure, axes = page(6.4, 3.2)
-    for y, (name, values) in enumerate(found.items()):
+    for y, values in enumerate(found.values()):
         positive = numpy.log10(values[values > 0])
         heights, edges = numpy.histogram(positive, bins=numpy.arange(-12, -4.7, 0.25))
         curve = 0.85 * heights / max(heights.max(), 1)

@@ -25,6 +25,7 @@ _TAG, _LONG = re.compile("<[^>]+>"), re.compile(r"-?\d+\.\d{3,}")
 SANS = ["Helvetica Neue", "Segoe UI", "Roboto", "Arial", "Liberation Sans", "DejaVu Sans", "sans-serif"]
 SERIF = ["Georgia", "Times New Roman", "Liberation Serif", "DejaVu Serif", "serif"]
 MONO = ["Menlo", "Consolas", "Liberation Mono", "DejaVu Sans Mono", "monospace"]
+MINUS, TIMES = "\N{MINUS SIGN}", "\N{MULTIPLICATION SIGN}"
 EXACT = "DejaVu Sans Mono"  # for letters in cells: it comes with Matplotlib, and each letter is 0.602 em wide
 AS_PATHS = {"gates", "windows"}  # the pictures in which letters must stand exactly where they are drawn
 SETTINGS = {
@@ -72,7 +73,9 @@ INKS = {
 }
 
 
-def page(width: float = 6.4, height: float = 3.2, rows: int = 1, columns: int = 1, **options: Any) -> tuple[Figure, Any]:
+def page(
+    width: float = 6.4, height: float = 3.2, rows: int = 1, columns: int = 1, **options: Any
+) -> tuple[Figure, Any]:
     """A figure of this size in inches, and its axes (an array of them, unless there is one)."""
     figure = Figure(figsize=(width, height), layout="constrained")
     return figure, figure.subplots(rows, columns, **options)
