@@ -52,7 +52,7 @@ def test_pictures_are_well_formed_small_and_legible(draw):
     sizes = {}
     for path in FOLDER.glob("*.svg"):
         text = path.read_text(encoding="utf-8")
-        sizes[path.name], ink = len(text), draw.INKS[path.stem.rpartition("-")[2]]
+        sizes[path.name], ink = len(text), draw.style.INKS[path.stem.rpartition("-")[2]]
         root = ElementTree.fromstring(text)
         assert root.tag.endswith("svg") and root.get("viewBox"), path.name
         for element in root.iter("{http://www.w3.org/2000/svg}text"):
@@ -66,8 +66,8 @@ def test_pictures_are_well_formed_small_and_legible(draw):
 
 @pytest.mark.parametrize("name", ["masks", "schedules"])
 def test_a_picture_is_drawn_alike_twice(draw, name, tmp_path):
-    first = [path.read_bytes() for path in draw.write(draw.PICTURES[name], name, tmp_path)]
-    again = [path.read_bytes() for path in draw.write(draw.PICTURES[name], name, tmp_path)]
+    first = [path.read_bytes() for path in draw.style.write(draw.PICTURES[name], name, tmp_path)]
+    again = [path.read_bytes() for path in draw.style.write(draw.PICTURES[name], name, tmp_path)]
     assert first == again and first[0] != first[1]
 
 

@@ -180,8 +180,8 @@ ALT = {
     "windows": "For each class of AG's News two patterns of the network, each with the five windows of ten letters "
     "that excite it most: iraq and iran for World, olympic for Sports, profits and oil prices for Business, microsoft "
     "and users for Sci/Tech.",
-    "pooling": "A photograph of a cat in 32 by 32 pixels, after MaxPool2d(2), after MaxPool2d(4), which is lighter, and "
-    "after AveragePool2d(4), which is duller.",
+    "pooling": "A photograph of a cat in 32 by 32 pixels, after MaxPool2d(2), after MaxPool2d(4), which is lighter, "
+    "and after AveragePool2d(4), which is duller.",
     "dropout": "A row of ones after Dropout(0.5): in five training steps about half of the numbers are 0, the others "
     "2; the means over 1,000 steps are near 1; in evaluation all are 1.",
 }

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy
 from bidaf.ask import PARAGRAPH, QUESTION
-from gallery import attention_of
+from gallery_classes import attention_of
 from style import Ink, page, quiet
 
 
