@@ -99,7 +99,7 @@ def forget(ink: Ink) -> Any:
     for ax, (num_updates, title, labels) in zip(axes, (
         (0, "untrained", (("SimpleRnn", "SimpleRnn", 50, (6, 5)), (bias_1, bias_1, 30, (-6, -24)),
                           (bias_0, "LSTM, bias 0", 40, (6, 0)), ("GRU", "and GRU", 48, (6, 0)),
-                          (bias_3, bias_3, 24, (0, 8)))),
+                          (bias_3, bias_3, 24, (0, 14)))),
         (60, "after 60 updates", ((bias_3, bias_3, 50, (2, 5)), ("SimpleRnn", "SimpleRnn", 74, (6, 3)),
                                   (bias_1, "ours", 50, (-28, -8)))),
     ), strict=True):
