@@ -142,7 +142,7 @@ def speed(ink: Ink) -> Any:
     for y, words in ((-1, "training steps"), (len(SPEED) + 1, "forward passes, batch of one")):
         axes.text(-0.01, y, words, transform=axes.get_yaxis_transform(), ha="right", va="center", size=11,
                   weight="bold", color=ink.text)
-    axes.text(1.06, -1.05, "faster than PyTorch", size=10, color=ink.blue, va="center")
+    axes.text(1.06, -1.05, "faster than eager PyTorch", size=10, color=ink.blue, va="center")
     axes.text(0.94, -1.05, "slower", size=10, color=ink.orange, va="center", ha="right")
     quiet(axes, ink, "left")
     axes.tick_params(axis="y", length=0, labelcolor=ink.text)
@@ -206,7 +206,7 @@ ALT = {
     "Names that it invents stand along the curve: from vh and Fmaestdine to Thitudy and Buildzead.",
     "house": "Four boxes: examples import tools, the engine and the book; tools import the book; the engine imports "
     "the book. A test proves that engine and book are equal.",
-    "speed": "Bars of the speed relative to PyTorch. All twelve training steps are faster, by 1.1 to 5.8 times; of "
+    "speed": "Bars of the speed relative to eager PyTorch. All twelve training steps are faster, by 1.1 to 5.8 times; of "
     "ten forward passes with a batch of one, two are faster, seven slower and one is equal.",
     "twins": "Histograms of the differences between plain and fast layers in float32. All lie below the test's limit "
     "of 1e-5 of the largest value.",
