@@ -206,8 +206,8 @@ ALT = {
     "Names that it invents stand along the curve: from vh and Fmaestdine to Thitudy and Buildzead.",
     "house": "Four boxes: examples import tools, the engine and the book; tools import the book; the engine imports "
     "the book. A test proves that engine and book are equal.",
-    "speed": "Bars of the speed relative to eager PyTorch. All twelve training steps are faster, by 1.1 to 5.8 times; of "
-    "ten forward passes with a batch of one, two are faster, seven slower and one is equal.",
+    "speed": "Bars of the speed relative to eager PyTorch. All twelve training steps are faster, by 1.1 to 5.8 times; "
+    "of ten forward passes with a batch of one, two are faster, seven slower and one is equal.",
     "twins": "Histograms of the differences between plain and fast layers in float32. All lie below the test's limit "
     "of 1e-5 of the largest value.",
 }
