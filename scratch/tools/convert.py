@@ -2,7 +2,7 @@
 
     python -m scratch.tools.convert weights/cifar10.npz cifar10.safetensors
 
-Read next: `torch_modules.py`.
+Read next: `to_torch.py`.
 """
 
 from pathlib import Path
