@@ -178,6 +178,12 @@ def test_a_batch_of_one_row_is_refused_by_both():
         module(torch.ones(1, 3))
 
 
+@pytest.mark.parametrize("case", OF_STEPS | OF_IMAGES | IDS)
+def test_every_layer_of_the_engine_converts_like_its_twin(case):
+    model = shuffled((OF_STEPS | OF_IMAGES | IDS)[case][0]())
+    assert equal(from_torch(to_torch(fast(model, threads=1))), model)
+
+
 @pytest.mark.parametrize("threads", [1, 2])
 def test_a_fast_model_converts_too(threads):
     model = shuffled(OF_STEPS["stack"][0]())

@@ -233,7 +233,7 @@ _TO: dict[Any, Callable[[Any], Any]] = {
     bidirectional.Bidirectional: lambda layer: _recurrent(*layer.directions.values()),
     convolution.Conv1d: _convolution,
     convolution.Conv2d: _convolution,
-    pooling.MaxPool2d: lambda layer: MaxPool2d(layer.size),  # before MaxPool1d, its base
+    pooling.MaxPool2d: lambda layer: MaxPool2d(layer.size),
     pooling.MaxPool1d: lambda layer: MaxPool1d(layer.size),
     pooling.AveragePool2d: lambda layer: AvgPool2d(layer.size),
     over_time.MaxOverTime: lambda _: MaxOverTime(),
