@@ -14,7 +14,7 @@ from scratch.checks import ScratchError
 # Of each module: the name of its package, and the extra of setup.py that installs it.
 EXTRAS = {
     "pooch": ("pooch", "data"), "sklearn": ("scikit-learn", "data"), "tensorboardX": ("tensorboardX", "data"),
-    "mpi4py": ("mpi4py", "mpi"), "torch": ("PyTorch", "bench"),
+    "mpi4py": ("mpi4py", "mpi"), "torch": ("PyTorch", "bench"), "safetensors": ("safetensors", "safetensors"),
 }
 
 
