@@ -156,8 +156,8 @@ def test_a_run_without_a_checkpoint(tmp_path):
     assert "there is no run to resume" in refused(*flags, "--resume", cwd=tmp_path)
 
 
+@pytest.mark.needs("tensorboardX")
 def test_a_log_for_tensorboard(tmp_path):
-    pytest.importorskip("tensorboardX")
     assert run("train", "--smoke", "--epochs", 1, "--log_path", "logs", cwd=tmp_path)[0] == 0
     assert any(path.name.startswith("events.") for path in (tmp_path / "logs").iterdir())
 

@@ -19,13 +19,15 @@ import programs
 import pytest
 from programs import ROOT, free_port
 
-pytest.importorskip("fastapi_offline")
-pytest.importorskip("uvicorn")
+pytest.importorskip("fastapi_offline", reason="needs fastapi_offline: pip install -e '.[dev]'")
+pytest.importorskip("uvicorn", reason="needs uvicorn: pip install -e '.[dev]'")
 from name_languages.network import WEIGHTS, load
 from name_languages.predict import predict
 from name_languages.serve import Batcher, make_server
 
 from scratch.fast import fast
+
+pytestmark = pytest.mark.needs("fastapi_offline", "uvicorn")
 
 
 @pytest.fixture(scope="module")

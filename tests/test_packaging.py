@@ -12,9 +12,9 @@ from programs import ROOT
 def test_it_imports_beside_a_clone_that_is_called_scratch(tmp_path):
     """That folder has no __init__.py, and Python would take it for a namespace package if it found nothing else."""
     try:
-        importlib.metadata.distribution("scratch")
+        importlib.metadata.distribution("scratch-book")
     except importlib.metadata.PackageNotFoundError:
-        pytest.skip("scratch is not installed here")
+        pytest.skip("scratch-book is not installed here")
     (tmp_path / "scratch").symlink_to(ROOT, target_is_directory=True)
     command = "import scratch, scratch.fast; from scratch import LSTM; print(scratch.__file__)"
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
