@@ -307,9 +307,7 @@ def test_whatever_clients_do_the_service_is_quiet_and_ends_in_seconds(number, tm
     clients = [connect(port, sent) for sent in (BIG * 20, b"", b"GET /Ab")]
     assert clients[0].recv(1)  # it is being answered
     process.send_signal(number)
-    started = time.monotonic()
-    _, err = process.communicate(timeout=60)
-    assert time.monotonic() - started < 6
+    _, err = process.communicate(timeout=6)
     for client in clients:
         client.close()
     stopped = number == signal.SIGINT

@@ -1,13 +1,10 @@
 """Every loop that may take more than some seconds shows its progress."""
 
-import fcntl
 import importlib
 import json
 import os
-import pty
 import struct
 import sys
-import termios
 from argparse import Namespace
 from pathlib import Path
 from types import SimpleNamespace
@@ -36,6 +33,10 @@ from programs import ROOT
 
 from scratch.text import Vocabulary
 from scratch.tools import corpus, datasets, history
+
+fcntl = pytest.importorskip("fcntl")  # only Unix has these three
+pty = pytest.importorskip("pty")
+termios = pytest.importorskip("termios")
 
 IDS = numpy.arange(300) % 7
 TEXT = Vocabulary("abcdefg")
