@@ -182,6 +182,7 @@ def test_the_gradient_of_skip_gram():
                 assert found[k] == pytest.approx((moved[0] - moved[1]) / 2e-6, abs=1e-8)
 
 
+@pytest.mark.needs("sklearn")
 def test_characters_in_the_same_company_come_near(files, tmp_path):
     flags = "char2vec", "--whole", *files[:2], "--epochs", "2", "--out", "c", "--batch-size", "8", "--report", "c.json"
     code, out, err = programs.run("bidaf", *flags, cwd=tmp_path)

@@ -121,7 +121,8 @@ def test_style(command):
 
 
 def test_links_lead_somewhere():
-    for name in ("README.md", "weights/README.md", "CHANGELOG.md", "scratch/fast/README.md"):
+    pages = ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "weights/README.md", "weights/DATA.md"]
+    for name in (*pages, "scratch/fast/README.md"):
         path = ROOT / name
         for target in re.findall(r"\]\(([^)#]+)", source(path)):
             assert target.startswith("https://") or (path.parent / target).exists(), f"{path.name}: {target}"

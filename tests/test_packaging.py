@@ -1,12 +1,15 @@
-"""The installed package, from folders that a user may start Python in."""
+"""The package and its metadata: importing it from folders that a user may start Python in, and its version."""
 
 import importlib.metadata
 import os
+import re
 import subprocess
 import sys
 
 import pytest
 from programs import ROOT
+
+import scratch
 
 
 def test_it_imports_beside_a_clone_that_is_called_scratch(tmp_path):
@@ -23,3 +26,12 @@ def test_it_imports_beside_a_clone_that_is_called_scratch(tmp_path):
         run = subprocess.run([sys.executable, "-c", command], **options)
         assert run.returncode == 0, run.stderr
         assert run.stdout.strip().endswith("__init__.py")
+
+
+def test_every_file_has_the_same_version():
+    version, (changes, citation) = scratch.__version__, ("CHANGELOG.md", "CITATION.cff")
+    changed, date = re.search(r"^## (\S+) \((\S+)\)", (ROOT / changes).read_text(encoding="utf-8"), re.MULTILINE).groups()
+    cited = dict(re.findall(r"^([a-z-]+): (\S.*)", (ROOT / citation).read_text(encoding="utf-8"), re.MULTILINE))
+    assert changed == cited["version"] == version
+    assert date == cited["date-released"]
+    assert cited["cff-version"] == "1.2.0" and {"message", "title", "license"} <= cited.keys()
