@@ -29,9 +29,8 @@ def test_it_imports_beside_a_clone_that_is_called_scratch(tmp_path):
 
 
 def test_every_file_has_the_same_version():
-    version, (changes, citation) = scratch.__version__, ("CHANGELOG.md", "CITATION.cff")
-    changed, date = re.search(r"^## (\S+) \((\S+)\)", (ROOT / changes).read_text(encoding="utf-8"), re.MULTILINE).groups()
-    cited = dict(re.findall(r"^([a-z-]+): (\S.*)", (ROOT / citation).read_text(encoding="utf-8"), re.MULTILINE))
-    assert changed == cited["version"] == version
-    assert date == cited["date-released"]
+    changes, citation = ((ROOT / name).read_text(encoding="utf-8") for name in ("CHANGELOG.md", "CITATION.cff"))
+    cited = dict(re.findall(r"^([a-z-]+): (\S.*)", citation, re.MULTILINE))
+    assert cited["version"] == scratch.__version__
+    assert re.search(r"^## (.*)", changes, re.MULTILINE)[1] == f"{cited['version']} ({cited['date-released']})"
     assert cited["cff-version"] == "1.2.0" and {"message", "title", "license"} <= cited.keys()
