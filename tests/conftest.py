@@ -73,7 +73,7 @@ def kernels(request):
         request.getfixturevalue("stand_in")
 
 
-@pytest.fixture(params=["here"] if ON_A_DEVICE else ["here", "fake"])
+@pytest.fixture(params=["here", *([] if ON_A_DEVICE else [pytest.param("fake", marks=pytest.mark.thorough)])])
 def device(request):
     """The device of this machine, and, where that is none, the strict stand-in for one."""
     if request.param == "fake":
