@@ -19,7 +19,9 @@ from scratch.gradient_check import relative_error
 from scratch.tools.locks import claim
 
 MPIEXEC = shutil.which("mpiexec", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}")
-pytestmark = [pytest.mark.needs("mpi4py"), pytest.mark.skipif(MPIEXEC is None, reason="there is no mpiexec here")]
+pytestmark = [
+    pytest.mark.needs("mpi4py"), pytest.mark.skipif(MPIEXEC is None, reason="needs mpiexec: pip install -e '.[dev]'"),
+]
 HELPER = ROOT / "tests" / "ranks_program.py"
 LEARN = ("train", "--smoke", "--dropout", "0", "--threads", "1")
 
