@@ -34,3 +34,9 @@ def test_every_file_has_the_same_version():
     assert cited["version"] == scratch.__version__
     assert re.search(r"^## (.*)", changes, re.MULTILINE)[1] == f"{cited['version']} ({cited['date-released']})"
     assert cited["cff-version"] == "1.2.0" and {"message", "title", "license"} <= cited.keys()
+
+
+def test_every_folder_of_the_package_is_installed():
+    """Only folders with an __init__.py are found; the others would be left out without a word."""
+    for folder in {path.parent for path in (ROOT / "scratch").rglob("*.py")}:
+        assert (folder / "__init__.py").exists(), folder
