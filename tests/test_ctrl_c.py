@@ -27,6 +27,7 @@ def place(tmp_path_factory):
     return place
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("command", marked(COMMANDS))
 def test_at_a_random_moment(command, place):
     program = Program(command, place)
