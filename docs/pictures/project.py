@@ -212,8 +212,8 @@ ALT = {
     "house": "Four boxes: examples import tools, the engine and the book; tools import the book; the engine imports "
     "the book. A test proves that engine and book are equal.",
     "speed": "Bars of the speed relative to PyTorch, the better of eager and tuned. Ten of twelve training steps are "
-    "faster, by up to 5.2 times; the other two are equal within a tenth. Of ten forward passes with a batch of one, two "
-    "are faster.",
+    "faster, by up to 5.2 times; the other two are equal within a tenth. Of ten forward passes with a batch of one, "
+    "two are faster.",
     "twins": "Histograms of the differences between plain and fast layers in float32. All lie below the test's limit "
     "of 1e-5 of the largest value.",
 }
