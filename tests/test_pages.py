@@ -8,7 +8,7 @@ import pytest
 from programs import ROOT, environment
 
 PAGES = sorted(path for path in ROOT.glob("docs/**/*.md") if "_build" not in path.parts)
-PLAIN = {"interchange.md"}  # its snippets need PyTorch; test_interchange.py runs them
+PLAIN = {"interchange.md"}  # its snippets need PyTorch; test_interchange_page.py runs them
 
 
 def test_the_book_builds_without_a_warning(tmp_path):
@@ -28,3 +28,11 @@ def test_a_page_quotes_code_and_runs_its_snippets(page):
     assert page.name in PLAIN or not re.search(r"^`{3,}(python|py)\b", text, flags=re.MULTILINE)
     for target, options in re.findall(r"\{literalinclude\} (\S+)\n((?::.*\n)*)", text):
         assert (page.parent / target).is_file() and re.search(":(pyobject|start-at):", options), target
+
+
+def test_the_reference_has_every_module():
+    reference = "".join(path.read_text(encoding="utf-8") for path in ROOT.glob("docs/api/*.rst"))
+    elsewhere = {"__init__", "to_torch", "from_torch"}  # the last two import PyTorch; a page describes them
+    for path in (*ROOT.glob("scratch/*.py"), *ROOT.glob("scratch/fast/*.py"), *ROOT.glob("scratch/tools/*.py")):
+        name = ".".join(path.relative_to(ROOT).with_suffix("").parts)
+        assert path.stem in elsewhere or f".. automodule:: {name}\n" in reference, name
