@@ -64,9 +64,9 @@ def log_sum_exp(answer: Any) -> None:
 
 @exercise
 def nucleus(answer: Any) -> None:
-    """Another way to leave out unlikely letters, beside top_k: keep the likeliest ones, as few as have a probability of
-    at least p together. Set the others to zero, and return the array; `sample_from` needs no sum of 1. For
-    probabilities = [0.1, 0.6, 0.3] and p = 0.7 it is [0, 0.6, 0.3].
+    """Another way to leave out unlikely letters, beside top_k: keep the likeliest ones, just as many as are needed for
+    their probabilities to add up to at least p. Return the array with all others set to zero (`sample_from` needs no
+    sum of 1). For probabilities = [0.1, 0.6, 0.3] and p = 0.7 it is [0, 0.6, 0.3].
 
     Start:
 
