@@ -48,7 +48,7 @@ def merged(answer: Any) -> None:
             return layer
     """
     first, second, x = Linear(2, 4), Linear(4, 3), generator().standard_normal((5, 2))
-    first.b.data[:], second.b.data[:] = [1, 2, -3, 4], [5, -6, 7]
+    first.params()[1][:], second.params()[1][:] = [1, 2, -3, 4], [5, -6, 7]
     layer = answer(first, second)
     if not isinstance(layer, Linear):
         raise Wrong(f"merged returns {layer!r}, not a Linear")

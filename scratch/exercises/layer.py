@@ -45,9 +45,11 @@ def Residual(answer: Any) -> None:
                 raise NotImplementedError  # gradient is dL/d output; return dL/d input
     """
     f, x = Sequential([Linear(3, 3), Tanh()]), generator().standard_normal((4, 3))
-    layer, given = answer(f), x.copy()
-    expect_equal(layer.forward(x), x + f.forward(x), "the output")
-    expect_equal(x, given, "the input after forward, which belongs to the caller,")
+    layer, given, expected = answer(f), x.copy(), x + f.forward(x)
+    output = layer.forward(x)
+    if (x != given).any():
+        raise Wrong("forward changes its input, which belongs to the caller: `input += ...` does so, `input + ...` not")
+    expect_equal(output, expected, "the output")
     if not layer.named_parameters():
         raise Wrong("Residual(f) has no parameters: is f an attribute of it?")
     expect_gradients(layer, x)
