@@ -21,8 +21,10 @@ def by_hand(answer: Any) -> None:
     """Each layer below has computed the output that is given, and receives the gradient that is given. Work out the
     gradient of its input on paper.
 
-    sigmoid: output 0.8, gradient 10. tanh: output 0.6, gradient 2. relu: outputs [3, 0], gradient [5, 5]. softmax:
-    outputs [0.5, 0.3, 0.2], gradient [1, 0, 0].
+    - sigmoid: output 0.8, gradient 10
+    - tanh: output 0.6, gradient 2
+    - relu: output [3, 0], gradient [5, 5]
+    - softmax: output [0.5, 0.3, 0.2], gradient [1, 0, 0]
 
     Start:
 
