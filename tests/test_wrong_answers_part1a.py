@@ -40,6 +40,14 @@ class InPlace(Shortcut):
         return input
 
 
+class GradientInPlace(Shortcut):
+    """Residual: changes the gradient that it is given."""
+
+    def backward(self, gradient):
+        gradient += self.f.backward(gradient)
+        return gradient
+
+
 class Hidden(Shortcut):
     """Residual: f is where its Parameters are not found."""
 
@@ -186,6 +194,7 @@ FOUND = "the gradient of input 0 differs from central differences by"
     ("layer.Residual", Shortcut, FOUND),
     ("layer.Residual", Bypassed, FOUND),
     ("layer.Residual", InPlace, "forward changes its input, which belongs to the caller"),
+    ("layer.Residual", GradientInPlace, "backward changes the gradient that it is given"),
     ("layer.Residual", Hidden, "is f an attribute of it?"),
     ("layer.Twice", Same, "a second place needs a sibling()"),
     ("layer.Twice", Copied, "Twice(f) has 4 Parameters and f has 2: both places must have the same ones"),
@@ -211,6 +220,6 @@ FOUND = "the gradient of input 0 differs from central differences by"
     ("gradient_check.Share", Undivided, FOUND),
     ("gradient_check.Undetected", Right, "nothing is wrong for four random rows either"),
     ("gradient_check.Undetected", Blatant, "the input [[1, 2]] is enough to detect the fault"),
-])  # fmt: skip
+])
 def test_a_wrong_answer_is_told_what_is_wrong(name, answer, words):
     assert words in verdict(name, answer)

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import numpy
+
 from scratch.activations import Tanh
 from scratch.dense import Linear
 from scratch.exercises.checking import Wrong, exercise, expect_equal, expect_gradients
@@ -50,6 +52,10 @@ def Residual(answer: Any) -> None:
     if (x != given).any():
         raise Wrong("forward changes its input, which belongs to the caller: `input += ...` does so, `input + ...` not")
     expect_equal(output, expected, "the output")
+    gradient = numpy.ones((4, 3))
+    layer.backward(gradient)
+    if (gradient != 1).any():
+        raise Wrong("backward changes the gradient that it is given, which belongs to the caller")
     if not layer.named_parameters():
         raise Wrong("Residual(f) has no parameters: is f an attribute of it?")
     expect_gradients(layer, x)
