@@ -26,6 +26,20 @@ def one_kind(ids, p_1):
     return (table * total + p_1) / (total + 1)
 
 
+def pad_by_ids(rows):
+    """A mask from the ids instead of the lengths."""
+    width = max(map(len, rows))
+    ids = numpy.array([row + [0] * (width - len(row)) for row in rows])
+    return ids, ids != 0
+
+
+def pad_left(rows):
+    width = max(map(len, rows))
+    empty = [width - len(row) for row in rows]
+    ids = numpy.array([[0] * n + row for n, row in zip(empty, rows, strict=True)])
+    return ids, numpy.arange(width) >= numpy.array(empty)[:, None]
+
+
 WRONG = [
     ("text.banana", {"p_1": [1 / 6, 3 / 6, 2 / 6], "p_2 after a": [0, 0, 1]}, "p_1 is"),
     ("text.banana", {"p_1": P_1, "p_2 after a": OF_3}, "nothing follows the last"),
@@ -33,6 +47,16 @@ WRONG = [
     ("text.pairs", divided, "the row of 'a' is [0. , 0.5, 0.5], expected"),
     ("text.pairs", one_kind, "in 'abac', the row of 'a' is"),
     ("text.pairs", lambda ids, p_1: numpy.outer(p_1, p_1), "adds up to"),
+    ("batching.pad", pad_by_ids, "the mask is False at the real id 0"),
+    ("batching.pad", pad_left, "for the rows [[3, 1, 2], [4]], the array of ids is"),
+    ("batching.pad", lambda rows: pad_left(rows)[0], "expected two arrays"),
+    ("batching.mean_loss", lambda losses, mask: (losses.mean(), mask), "it averages padding too"),
+    ("batching.mean_loss", lambda losses, mask: ((losses * mask).mean(), mask), "only 9 are real"),
+    ("batching.mean_loss", lambda losses, mask: ((losses * mask).sum() / mask.sum(), mask), "the gradient is"),
+    ("batching.mean_loss", lambda losses, mask: (losses * mask).sum() / mask.sum(), "does not return two things"),
+    ("batching.pieces", [[[0, 1, 2], [3, 4, 5]], [[6, 7, 8], [9, 10, 0]]], "the second row continues the first"),
+    ("batching.pieces", [[[0, 1, 2], [6, 7, 8]], [[3, 4, 5], [9, 10, 0]]], "piece 0 is"),
+    ("batching.pieces", [[[0, 1, 2], [5, 6, 7]]], "there are 1 pieces, expected 2"),
 ]
 
 

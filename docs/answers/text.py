@@ -4,8 +4,8 @@ from itertools import pairwise
 
 import numpy
 
-# Six ids of three kinds: b once, a three times, n twice. Two ids follow an a, both of them n, which is one kind. (Nothing
-# follows the last a.)
+# Six ids of three kinds: b once, a three times, n twice. Two ids follow an a, both of them n, which is one kind.
+# (Nothing follows the last a.)
 p_1 = [(count + 3 * 1 / 3) / (6 + 3) for count in (1, 3, 2)]
 banana = {"p_1": p_1, "p_2 after a": [(count + 1 * p) / (2 + 1) for count, p in zip((0, 0, 2), p_1, strict=True)]}
 
