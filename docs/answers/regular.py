@@ -12,7 +12,7 @@ by_hand = {"y": [-1, -1, 1, 1], "w": [4 * -1], "b": [4], "x": [1, -1, 0, 0]}
 
 class ChannelDropout(Dropout):
     def draw(self, shape):
-        N, T, C = shape
+        N, _, C = shape
         # One number for each channel of each sequence; the axis of length 1 stands for all steps.
         return uniform(N, 1, C)
 

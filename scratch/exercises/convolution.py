@@ -44,13 +44,13 @@ def kernel(answer: Any) -> None:
     if given.shape != (3, 3):
         raise Wrong(f"the kernel has shape {given.shape}, expected (3, 3)")
     if numpy.allclose(given, -wanted):
-        raise Wrong("the kernel is upside down: w[k, m] multiplies the pixel in row k of the window, and row 2 is lowest")
+        raise Wrong("the kernel is upside down: w[k, m] multiplies the pixel in row k of the window, row 2 is lowest")
     if numpy.allclose(given, wanted.T):
         raise Wrong("the kernel compares the right column with the left one: the first index is the row")
     layer, picture = Conv2d(1, 1, 3), generator().standard_normal((1, 5, 4, 1))
     layer.w.data[0, :, :, 0] = given
-    means = (picture[:, 2:] - picture[:, :-2])[..., 0]
-    expect_equal(layer.forward(picture)[..., 0], (means[..., :-2] + means[..., 1:-1] + means[..., 2:]) / 3, "the output")
+    down = (picture[:, 2:] - picture[:, :-2])[..., 0]  # the pixel two rows below, minus this one
+    expect_equal(layer.forward(picture)[..., 0], (down[..., :-2] + down[..., 1:-1] + down[..., 2:]) / 3, "the output")
 
 
 @exercise

@@ -44,7 +44,7 @@ def ChannelDropout(answer: Any) -> None:
 
         class ChannelDropout(Dropout):
             def draw(self, shape):
-                N, T, C = shape
+                N, _, C = shape
                 raise NotImplementedError  # uniform(2, 3) is an array of shape (2, 3), of numbers between 0 and 1
     """
     layer, x = answer(0.5), numpy.ones((20, 5, 30))
