@@ -67,6 +67,16 @@ def as_rst(app, what, name, obj, options, lines):
     lines[:] = text
 
 
+def with_the_map(app, docname, source):
+    """The page on the engine includes the map in `scratch/fast`, whose links are relative to that folder."""
+    if docname == "engine":
+        app.env.note_dependency(str(HERE.parent / "scratch" / "fast" / "README.md"))
+        text = (HERE.parent / "scratch" / "fast" / "README.md").read_text(encoding="utf-8").partition("\n## ")[2]
+        text = re.sub(r"\]\((\w+\.py)\)", r"](../scratch/fast/\1)", "## " + text)
+        source[0] = source[0].replace("<!-- map of the engine -->", text)
+
+
 def setup(app):
     """Called by Sphinx."""
     app.connect("autodoc-process-docstring", as_rst)
+    app.connect("source-read", with_the_map)

@@ -1,6 +1,5 @@
 """The commands of all programs, with arguments by which each runs in seconds on a little data of its own."""
 
-import importlib.util
 import json
 import re
 import signal
@@ -30,8 +29,14 @@ COMMANDS = [
     "bidaf train --smoke", "bidaf prepare --data squad --glove glove.txt", "bidaf char2vec --data squad", "bidaf ask",
     "bidaf evaluate --data squad",
 ]
-NEEDS = {"serve": "fastapi_offline", "char2vec": "sklearn"}
+NEEDS = {"name_languages serve --port PORT": "fastapi_offline", "bidaf char2vec --data squad": "sklearn"}
 STOPPED = re.compile(r"\w+: stopped(; --resume goes on after epoch \d+)?\n")
+
+
+def marked(commands):
+    """The commands as cases of a test, which is skipped for those whose packages are missing."""
+    needs = {command: [pytest.mark.needs(NEEDS[command])] if command in NEEDS else [] for command in commands}
+    return [pytest.param(command, marks=marks) for command, marks in needs.items()]
 
 
 def make_data(place):
@@ -66,9 +71,6 @@ class Program:
     """A command that runs, and what it has printed."""
 
     def __init__(self, command, place, env=(), **options):
-        for word, package in NEEDS.items():
-            if word in command and importlib.util.find_spec(package) is None:
-                pytest.skip(f"needs {package}")
         self.errors = place / "stderr"
         name, *arguments = command.replace("PORT", str(free_port())).split()
         with open(self.errors, "wb") as file:

@@ -39,7 +39,16 @@ def _seed_and_device():
         backend.use(here)
 
 
+# The extra with each package that tests need; those that are not here are in `dev`.
+EXTRA = {"torch": "bench", "cupy": "gpu"}
+
+
 def pytest_collection_modifyitems(items):
+    for item in items:
+        for package in (name for mark in item.iter_markers("needs") for name in mark.args):
+            if importlib.util.find_spec(package) is None:
+                reason = f"needs {package}: pip install -e '.[{EXTRA.get(package, 'dev')}]'"
+                item.add_marker(pytest.mark.skip(reason=reason))
     if not (ON_A_DEVICE and hasattr(importlib.import_module("cupy"), "__version__")):
         for item in items:
             if item.get_closest_marker("gpu"):
@@ -64,7 +73,7 @@ def kernels(request):
         request.getfixturevalue("stand_in")
 
 
-@pytest.fixture(params=["here"] if ON_A_DEVICE else ["here", "fake"])
+@pytest.fixture(params=["here", *([] if ON_A_DEVICE else [pytest.param("fake", marks=pytest.mark.thorough)])])
 def device(request):
     """The device of this machine, and, where that is none, the strict stand-in for one."""
     if request.param == "fake":

@@ -1,4 +1,4 @@
-"""Damage to good files: of bytes, of the values in JSON, of the members of an npz file."""
+"""Damage to good files: of bytes, of the values in JSON, of the members of an npz file, of a safetensors header."""
 
 import io
 import json
@@ -127,6 +127,33 @@ def of_archive(content, draw):
     place, size = draw.choice([(8, 2), (10, 2), (16, 4), (20, 4), (24, 4), (28, 2), (30, 2), (42, 4)])
     number = draw.choice([0, 1, 8, 2**16 - 1, 2**31, 2**32 - 1, draw.randrange(2**32)]) % 256**size
     return content[: start + place] + number.to_bytes(size, "little") + content[start + place + size :]
+
+
+def of_tensors(content, draw):
+    """Another length, header or metadata of a safetensors file, or other bytes after the header."""
+    length = int.from_bytes(content[:8], "little")
+    header, body = content[8 : 8 + length], content[8 + length :]
+    how = draw.randrange(8)
+    if how < 3:
+        text = json.loads(header)["__metadata__"]["metadata"]
+        damaged = of_json(text.encode(), draw).decode("utf-8", "surrogateescape")
+        header = header.replace(json.dumps(text).encode(), json.dumps(damaged).encode())
+    elif how < 5:
+        header = of_json(header, draw)
+    elif how == 5:
+        old, new = draw.choice([
+            ('"F32"', '"BF16"'), ('"F32"', '"F64"'), ('"F32"', '"I32"'), ('"F32"', '"F8_E4M3"'), ('"F32"', '"x"'),
+            ('"shape":[', f'"shape":[{2**62},{2**62},'), ('"shape":[', '"shape":[0,'), ('"shape":[', '"shape":[-1,'),
+            ('"shape":[', '"shape":[' + 99 * "1,"), ('_offsets":[', '_offsets":[-'), ('_offsets":[', '_offsets":[9'),
+            ('{"', f'{{"{300 * "n"}'), ('{"', '{"\\u001b]0;evil'), ("__metadata__", "w"), ("metadata", "w"),
+        ])
+        header = header.replace(old.encode(), new.encode(), 1)
+    elif how == 6:
+        body = draw.choice([body[:-1], body + b"\0", b"", of_bytes(body, draw), b"\xff" * len(body)])
+    else:
+        length = draw.choice([0, 1, length - 1, length + 1, len(content), 2**31, 2**48, 2**63, 2**64 - 1])
+        return length.to_bytes(8, "little") + content[8:]
+    return len(header).to_bytes(8, "little") + header + body
 
 
 def _header(array):

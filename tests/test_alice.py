@@ -82,7 +82,9 @@ def test_each_network_memorises_a_sequence(options):
     assert last < (0.5 if "input_dropout" in options else 0.05)
 
 
-@pytest.mark.parametrize("recipe", ["small", "large", "better"])
+@pytest.mark.parametrize("recipe", [
+    pytest.param("small", marks=pytest.mark.thorough), pytest.param("large", marks=pytest.mark.thorough), "better",
+])
 def test_a_run(recipe, tmp_path):
     code, out, err = run("train", "--recipe", recipe, "--smoke", "--report", "r.json", "--out", "run", cwd=tmp_path)
     assert (code, err) == (0, ""), err
@@ -112,12 +114,14 @@ RECIPES = pytest.mark.parametrize(
 )
 
 
+@pytest.mark.thorough
 @RECIPES
 def test_a_killed_run_goes_on_to_the_bit(recipe, tmp_path):
     given = ["train", "--recipe", *recipe, "--smoke", "--seed", 4]
     programs.goes_on_to_the_bit("alice", *given, line="epoch   2", cwd=tmp_path)
 
 
+@pytest.mark.thorough
 @RECIPES
 def test_the_plain_layers_give_the_same_losses(recipe, tmp_path):
     given = ["train", "--recipe", *recipe, "--smoke", "--input-dropout", 0.2]

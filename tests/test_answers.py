@@ -3,7 +3,6 @@
 import ast
 import math
 import os
-import pty
 
 import numpy as np
 import programs
@@ -13,6 +12,8 @@ from scratch.backend import to_device
 from scratch.losses import Loss
 from scratch.tools import program
 from scratch.tools.run import Run
+
+pty = pytest.importorskip("pty")  # only Unix has it
 
 TALKING = {  # a line that is answered, and a line that is not
     "name_languages predict": ("Satoshi", "12"),

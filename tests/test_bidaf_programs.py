@@ -182,6 +182,7 @@ def test_the_gradient_of_skip_gram():
                 assert found[k] == pytest.approx((moved[0] - moved[1]) / 2e-6, abs=1e-8)
 
 
+@pytest.mark.needs("sklearn")
 def test_characters_in_the_same_company_come_near(files, tmp_path):
     flags = "char2vec", "--whole", *files[:2], "--epochs", "2", "--out", "c", "--batch-size", "8", "--report", "c.json"
     code, out, err = programs.run("bidaf", *flags, cwd=tmp_path)
@@ -221,11 +222,13 @@ def test_a_smoke_run_learns_and_its_weights_answer(tmp_path):
     assert (tmp_path / "a.png").exists()
 
 
+@pytest.mark.thorough
 def test_a_killed_run_goes_on_to_the_bit(tmp_path):
     flags = ("train", "--smoke", "--epochs", "5", "--dropout", "0.1")
     programs.goes_on_to_the_bit("bidaf", *flags, line="epoch   2", cwd=tmp_path)
 
 
+@pytest.mark.thorough
 def test_the_plain_layers_give_the_same_losses(files, tmp_path):
     given = "train", "--whole", *files, *SMALL, "--epochs", 6, "--dropout", 0.3  # 24 steps
     plain, fast = programs.plain_and_fast("bidaf", *given, cwd=tmp_path)
@@ -285,6 +288,7 @@ def test_the_committed_weights_answer_the_example_of_the_readme(tmp_path):
     assert code == 0 and not err, err
 
 
+@pytest.mark.thorough
 def test_weights_that_claim_other_sizes_are_refused(files, tmp_path):
     code, _, err = programs.run("bidaf", "train", "--whole", *files, *SMALL, "--out", "w", cwd=tmp_path)
     assert code == 0, err

@@ -113,12 +113,14 @@ def test_a_run(tmp_path):
     assert code == 0 and "Flatten()" in out
 
 
+@pytest.mark.thorough
 def test_a_killed_run_goes_on_to_the_bit(tmp_path):
     flags = ["train", "--smoke", "--seed", 4, "--dropout_input", 0.02]
     programs.goes_on_to_the_bit("char_cnn", *flags, line="epoch   3", cwd=tmp_path)
     assert "with seed = 4, not 5" in refused(*flags, "--seed", 5, "--out", "killed", "--resume", cwd=tmp_path)
 
 
+@pytest.mark.thorough
 def test_the_plain_layers_give_the_same_losses(tmp_path):
     """Three epochs of eight steps, with Dropout on the input and in the classifier."""
     given = ["train", "--smoke", "--dropout", 0.3, "--dropout_input", 0.02, "--epochs", 3]
@@ -156,8 +158,8 @@ def test_a_run_without_a_checkpoint(tmp_path):
     assert "there is no run to resume" in refused(*flags, "--resume", cwd=tmp_path)
 
 
+@pytest.mark.needs("tensorboardX")
 def test_a_log_for_tensorboard(tmp_path):
-    pytest.importorskip("tensorboardX")
     assert run("train", "--smoke", "--epochs", 1, "--log_path", "logs", cwd=tmp_path)[0] == 0
     assert any(path.name.startswith("events.") for path in (tmp_path / "logs").iterdir())
 
@@ -221,6 +223,7 @@ def test_a_loss_that_stays_at_chance_is_reported(tmp_path):
     assert code == 0 and "still that of a uniform guess" in out, err
 
 
+@pytest.mark.thorough
 def test_a_model_that_does_not_fit_its_metadata_is_refused(tmp_path):
     assert run("train", "--smoke", "--epochs", 1, "--out", "run", cwd=tmp_path)[0] == 0
     arrays, metadata = read_arrays(tmp_path / "run" / "weights.npz")
@@ -246,6 +249,7 @@ def test_the_committed_weights_predict(tmp_path):
     assert code == 0 and "MaxOverTime()" in out
 
 
+@pytest.mark.thorough
 @pytest.mark.skipif(not (DATA / "ag_news_csv").is_dir(), reason="the real data are not here")
 def test_the_committed_weights_have_their_score(tmp_path):
     flags = ["--data_path", DATA / "ag_news_csv" / "test.csv", "--report", "r.json"]

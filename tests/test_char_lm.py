@@ -91,6 +91,7 @@ def test_bad_texts(content, message, tmp_path):
     assert message in refused("train", "text.txt", "--batch-size", 200, "--sequence", 50, cwd=tmp_path)
 
 
+@pytest.mark.thorough
 def test_bad_weights(tmp_path):
     from scratch.tools.files import read_arrays, write_arrays
 

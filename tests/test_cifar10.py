@@ -97,6 +97,7 @@ def size(path):
         return picture.size
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("recipe", ["document", "modern"])
 def test_twenty_steps_with_and_without_the_engine_have_the_same_losses(recipe, tmp_path):
     losses = {}
@@ -109,7 +110,7 @@ def test_twenty_steps_with_and_without_the_engine_have_the_same_losses(recipe, t
     assert losses["fast"] == pytest.approx(losses["plain"], rel=1e-4)
 
 
-@pytest.mark.parametrize("recipe", ["document", "modern"])
+@pytest.mark.parametrize("recipe", [pytest.param("document", marks=pytest.mark.thorough), "modern"])
 def test_a_smoke_run_learns_and_its_weights_predict(recipe, tmp_path):
     code, out, err = run(*FLAGS, "--recipe", recipe, "--epochs", "30", "--out", "r", "--report", "r.json", cwd=tmp_path)
     assert code == 0, err
@@ -124,6 +125,7 @@ def test_a_smoke_run_learns_and_its_weights_predict(recipe, tmp_path):
     assert size(tmp_path / "s.png") > (100, 100)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("flags", [("--recipe", "modern"), ("--recipe", "document", "--optimizer", "adam")])
 def test_a_killed_run_goes_on_to_the_bit(flags, tmp_path):
     programs.goes_on_to_the_bit("cifar10", *FLAGS, *flags, line="epoch   3", cwd=tmp_path)

@@ -133,6 +133,7 @@ def test_damaged_labels(damage, tmp_path):
         load_cifar(tmp_path)
 
 
+@pytest.mark.thorough
 def test_the_real_files(tmp_path):
     unpack = DATA / "cifar10" / "unpack.py"
     if not unpack.exists():

@@ -32,11 +32,11 @@ def refused(name, *arguments, cwd):
     return programs.refused(name, *arguments, cwd=cwd, preexec_fn=limit, env=environment)
 
 
-def changed(name, folder, change, arrays=None):
+def changed(name, folder, change, arrays=None, ending=".npz"):
     """A copy of committed weights whose metadata, or arrays, are others."""
     known, metadata = read_arrays(WEIGHTS / name)
-    write_arrays(folder / "w.npz", known if arrays is None else arrays(known), metadata | change)
-    return folder / "w.npz"
+    write_arrays(folder / f"w{ending}", known if arrays is None else arrays(known), metadata | change)
+    return folder / f"w{ending}"
 
 
 def numbered(count):
@@ -101,6 +101,14 @@ CLAIMS = {
 def test_sizes_are_compared_with_the_arrays_before_a_network_is_built(case, tmp_path):
     *command, name, change, arrays = CLAIMS[case]
     assert "w.npz: " in refused(*command, changed(name, tmp_path, change, arrays), cwd=tmp_path)
+
+
+@pytest.mark.parametrize("case", ["layers", "hidden", "widths"])
+def test_so_they_are_in_the_other_format(case, tmp_path):
+    pytest.importorskip("safetensors")
+    *command, name, change, arrays = CLAIMS[case]
+    path = changed(name, tmp_path, change, arrays, ".safetensors")
+    assert "w.safetensors: " in refused(*command, path, cwd=tmp_path)
 
 
 def test_labels_are_not_unpacked_beyond_what_they_can_be(tmp_path):

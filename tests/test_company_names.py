@@ -65,22 +65,24 @@ def test_ones_own_list_with_every_layer(tmp_path):
         assert "  verbatim " in out
 
 
-def test_whole_names_and_letters_learn_four_names_by_heart():
+@pytest.mark.parametrize(("learn", "lr"), [(PROGRAM.letter_by_letter, 0.1), (PROGRAM.whole_name, 0.5)])
+@pytest.mark.parametrize("layer", [
+    "rnn", pytest.param("gru", marks=pytest.mark.thorough), pytest.param("lstm", marks=pytest.mark.thorough),
+])
+def test_whole_names_and_letters_learn_four_names_by_heart(learn, lr, layer):
     from scratch.losses import SoftmaxCrossEntropy
     from scratch.optimizers import Momentum
     from scratch.text import Vocabulary
 
     names = ["Lob", "Heap", "Docker", "Stripe"]
     vocab = Vocabulary("^$" + "".join(names))
-    for learn, lr in ((PROGRAM.letter_by_letter, 0.1), (PROGRAM.whole_name, 0.5)):
-        for layer in PROGRAM.LAYERS:
-            model, loss = PROGRAM.build(layer, vocab.size, 16), SoftmaxCrossEntropy()
-            optimizer = Momentum(lr, clip_norm=2.0)
-            for epoch in range(400):
-                optimizer.lr = lr if epoch < 300 else 0.1 * lr
-                total = sum(learn(model, loss, optimizer, vocab.encode(f"^{name}$")) for name in names)
-            assert total / len(names) < 1.6, (learn, layer)  # log(4) = 1.39 nats is the choice among four
-            assert PROGRAM.generate(model, vocab, temperature=0) in names
+    model, loss = PROGRAM.build(layer, vocab.size, 16), SoftmaxCrossEntropy()
+    optimizer = Momentum(lr, clip_norm=2.0)
+    for epoch in range(400):
+        optimizer.lr = lr if epoch < 300 else 0.1 * lr
+        total = sum(learn(model, loss, optimizer, vocab.encode(f"^{name}$")) for name in names)
+    assert total / len(names) < 1.6  # log(4) = 1.39 nats is the choice among four
+    assert PROGRAM.generate(model, vocab, temperature=0) in names
 
 
 @pytest.mark.parametrize("how", [(), ("--whole-names", "--layer", "lstm")])
@@ -128,6 +130,7 @@ def test_places_that_cannot_be_written(tmp_path):
         assert "closed" in refused("--smoke", "--out", "closed", cwd=tmp_path)
 
 
+@pytest.mark.thorough
 def test_bad_weights(tmp_path):
     code, _, _ = run("--smoke", "--out", "run", cwd=tmp_path)
     assert code == 0

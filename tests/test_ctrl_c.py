@@ -14,7 +14,7 @@ from functools import partial
 
 import programs
 import pytest
-from commands import COMMANDS, Program, files, make_data, unfinished, until
+from commands import COMMANDS, Program, files, make_data, marked, unfinished, until
 from programs import ROOT
 
 from scratch.tools.datasets import Source
@@ -27,7 +27,8 @@ def place(tmp_path_factory):
     return place
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.thorough
+@pytest.mark.parametrize("command", marked(COMMANDS))
 def test_at_a_random_moment(command, place):
     program = Program(command, place)
     time.sleep(random.Random(command).uniform(0, 0.6))
@@ -134,8 +135,8 @@ class Endless(http.server.BaseHTTPRequestHandler):
         pass
 
 
+@pytest.mark.needs("pooch")
 def test_during_a_download(place, tmp_path):
-    pytest.importorskip("pooch")
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Endless) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         source = Source(f"http://127.0.0.1:{server.server_port}/", {"a.txt": "0" * 64}, "")
@@ -185,7 +186,7 @@ def test_a_program_that_is_imported_leaves_ctrl_c_alone():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("command", marked(COMMANDS))
 def test_at_many_moments(command, place):
     draw, limit, codes = random.Random(command), 0.5, []
     while len(codes) < 14:

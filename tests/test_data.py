@@ -120,10 +120,12 @@ class Quiet(http.server.SimpleHTTPRequestHandler):
         pass
 
 
+NEEDS_POOCH = pytest.mark.needs("pooch")
+
+
 @pytest.fixture
 def published(tmp_path, monkeypatch):
     """A data set of two files on a server of this machine, and an empty cache."""
-    pytest.importorskip("pooch")
     folder = tmp_path / "published"
     folder.mkdir()
     for label, text in (("Czech", "Novak\n"), ("Greek", "Kouros\n")):
@@ -140,6 +142,7 @@ def published(tmp_path, monkeypatch):
     server.server_close()
 
 
+@NEEDS_POOCH
 def test_a_data_set_is_fetched_once(published):
     folder = find("names")
     assert datasets.read_labelled_lines(folder) == {"Czech": ["Novak"], "Greek": ["Kouros"]}
@@ -147,9 +150,11 @@ def test_a_data_set_is_fetched_once(published):
     assert find("names") == folder
 
 
+@NEEDS_POOCH
 @pytest.mark.parametrize("cause", ["checksum", "answered 404", "no connection to", "no space left on device"])
 def test_a_failed_download_gives_the_remedy_first_and_the_cause_in_a_few_words(cause, published, tmp_path, monkeypatch):
-    requests = pytest.importorskip("requests")  # by which pooch downloads
+    import requests  # by which pooch downloads
+
     (published / "Greek.txt").write_text("something else\n")
     missing = SimpleNamespace(status_code=404, reason="Not Found")
     errors = {

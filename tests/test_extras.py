@@ -12,7 +12,7 @@ from scratch.tools.extras import EXTRAS
 
 FILES = [path for folder in ("scratch", "examples", "tests/benchmarks") for path in (ROOT / folder).rglob("*.py")]
 OURS = {"scratch", "timing", "workloads", *(path.stem for path in (ROOT / "examples").iterdir())}
-REQUIRED = {"numpy", "tqdm", "matplotlib", "threadpoolctl", "PIL"}  # setup.py's, and what comes with them
+REQUIRED = {"numpy", "tqdm", "matplotlib", "threadpoolctl", "PIL"}  # pyproject.toml's, and what comes with them
 COMMANDS = {
     "company_names.py": ["--smoke", "--epochs", "1"],
     "alice train": ["--smoke", "--epochs", "1"],
@@ -67,10 +67,10 @@ def hiding(tmp_path_factory):
 
 def test_those_hidden_are_the_extras():
     assert {"torch", "sklearn", "pooch", "tensorboardX", "fastapi", "uvicorn", "mpi4py", "cupy"} <= set(HIDDEN)
-    text = (ROOT / "setup.py").read_text(encoding="utf-8")
+    text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
     for module, (package, extra) in EXTRAS.items():
         assert module in HIDDEN
-        named = re.search(rf'"{extra}": \[(.*)\]', text)[1]
+        named = re.search(rf"^{extra} = \[(.*)\]", text, flags=re.MULTILINE)[1]
         assert {"PyTorch": "torch"}.get(package, package) in re.findall(r'"([A-Za-z0-9-]+)', named), module
 
 

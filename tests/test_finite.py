@@ -267,8 +267,8 @@ def test_what_pytorch_says_of_extremes(how):
     assert not twins
 
 
+@pytest.mark.needs("torch")
 def test_the_file_is_what_pytorch_says():
-    pytest.importorskip("torch")
     kept = dict(np.load(EXTREMES))
     for name, value in extremes().items():
         assert np.allclose(value, kept.pop(name), rtol=1e-5, atol=1e-6, equal_nan=True), name

@@ -59,9 +59,11 @@ def model():
 # A good file of each kind, and what reads it --------------------------------------------------------------------
 
 
-def weights_of(program, build, read, **metadata):
+def weights_of(program, build, read, ending=".npz", **metadata):
     def make(folder):
-        path = folder / "w.npz"
+        if ending == ".safetensors":
+            pytest.importorskip("safetensors")
+        path = folder / f"w{ending}"
         save_weights(build(), path, {"program": program, **metadata})
         return path, partial(read, path)
 
@@ -206,19 +208,20 @@ def pickles(folder):
 BYTES, JSON, NPZ = [mutations.of_bytes], [mutations.of_bytes, mutations.of_json], [
     mutations.of_bytes, mutations.of_archive, mutations.of_npz, mutations.of_npz, mutations.of_npz,
 ]
+TENSORS = [mutations.of_bytes, mutations.of_tensors, mutations.of_tensors, mutations.of_tensors]
 OF_ALICE = {
     "vocabulary": LETTERS, "hidden": 4, "layers": 1, "input": "embedding", "input_dropout": 0.1, "stateful": False,
     "every_step": True, "window": 5, "seeds": ["ab"], "settings": {"punctuation": True}, "train_loss": 0.5,
 }
+OF_NAMES = {"layer": "gru", "hidden": 4, "loss": 0.5, "names": ["ab", "cd"], "vocabulary": LETTERS}
+COMPANY_NAMES = partial(weights_of, "company_names", lambda: company_names.build("gru", 7, 4), invent, **OF_NAMES)
+CHAR_LM = partial(
+    weights_of, "char_lm", lambda: char_lm.build(7, 4, 2), lambda path: char_lm.load(path, "char_lm"),
+    vocabulary=LETTERS, hidden=4, layers=2,
+)
 KINDS = {
-    "company_names": (NPZ, weights_of(
-        "company_names", lambda: company_names.build("gru", 7, 4), invent, layer="gru", hidden=4, loss=0.5,
-        names=["ab", "cd"], vocabulary=LETTERS,
-    )),
-    "char_lm": (NPZ, weights_of(
-        "char_lm", lambda: char_lm.build(7, 4, 2), lambda path: char_lm.load(path, "char_lm"), vocabulary=LETTERS,
-        hidden=4, layers=2,
-    )),
+    "company_names": (NPZ, COMPANY_NAMES()), "company_names: safetensors": (TENSORS, COMPANY_NAMES(".safetensors")),
+    "char_lm": (NPZ, CHAR_LM()), "char_lm: safetensors": (TENSORS, CHAR_LM(".safetensors")),
     "alice": (NPZ, weights_of(
         "alice", lambda: char_lm.build(7, 4, 1, 0, "embedding", 0.1, False), alice.load, **OF_ALICE
     )),

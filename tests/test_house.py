@@ -11,6 +11,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+CONTENTS = (ROOT / "docs" / "index.md").read_text(encoding="utf-8")
 BOOK = {path.stem: path for path in ROOT.glob("scratch/*.py") if path.stem != "__init__"}
 DOORS = {"deep_learning", "nlp"}  # Grus's names, for the readers of his book
 ENGINE, TOOLS = sorted(ROOT.glob("scratch/fast/*.py")), sorted(ROOT.glob("scratch/tools/*.py"))
@@ -111,29 +112,34 @@ def test_layers_speak_to_the_device_only_through_the_backend():
         assert "cupy" not in re.sub(r'"""[\s\S]*?"""|#.*', "", source(path)) or names & {"backend", "processes"}, path
 
 
-@pytest.mark.parametrize("command", [["ruff", "check", "."], ["mypy"]], ids=lambda command: command[0])
+@pytest.mark.parametrize("command", [
+    pytest.param(["ruff", "check", "."], marks=pytest.mark.needs("ruff"), id="ruff"),
+    pytest.param(["mypy"], marks=pytest.mark.needs("mypy"), id="mypy"),
+])
 def test_style(command):
-    pytest.importorskip(command[0])
     run = subprocess.run([sys.executable, "-m", *command], cwd=ROOT, capture_output=True, text=True)
     assert run.returncode == 0, run.stdout + run.stderr
 
 
 def test_links_lead_somewhere():
-    for name in ("README.md", "weights/README.md", "CHANGELOG.md", "scratch/fast/README.md"):
-        path = ROOT / name
+    for path in (*ROOT.glob("*.md"), *ROOT.glob("weights/*.md"), ROOT / "scratch" / "fast" / "README.md"):
         for target in re.findall(r"\]\(([^)#]+)", source(path)):
             assert target.startswith("https://") or (path.parent / target).exists(), f"{path.name}: {target}"
 
 
-def test_the_reading_order_names_every_chapter_with_its_length():
-    rows = dict(re.findall(r"^\| \d+ \| \[`(\w+)\.py`\]\(scratch/\w+\.py\) \| (\d+) \|", README, flags=re.MULTILINE))
+def test_the_contents_name_every_chapter_with_its_length_and_page():
+    pattern = r"^\| \d+ \| \[`(\w+)\.py`\]\(\.\./scratch/\w+\.py\) \| (\d+) \| \[.*\]\(book/(\w+)\.md\) \|"
+    rows = {name: (lines, page) for name, lines, page in re.findall(pattern, CONTENTS, flags=re.MULTILINE)}
     assert rows.keys() == BOOK.keys()
     for name, path in BOOK.items():
-        assert abs(int(rows[name]) - length(path)) <= 0.1 * length(path), f"{name}: {length(path)} lines"
+        lines, page = rows[name]
+        assert abs(int(lines) - length(path)) <= 0.1 * length(path), f"{name}: {length(path)} lines"
+        assert f"{{py:mod}}`scratch.{name}`" in source(ROOT / "docs" / "book" / f"{page}.md"), name
+    assert all(f"[{name}](scratch/{name}.py)" in README for name in BOOK)
 
 
 def test_read_next_follows_the_reading_order():
-    order = re.findall(r"^\| \d+ \| \[`(\w+)\.py`\]", README, flags=re.MULTILINE)
+    order = re.findall(r"^\| \d+ \| \[`(\w+)\.py`\]", CONTENTS, flags=re.MULTILINE)
     for name, following in pairwise(name for name in order if name not in DOORS):
         assert f"Read next: `{following}.py`." in ast.get_docstring(ast.parse(source(BOOK[name]))), name
 

@@ -6,7 +6,7 @@ import signal
 
 import programs
 import pytest
-from commands import COMMANDS, Program, files, make_data, until
+from commands import COMMANDS, Program, files, make_data, marked, until
 
 from scratch.checks import ScratchError
 from scratch.tools import locks
@@ -40,7 +40,7 @@ def end(process):
     process.communicate()
 
 
-@pytest.mark.parametrize("command", WRITERS)
+@pytest.mark.parametrize("command", marked(WRITERS))
 def test_the_second_is_refused_by_name_and_changes_nothing(command, place, tmp_path):
     first = begin(command, place, tmp_path)
     before = files(tmp_path)

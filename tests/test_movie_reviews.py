@@ -101,7 +101,9 @@ def test_the_committed_weights_predict(kind, split, tmp_path):
     assert " positive (" in out.splitlines()[1] and " negative (" in out.splitlines()[3]
 
 
-@pytest.mark.parametrize("kind", network.KINDS)
+@pytest.mark.parametrize("kind", [
+    "glove", pytest.param("lstm", marks=pytest.mark.thorough), pytest.param("characters", marks=pytest.mark.thorough),
+])
 def test_a_run(kind, tmp_path):
     flags = ["--smoke", "--seed", "1", "--model", kind, "--report", "r.json", "--out", "run"]
     code, _, err = run("train", *flags, cwd=tmp_path)
@@ -128,10 +130,12 @@ def test_a_run(kind, tmp_path):
             refused("predict", "--weights", "broken.npz", "a", cwd=tmp_path)
 
 
+@pytest.mark.thorough
 def test_a_killed_run_goes_on_to_the_bit(tmp_path):
     programs.goes_on_to_the_bit("movie_reviews", "train", "--smoke", "--seed", 4, line="epoch   3", cwd=tmp_path)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("kind", network.KINDS)
 def test_the_plain_layers_give_the_same_losses(kind, tmp_path):
     """Two epochs of ten steps or more, with Dropout, and with words or characters made unknown."""

@@ -106,6 +106,7 @@ def test_bad_data(tmp_path, monkeypatch):
     assert "needed for something else" in message and (folder / "Greek.txt").read_text().startswith("Kouros")
 
 
+@pytest.mark.thorough
 def test_bad_weights(tmp_path):
     from scratch.tools.files import read_arrays, write_arrays
 
@@ -119,6 +120,7 @@ def test_bad_weights(tmp_path):
         assert "changed.npz" in refused("predict", "--weights", "changed.npz", "Abe", cwd=tmp_path)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("recipe", ["best", "tutorial"])
 def test_a_killed_run_goes_on_to_the_bit(recipe, tmp_path):
     flags = ["train", "--smoke", "--recipe", recipe, "--seed", 4, "--epochs", 10]
@@ -136,6 +138,7 @@ def test_a_killed_run_goes_on_to_the_bit(recipe, tmp_path):
         assert all(np.array_equal(found[name], expected[name]) for name in expected)
 
 
+@pytest.mark.thorough
 @ON_THREADS
 @pytest.mark.parametrize(("recipe", "threads"), [("best", ["--threads", 2]), ("tutorial", [])])
 def test_the_losses_without_the_engine_are_the_same(recipe, threads, tmp_path):

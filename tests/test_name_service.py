@@ -19,13 +19,15 @@ import programs
 import pytest
 from programs import ROOT, free_port
 
-pytest.importorskip("fastapi_offline")
-pytest.importorskip("uvicorn")
+pytest.importorskip("fastapi_offline", reason="needs fastapi_offline: pip install -e '.[dev]'")
+pytest.importorskip("uvicorn", reason="needs uvicorn: pip install -e '.[dev]'")
 from name_languages.network import WEIGHTS, load
 from name_languages.predict import predict
 from name_languages.serve import Batcher, make_server
 
 from scratch.fast import fast
+
+pytestmark = pytest.mark.needs("fastapi_offline", "uvicorn")
 
 
 @pytest.fixture(scope="module")
@@ -305,9 +307,7 @@ def test_whatever_clients_do_the_service_is_quiet_and_ends_in_seconds(number, tm
     clients = [connect(port, sent) for sent in (BIG * 20, b"", b"GET /Ab")]
     assert clients[0].recv(1)  # it is being answered
     process.send_signal(number)
-    started = time.monotonic()
-    _, err = process.communicate(timeout=60)
-    assert time.monotonic() - started < 6
+    _, err = process.communicate(timeout=6)
     for client in clients:
         client.close()
     stopped = number == signal.SIGINT

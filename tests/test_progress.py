@@ -1,13 +1,10 @@
 """Every loop that may take more than some seconds shows its progress."""
 
-import fcntl
 import importlib
 import json
 import os
-import pty
 import struct
 import sys
-import termios
 from argparse import Namespace
 from pathlib import Path
 from types import SimpleNamespace
@@ -36,6 +33,10 @@ from programs import ROOT
 
 from scratch.text import Vocabulary
 from scratch.tools import corpus, datasets, history
+
+fcntl = pytest.importorskip("fcntl")  # only Unix has these three
+pty = pytest.importorskip("pty")
+termios = pytest.importorskip("termios")
 
 IDS = numpy.arange(300) % 7
 TEXT = Vocabulary("abcdefg")
@@ -157,7 +158,6 @@ def inventing(folder, monkeypatch):
 
 
 def fitting(folder, monkeypatch):
-    pytest.importorskip("sklearn")
     baseline = of_benchmark("ngram_baseline")
     rows = (["abc abd", "abc ab", "xyz xyw", "xyz xy"] * 5, ["1", "1", "2", "2"] * 5)
     monkeypatch.setattr(sys, "argv", ["ngram_baseline.py", "french_reviews"])
@@ -167,7 +167,6 @@ def fitting(folder, monkeypatch):
 
 
 def scaling(folder, monkeypatch):
-    pytest.importorskip("mpi4py")
     program = of_benchmark("scaling")
     figures = dict.fromkeys(("step", "loss", "sums", "gradient_bytes", "output_bytes"), 1.0)
     monkeypatch.setattr(sys, "argv", ["scaling.py"])
@@ -195,7 +194,8 @@ def timing(folder, monkeypatch):
 
 LOOPS = (
     a_corpus, word_vectors, a_table, questions, sheets, pictures, names, texts, phrases, images, answers, reading,
-    windows, writing, inventing, fitting, scaling, comparing, timing,
+    windows, writing, inventing, comparing, timing,
+    pytest.param(fitting, marks=pytest.mark.needs("sklearn")), pytest.param(scaling, marks=pytest.mark.needs("mpi4py")),
 )
 
 

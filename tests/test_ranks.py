@@ -18,10 +18,10 @@ from scratch.fast.processes import job, size_of_job
 from scratch.gradient_check import relative_error
 from scratch.tools.locks import claim
 
-pytest.importorskip("mpi4py")
 MPIEXEC = shutil.which("mpiexec", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}")
-if MPIEXEC is None:
-    pytest.skip("there is no mpiexec here", allow_module_level=True)
+pytestmark = [
+    pytest.mark.needs("mpi4py"), pytest.mark.skipif(MPIEXEC is None, reason="needs mpiexec: pip install -e '.[dev]'"),
+]
 HELPER = ROOT / "tests" / "ranks_program.py"
 LEARN = ("train", "--smoke", "--dropout", "0", "--threads", "1")
 

@@ -25,8 +25,8 @@ def of(case):
     return {key.removeprefix(case + "/"): value for key, value in FIXTURES.items() if key.startswith(case + "/")}
 
 
+@pytest.mark.needs("torch")
 def test_the_fixtures_are_what_pytorch_says():
-    pytest.importorskip("torch")
     fresh = twins()
     assert fresh.keys() == FIXTURES.keys()
     for name, value in fresh.items():

@@ -11,10 +11,10 @@ from typing import Any
 
 from scratch.checks import ScratchError
 
-# Of each module: the name of its package, and the extra of setup.py that installs it.
+# Of each module: the name of its package, and the extra of pyproject.toml that installs it.
 EXTRAS = {
     "pooch": ("pooch", "data"), "sklearn": ("scikit-learn", "data"), "tensorboardX": ("tensorboardX", "data"),
-    "mpi4py": ("mpi4py", "mpi"), "torch": ("PyTorch", "bench"),
+    "mpi4py": ("mpi4py", "mpi"), "torch": ("PyTorch", "bench"), "safetensors": ("safetensors", "safetensors"),
 }
 
 

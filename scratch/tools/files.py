@@ -8,17 +8,17 @@ no member may be larger than the file, and the caller can check all names and sh
     write_arrays("w.npz", {"w": w}, {"seed": 0})
     arrays, metadata = read_arrays("w.npz")
 
+A name that ends in `.safetensors` chooses that format instead. `npz.py` and `tensors.py` have the two formats.
+
 Read next: `locks.py`.
 """
 
 import errno
 import io
 import json
-import math
 import os
 import struct
 import tokenize
-import warnings
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -29,14 +29,16 @@ from typing import Any, BinaryIO, TypeAlias
 import numpy
 
 from scratch.checks import ScratchError
+from scratch.tools import npz, tensors
 from scratch.tools.incoming import opened, pieces, read_text
+from scratch.tools.npz import MAX_TEXT
 
 Shapes: TypeAlias = dict[str, tuple[int, ...]]
 
-_METADATA = "metadata"
-_MAX_TEXT = 16 * 2**20  # bytes
+FORMS = (".npz", ".safetensors")  # the endings of files of arrays
 _MAX_DEPTH = 32  # of lists and objects in JSON
 _MAX_ARRAYS, _MAX_NAME = 100_000, 200
+_KINDS = {".npz": "an .npz file written by this framework", ".safetensors": "a .safetensors file"}
 _DAMAGE = (
     zipfile.BadZipFile, zlib.error, struct.error, tokenize.TokenError, SyntaxError, EOFError, ValueError, RuntimeError,
     ArithmeticError,
@@ -113,7 +115,7 @@ def read_lines(path: str | Path) -> list[str]:
     return lines
 
 
-def read_json(path: str | Path, most: int = _MAX_TEXT) -> Any:
+def read_json(path: str | Path, most: int = MAX_TEXT) -> Any:
     """Parse a JSON file of at most `most` bytes. Raises: ScratchError if it is missing, larger, or not UTF-8 JSON."""
     try:
         with opened(path) as file:
@@ -151,7 +153,7 @@ def _no_number(name: str) -> None:
 
 
 def write_arrays(path: str | Path, arrays: Mapping[str, numpy.ndarray], metadata: Mapping[str, Any]) -> None:
-    """Write named host arrays, and `metadata` as one JSON text, to an npz file, completely or not at all.
+    """Write named host arrays, and `metadata` as one JSON text, completely or not at all.
 
     Raises: ScratchError for anything that `read_arrays` would reject; the old file is then kept.
     """
@@ -160,43 +162,42 @@ def write_arrays(path: str | Path, arrays: Mapping[str, numpy.ndarray], metadata
         parse_json(text)
     except (TypeError, ValueError) as error:
         raise ScratchError(f"{path}: the metadata cannot be written as JSON ({error})") from error
-    if len(text) > _MAX_TEXT:
+    if len(text) > MAX_TEXT:
         raise ScratchError(f"{path}: {len(text)} bytes of metadata are too many")
     if len(arrays) >= _MAX_ARRAYS:
         raise ScratchError(f"{path}: {len(arrays)} arrays are too many")
     for name, array in arrays.items():
-        if not _is_name(f"{name}.npy") or name == _METADATA:
+        if not _is_name(name) or name in (npz.METADATA, "__metadata__"):  # each format has a name of its own for it
             raise ScratchError(f"{path}: {name[:40]!a} cannot be the name of an array")
         _expect_finite(path, name, array)
-    with replacing(path) as file, zipfile.ZipFile(file, "w") as archive:
-        for name, array in (*arrays.items(), (_METADATA, numpy.frombuffer(text, dtype=numpy.uint8))):
-            with archive.open(zipfile.ZipInfo(f"{name}.npy"), "w", force_zip64=True) as member:
-                numpy.lib.format.write_array(member, numpy.asanyarray(array), allow_pickle=False)
+    if Path(path).suffix == ".safetensors":
+        content = tensors.encoded(path, arrays, text.decode())
+        with replacing(path) as file:
+            file.write(content)
+        return
+    with replacing(path) as file:
+        npz.write(file, {**arrays, npz.METADATA: numpy.frombuffer(text, dtype=numpy.uint8)})
 
 
 def _expect_finite(path: str | Path, name: str, array: numpy.ndarray) -> None:
-    if not _is_plain(array.dtype) or not numpy.isfinite(array).all():
+    if not npz.is_plain(array.dtype) or not numpy.isfinite(array).all():
         raise ScratchError(f"{path}: {name} holds values that are not finite numbers")
 
 
-def _is_name(member: str) -> bool:
-    return member.endswith(".npy") and member.isprintable() and len(member) <= _MAX_NAME
-
-
-def _is_plain(dtype: numpy.dtype) -> bool:
-    return dtype.kind in "fiub" and dtype.itemsize <= 8
+def _is_name(name: str) -> bool:
+    return name.isprintable() and len(name) <= _MAX_NAME
 
 
 def read_metadata(path: str | Path) -> dict[str, Any]:
     """The metadata of a file written by `write_arrays`; its arrays are not read. Raises: as `read_arrays`."""
-    with _opened(path) as archive:
-        return _metadata(archive)
+    with _opened(path) as file:
+        return _metadata(file)
 
 
 def read_shapes(path: str | Path) -> Shapes:
     """The names and shapes of the arrays in a file, without reading them. Raises: as `read_arrays`."""
-    with _opened(path) as archive:
-        return {name: _header(archive, name)[0] for name in _names(archive) if name != _METADATA}
+    with _opened(path) as file:
+        return {name: file.header(name)[0] for name in file.names()}
 
 
 def read_arrays(
@@ -208,14 +209,14 @@ def read_arrays(
 
     Raises: ScratchError when the file is missing, damaged, or holds anything but finite numbers.
     """
-    with _opened(path) as archive:
-        headers = {name: _header(archive, name) for name in _names(archive) if name != _METADATA}
+    with _opened(path) as file:
+        shapes = {name: file.header(name)[0] for name in file.names()}
         if check is not None:
-            check({name: shape for name, (shape, _) in headers.items()})
-        arrays = {name: _read(archive, name) for name in headers}
+            check(shapes)
+        arrays = {name: file.array(name) for name in shapes}
         for name, array in arrays.items():
             _expect_finite(path, name, array)
-        return arrays, _metadata(archive)
+        return arrays, _metadata(file)
 
 
 def read_packed(path: str | Path, names: Sequence[str], most: int) -> list[numpy.ndarray]:
@@ -223,22 +224,27 @@ def read_packed(path: str | Path, names: Sequence[str], most: int) -> list[numpy
 
     Raises: ScratchError when it is missing, damaged, lacks one of them, or unpacks to more than `most` bytes.
     """
-    with _opened(path, most) as archive:
-        if missing := [name for name in names if name not in _names(archive)]:
+    with _opened(path, most) as file:
+        if missing := [name for name in names if name not in file.names()]:
             raise ValueError(f"{missing[0]} is missing")
-        arrays = [_read(archive, name) for name in names if _header(archive, name)]
+        arrays = [file.array(name) for name in names if file.header(name)]
         for name, array in zip(names, arrays, strict=True):
             _expect_finite(path, name, array)
         return arrays
 
 
 @contextmanager
-def _opened(path: str | Path, most_unpacked: int | None = None) -> Iterator[zipfile.ZipFile]:
+def _opened(path: str | Path, most_unpacked: int | None = None) -> Iterator[npz.Npz | tensors.Tensors]:
+    form = ".safetensors" if Path(path).suffix == ".safetensors" else ".npz"
     try:
         size = os.path.getsize(path)
-        with zipfile.ZipFile(path) as archive:
-            _check_claims(archive.infolist(), size, most_unpacked)
-            yield archive
+        with tensors.opened(path, size) if form == ".safetensors" else npz.opened(path, size, most_unpacked) as file:
+            names = file.names()
+            if len(names) > _MAX_ARRAYS:
+                raise ValueError(f"more than {_MAX_ARRAYS} arrays")
+            if bad := [name for name in names if not _is_name(name)]:
+                raise ValueError(f"{bad[0][:40]!a} is not the name of an array")
+            yield file
     except ScratchError:
         raise
     except FileNotFoundError:
@@ -249,64 +255,12 @@ def _opened(path: str | Path, most_unpacked: int | None = None) -> Iterator[zipf
         raise ScratchError(f"{path}: damaged ({error})") from error
     except _DAMAGE as error:
         cause = str(error)[:200]
-        raise ScratchError(f"{path}: damaged, or not an .npz file written by this framework ({cause})") from error
+        raise ScratchError(f"{path}: damaged, or not {_KINDS[form]} ({cause})") from error
 
 
-def _check_claims(members: Sequence[zipfile.ZipInfo], size: int, most_unpacked: int | None) -> None:
-    """Raise ValueError unless the members have valid names and fit into a file of `size` bytes."""
-    if len(members) > _MAX_ARRAYS or len({member.filename for member in members}) < len(members):
-        raise ValueError(f"more than {_MAX_ARRAYS} arrays, or two of the same name")
-    allowed = (zipfile.ZIP_STORED,) if most_unpacked is None else (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
-    for member in members:
-        name = member.filename
-        if not _is_name(name):
-            raise ValueError(f"{name[:40]!a} is not the name of an array")
-        if member.compress_type not in allowed:  # a compressed array could be far larger than the file
-            raise ValueError(f"{name} is not an array written by this framework")
-        if member.compress_type == zipfile.ZIP_STORED and member.file_size != member.compress_size:
-            raise ValueError(f"{name} claims two sizes")
-    if sum(member.compress_size for member in members) > size:
-        raise ValueError("its arrays claim more bytes than the file has")
-    if most_unpacked is not None and sum(member.file_size for member in members) > most_unpacked:
-        raise ValueError(f"unpacks to more than {most_unpacked} bytes")
-
-
-def _names(archive: zipfile.ZipFile) -> list[str]:
-    return [name.removesuffix(".npy") for name in archive.namelist()]
-
-
-def _header(archive: zipfile.ZipFile, name: str) -> tuple[tuple[int, ...], numpy.dtype]:
-    """The shape and dtype of an array, after checking that the file holds exactly as many bytes as they need."""
-    info = archive.getinfo(f"{name}.npy")
-    with archive.open(info) as file:
-        version = numpy.lib.format.read_magic(file)
-        if version not in ((1, 0), (2, 0)):
-            raise ValueError(f"{name} has the unknown array format {version}")
-        read = numpy.lib.format.read_array_header_1_0 if version[0] == 1 else numpy.lib.format.read_array_header_2_0
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("error")  # NumPy only warns about a header written by Python 2
-                shape, _, dtype = read(file)
-        except (Warning, LookupError, TypeError, AttributeError, MemoryError):  # MemoryError: on deeply nested brackets
-            raise ValueError(f"{name} has a damaged or unsupported header") from None
-        right = _is_plain(dtype) and all(type(size) is int and size >= 0 for size in shape)
-        if not right or file.tell() + math.prod(shape) * dtype.itemsize != info.file_size:
-            raise ValueError(f"{name} is not the plain array of shape {shape} that it claims to be")
-    return shape, dtype
-
-
-def _read(archive: zipfile.ZipFile, name: str) -> numpy.ndarray:
-    with archive.open(f"{name}.npy") as file:
-        return numpy.lib.format.read_array(file, allow_pickle=False)
-
-
-def _metadata(archive: zipfile.ZipFile) -> dict[str, Any]:
-    if _METADATA not in _names(archive):
-        return {}
-    shape, dtype = _header(archive, _METADATA)
-    if len(shape) != 1 or dtype != numpy.uint8 or shape[0] > _MAX_TEXT:
-        raise ValueError("the metadata is not a text of allowed size")
-    metadata = parse_json(_read(archive, _METADATA).tobytes())
+def _metadata(file: npz.Npz | tensors.Tensors) -> dict[str, Any]:
+    text = file.text()
+    metadata = {} if text is None else parse_json(text)
     if not isinstance(metadata, dict):
         raise ValueError("the metadata is not a JSON object")
     return metadata

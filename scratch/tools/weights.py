@@ -9,8 +9,9 @@ with metadata as one JSON text: the vocabulary, the sizes, the scores and the co
 Before weights are loaded, a network of the right sizes must be built. Its sizes come from the metadata, which may
 claim anything. `load_model` builds the network, but with no more weights than the file holds.
 
-A file whose name does not end in `.npz` has the form of Grus's book: a JSON list of the parameters in order. Loading
-checks names, number and shapes. If one differs, the error names it and the model is left unchanged.
+A name that ends in `.safetensors` chooses that format, which PyTorch and others read too: it holds the same arrays and
+metadata. A file of any other name has the form of Grus's book: a JSON list of the parameters in order. Loading checks
+names, number and shapes. If one differs, the error names it and the model is left unchanged.
 
 Read next: `checkpoint.py`.
 """
@@ -29,6 +30,7 @@ from scratch.checks import ScratchError
 from scratch.initial import at_most
 from scratch.layer import Layer, Parameter
 from scratch.text import Vocabulary
+from scratch.tools import files
 from scratch.tools.files import Shapes, read_arrays, read_json, read_metadata, read_shapes, write_arrays, write_text
 from scratch.tools.schema import check, vocabulary
 
@@ -39,13 +41,14 @@ _CAUSE = "are they the weights of another model, or of another size?"
 
 
 def save_weights(model: Layer, filename: str | Path, metadata: Mapping[str, Any] | None = None) -> None:
-    """Write the parameters of `model`: with `metadata` to an npz file, or, with another ending, as the book's JSON."""
+    """Write the parameters of `model`: with `metadata` to an npz or safetensors file, else as the book's JSON."""
     parameters = model.named_parameters()
-    if Path(filename).suffix == ".npz":
+    if Path(filename).suffix in files.FORMS:
         write_arrays(filename, {name: to_host(p.data) for name, p in parameters.items()}, metadata or {})
         return
     if metadata:
-        raise ScratchError(f"{filename}: the JSON form cannot hold metadata; use a name that ends in .npz")
+        endings = " or ".join(files.FORMS)
+        raise ScratchError(f"{filename}: the JSON form cannot hold metadata; use a name that ends in {endings}")
     # Converting through text writes the float32 0.1 as 0.1, not as 0.10000000149011612, which halves the file.
     values = [to_host(p.data).astype(str).astype(float).tolist() for p in parameters.values()]
     try:
@@ -62,7 +65,7 @@ def load_weights(model: Layer, filename: str | Path) -> dict[str, Any]:
     """
     parameters = model.named_parameters()
     metadata: dict[str, Any] = {}
-    if Path(filename).suffix == ".npz":
+    if Path(filename).suffix in files.FORMS:
         arrays, metadata = read_arrays(filename, lambda shapes: check_names(filename, parameters, shapes))
         values = [arrays[name] for name in parameters]
     else:
