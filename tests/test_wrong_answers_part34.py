@@ -84,14 +84,16 @@ class RowNormOverRows(RIGHT["regular"]["RowNorm"]):
         return super().forward(input.T).T
 
 
-class ResidualWithoutInput(RIGHT["attention"]["Residual"]):
+class GatedByConstants(RIGHT["attention"]["Gated"]):
     def backward(self, gradient):
-        return self.inner.backward(gradient)
+        _, a = self.recall(gradient)
+        return gradient * a
 
 
-class ResidualWithoutInner(RIGHT["attention"]["Residual"]):
+class GateWithoutInput(RIGHT["attention"]["Gated"]):
     def backward(self, gradient):
-        return gradient
+        _, a = self.recall(gradient)
+        return gradient * a + self.inner.backward(gradient)
 
 
 class AttentionWithoutScores(RIGHT["attention"]["AttentionOverTime"]):
@@ -150,8 +152,8 @@ def but(chapter, **changes):
     ("regular.RowNorm", RowNormOverRows, "along axis 1"),
     ("attention.by_hand", but("attention", S_grad=[4, 0]), "does not sum to 0"),
     ("attention.by_hand", but("attention", u_mean=2), "u~ is 2, expected 3"),
-    ("attention.Residual", ResidualWithoutInput, "the input is also added"),
-    ("attention.Residual", ResidualWithoutInner, "the inner layer used the input too"),
+    ("attention.Gated", GatedByConstants, "also used in step 1"),
+    ("attention.Gated", GateWithoutInput, "the gradient of input 0 differs"),
     ("attention.AttentionOverTime", AttentionWithoutScores, "also used in step 1"),
     ("attention.AttentionOverTime", AttentionWithoutSoftmaxGradient, "the gradient of input 0 differs"),
     ("plain_arrays.Parabola", ParabolaInTheWrongOrder, "the order of params()"),

@@ -10,19 +10,25 @@ from scratch.functions import softmax_gradient
 by_hand = {"a": [3 / 4, 1 / 4], "u~": 3, "a_grad": [4, 0], "S_grad": [3 / 4, -3 / 4], "u_grad": [3 / 4, 1 / 4]}
 
 
-class Residual(Layer):
+class Gated(Layer):
     def __init__(self, inner):
         self.inner = inner
 
     def forward(self, input):
-        output = input + self.inner.forward(input)
-        self.remember(output.shape)
+        # 1.
+        a = self.inner.forward(input)
+        # 2.
+        output = a * input
+        self.remember(output.shape, input, a)
         return output
 
     def backward(self, gradient):
-        self.recall(gradient)
-        # The input was added to the output, and it was read by the inner layer.
-        return gradient + self.inner.backward(gradient)
+        input, a = self.recall(gradient)
+        # 2. The factors of a product: the derivative with respect to each is the other.
+        input_grad, a_grad = gradient * a, gradient * input
+        # 1. The inner layer read the input too.
+        input_grad += self.inner.backward(a_grad)
+        return input_grad
 
 
 class AttentionOverTime(Layer):

@@ -4,11 +4,12 @@ from typing import Any
 
 import numpy
 
+from scratch.activations import Sigmoid
 from scratch.dense import Linear
 from scratch.exercises.checking import Wrong, exercise, expect_equal, expect_gradients
 from scratch.functions import softmax
 from scratch.initial import generator
-from scratch.layer import Parameter
+from scratch.layer import Parameter, Sequential
 
 START = """
 import numpy
@@ -36,31 +37,38 @@ def by_hand(answer: Any) -> None:
 
 
 @exercise
-def Residual(answer: Any) -> None:
-    """The simplest graph that is not a chain: write a layer that adds its input to the output of another layer,
-    output = input + inner(input).
+def Gated(answer: Any) -> None:
+    """Write a layer that multiplies its input by the output of an inner layer, elementwise:
+
+        1.  a = inner(input)
+        2.  output = a * input
+
+    If inner ends with a Sigmoid, a is a gate: it lets through between nothing and all of each number.
 
     Start:
 
-        class Residual(Layer):
+        class Gated(Layer):
             def __init__(self, inner):
                 self.inner = inner
 
             def forward(self, input):
-                raise NotImplementedError  # it needs self.inner.forward
+                raise NotImplementedError
 
             def backward(self, gradient):
                 raise NotImplementedError  # input is used twice, so its gradient has two terms
     """
-    inner, x = Linear(3, 3, bias=False), generator().standard_normal((4, 3))
-    layer = answer(inner)
-    expect_equal(layer.forward(x), x + x @ inner.w.data.T, "the output")
+    inner, x = Sequential([Linear(3, 3), Sigmoid()]), generator().standard_normal((4, 3))
+    a, layer = inner.forward(x), answer(inner)
+    expect_equal(layer.forward(x), a * x, "the output")
     gradient = generator().standard_normal((4, 3))
     found = layer.backward(gradient)
-    if found is not None and numpy.allclose(found, gradient @ inner.w.data):
-        raise Wrong("the gradient of the input has only the term through the inner layer; the input is also added")
-    if found is not None and numpy.allclose(found, gradient):
-        raise Wrong("the gradient of the input has only the term of the sum; the inner layer used the input too")
+    inner.forward(x)
+    through_a = inner.backward(gradient * x)
+    if found is not None and numpy.allclose(found, gradient * a):
+        raise Wrong("the gradient of the input has only the term of step 2; the input is also used in step 1")
+    if found is not None and numpy.allclose(found, through_a):
+        raise Wrong("the gradient of the input has only the term of step 1; the input is also used in step 2")
+    layer.zero_grads()
     expect_gradients(layer, x)
 
 
