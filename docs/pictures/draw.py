@@ -3,8 +3,8 @@
   python docs/pictures/draw.py               all of them; the longest run takes half a minute
   python docs/pictures/draw.py names speed   these two
 
-A picture is a function of `gallery.py`, `project.py` or `part1.py` to `part4.py`, whose docstring names the run or the
-weights that it shows. On one machine the same command writes the same bytes; another machine rounds differently.
+A picture is a function of one of the modules below, whose docstring names the run or the weights that it shows. On one
+machine the same command writes the same bytes; another machine rounds differently.
 The data sets are found as the programs find them (SCRATCH_DATA).
 """
 
@@ -18,23 +18,25 @@ for place in (HERE, ROOT / "examples", ROOT):
         sys.path.insert(0, str(place))
 
 import gallery  # noqa: E402
+import gallery_classes  # noqa: E402
 import part1  # noqa: E402
 import part2  # noqa: E402
 import part3  # noqa: E402
 import part4  # noqa: E402
 import project  # noqa: E402
-from style import write  # noqa: E402
+import style  # noqa: E402
 
-MODULES = (project, gallery, part1, part2, part3, part4)
+MODULES = (project, gallery, gallery_classes, part1, part2, part3, part4)
 PICTURES = {name: draw for module in MODULES for name, draw in module.ALL.items()}
 ALT = {name: words for module in MODULES for name, words in module.ALT.items()}
 
 
 def main(names: list[str]) -> None:
+    """Draw the pictures with these names, or all."""
     if unknown := set(names) - PICTURES.keys():
         sys.exit(f"error: no picture {min(unknown)!r}; there are: {', '.join(PICTURES)}")
     for name in names or PICTURES:
-        for path in write(PICTURES[name], name, HERE):
+        for path in style.write(PICTURES[name], name, HERE):
             print(f"{path.stat().st_size:>8,} bytes  {path.relative_to(ROOT)}")
 
 

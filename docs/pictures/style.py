@@ -4,7 +4,9 @@ Text stays text in the files ("svg.fonttype" is "none"), set in the reader's own
 and words in them can be found and read aloud. Sizes are in points; 10 pt are still legible on a phone.
 """
 
+import io
 import logging
+import re
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,12 +21,19 @@ from scratch.tools.files import replacing
 
 logging.getLogger("matplotlib").setLevel(logging.ERROR)  # no warning about fonts that only other systems have
 
-SANS = ["Helvetica Neue", "Segoe UI", "Roboto", "Arial", "Liberation Sans", "DejaVu Sans", "sans-serif"]
-MONO = ["Menlo", "Consolas", "Liberation Mono", "DejaVu Sans Mono", "monospace"]
+_TAG, _LONG = re.compile("<[^>]+>"), re.compile(r"-?\d+\.\d{3,}")
+SANS = ["Helvetica Neue", "Segoe UI", "Roboto", "Arial", "Liberation Sans", "sans-serif"]
+SERIF = ["Georgia", "Times New Roman", "Liberation Serif", "serif"]
+MONO = ["Menlo", "Consolas", "Liberation Mono", "monospace"]
+MINUS, TIMES = "\N{MINUS SIGN}", "\N{MULTIPLICATION SIGN}"
+EXACT = "DejaVu Sans Mono"  # for letters in cells: it comes with Matplotlib, and each letter is 0.602 em wide
+AS_PATHS = {"gates", "windows"}  # the pictures in which letters must stand exactly where they are drawn
 SETTINGS = {
     "font.family": SANS,
+    "font.sans-serif": ["DejaVu Sans"],  # what "sans-serif" above stands for
+    "font.serif": ["DejaVu Serif"],
+    "font.monospace": ["DejaVu Sans Mono"],
     "font.size": 11,
-    "svg.fonttype": "none",
     "svg.hashsalt": "scratch",  # the same ids in every run, so that the same picture has the same bytes
     "text.parse_math": False,
     "axes.spines.top": False,
@@ -67,10 +76,12 @@ INKS = {
 }
 
 
-def page(width: float = 6.4, height: float = 3.2, rows: int = 1, columns: int = 1, **options: Any) -> tuple[Figure, Any]:
+def page(
+    width: float = 6.4, height: float = 3.2, rows: int = 1, columns: int = 1, **options: Any
+) -> tuple[Figure, Any]:
     """A figure of this size in inches, and its axes (an array of them, unless there is one)."""
     figure = Figure(figsize=(width, height), layout="constrained")
-    return figure, figure.subplots(rows, columns, squeeze=rows * columns == 1, **options)
+    return figure, figure.subplots(rows, columns, **options)
 
 
 def quiet(axes: Any, ink: Ink, *hidden: str) -> None:
@@ -91,14 +102,26 @@ def bare(axes: Any) -> None:
     axes.set_frame_on(False)
 
 
+def _shortened(svg: str) -> str:
+    """The same picture in half the bytes: numbers of five digits, and the sans serif named once, not in each word."""
+    fonts = re.search(r"font-family: ('Helvetica[^;\"]*)", svg)
+    if fonts:
+        svg = svg.replace(f"font-family: {fonts[1]}", "")
+        svg = svg.replace("</style>", f"text {{font-family: {fonts[1]}}}</style>")
+    return _TAG.sub(lambda tag: _LONG.sub(lambda number: f"{float(number[0]):.5g}", tag[0]), svg)
+
+
 def write(draw: Callable[[Ink], Figure], name: str, folder: Path) -> list[Path]:
     """Draw a picture in both inks, to `NAME-light.svg` and `NAME-dark.svg` in `folder`."""
     paths = []
     for suffix, ink in INKS.items():
-        with matplotlib.rc_context({**SETTINGS, "text.color": ink.text}), warnings.catch_warnings():
+        settings = SETTINGS | {"text.color": ink.text, "svg.fonttype": "path" if name in AS_PATHS else "none"}
+        with matplotlib.rc_context(settings), warnings.catch_warnings():
             warnings.filterwarnings("ignore", "Glyph .* missing")  # it is drawn by the reader's browser, not here
             figure = draw(ink)
             paths.append(folder / f"{name}-{suffix}.svg")
+            text = io.StringIO()
+            figure.savefig(text, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
             with replacing(paths[-1]) as file:
-                figure.savefig(file, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
+                file.write(_shortened(text.getvalue()).encode())
     return paths
