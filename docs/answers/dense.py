@@ -4,7 +4,8 @@ import numpy
 
 from scratch import Layer, Parameter
 
-# The output is 2 * 10 + 3 * 20 + 1. Its gradient, 0.5, is multiplied by what each number was multiplied by.
+# The output is 2 * 10 + 3 * 20 + 1. Its gradient, 0.5, is multiplied by the other factor of each
+# product: the input for a weight, the weight for an input. The bias has the factor 1.
 by_hand = {"w": [[0.5 * 10, 0.5 * 20]], "b": [0.5], "x": [0.5 * 2, 0.5 * 3]}
 
 

@@ -16,13 +16,15 @@ class Share(Layer):
 
     def backward(self, gradient):
         output, total = self.recall(gradient)
-        # x[j] is the numerator of y[j], with derivative 1 / total. It is also part of the total below every y[k], with
-        # derivative -x[k] / total^2 = -y[k] / total; so gradient[k] * y[k] / total is summed over k and subtracted.
+        # x[j] is the numerator of y[j], with derivative 1 / total. It is also part of the total that divides every
+        # x[k], with derivative -x[k] / total^2 = -y[k] / total; so gradient[k] * y[k] / total is summed over k
+        # and subtracted.
         return (gradient - (gradient * output).sum(axis=-1, keepdims=True)) / total
 
 
 # The absolute value has slope 1 only where its input is positive, as 1 and 2 are. So check random inputs of both signs.
-# (A sum over rows that takes only one of them would also do: a batch of one row does not show it.)
+# (A layer that adds up rows, and whose backward pass treats only one of them, would also do: the check with one row
+# does not show that fault.)
 class Undetected(Layer):
     def forward(self, input):
         self.remember(input.shape)

@@ -22,8 +22,8 @@ class Residual(Layer):
 class Twice(Layer):
     def __init__(self, f):
         self.first = f
-        # f itself would forget its first input when it meets the second. A sibling has the same Parameters, so both
-        # places add to the same gradients; and a memory of its own.
+        # In both places, f would overwrite its first input with its second. A sibling has the same Parameters, so both
+        # places add to the same gradients, but it has its own memory.
         self.second = f.sibling()
 
     def forward(self, input):

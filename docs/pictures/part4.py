@@ -1,4 +1,4 @@
-"""The picture of part 4, looking at each other: attention."""
+"""The picture of part 4: attention."""
 
 from typing import Any
 

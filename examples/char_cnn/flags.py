@@ -73,7 +73,7 @@ def train_flags(arguments: list[str]) -> Namespace:
     option(parser, "alphabet", default=ALPHABET, help="the known characters (default: the paper's 69)")
     option(parser, "number_of_characters", **number, help="the length of the alphabet, to be checked")
     option(parser, "extra_characters", default="", metavar="TEXT", help="more of them, such as éàèùâêîôûçëïü")
-    option(parser, "config_path", type=Path, metavar="FILE", help="networks in JSON; see README")
+    option(parser, "config_path", type=Path, metavar="FILE", help="networks in JSON; see docs/models/char_cnn.md")
     option(
         parser, "size", default="small", metavar="NAME",
         help="Zhang's small (default) or large, our compact, or one of --config_path",

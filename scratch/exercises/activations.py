@@ -37,9 +37,9 @@ def by_hand(answer: Any) -> None:
 
 @exercise
 def merged(answer: Any) -> None:
-    """Write a function that takes two Linear layers and returns a single one that computes the same as both in a row:
-    the first layer's output is the second one's input. A Linear has the attributes input_dim, output_dim, w.data (one
-    row for each output) and b.data.
+    """Write a function that takes two Linear layers and returns one Linear that computes the same as the two in
+    sequence, where the first layer's output is the second layer's input. A Linear has the attributes input_dim,
+    output_dim, w.data (one row for each output) and b.data.
 
     Start:
 
@@ -61,7 +61,7 @@ def merged(answer: Any) -> None:
 
 @exercise
 def LeakyRelu(answer: Any) -> None:
-    """Where its input is negative, Relu has slope zero, and the weights before it learn nothing. Write a layer with a
+    """Where its input is negative, Relu has slope zero, and the weights before it get no gradient. Write a layer with a
     small slope there: output = x where x > 0, and slope * x elsewhere.
 
     Start:

@@ -30,7 +30,7 @@ def by_hand(answer: Any) -> None:
 
 @exercise
 def Scale(answer: Any) -> None:
-    """Write a layer that gives each feature a weight of its own: output[n, i] = w[i] * input[n, i], w = 1 at first.
+    """Write a layer that gives each feature its own weight: output[n, i] = w[i] * input[n, i]. Each w[i] starts at 1.
 
     Start:
 

@@ -30,7 +30,7 @@ def by_hand(answer: Any) -> None:
 
 @exercise
 def Share(answer: Any) -> None:
-    """This layer divides each row by its sum: [1, 3] becomes [0.25, 0.75]. Its backward pass is wrong. Mend it.
+    """This layer divides each row by its sum: [1, 3] becomes [0.25, 0.75]. Its backward pass is wrong. Correct it.
 
     Start:
 
@@ -53,8 +53,8 @@ def Share(answer: Any) -> None:
 @exercise
 def Undetected(answer: Any) -> None:
     """A gradient check sees only the inputs that it is given. Write a layer without Parameters whose backward pass is
-    wrong, such that `gradient_errors(Undetected(), numpy.array([[1.0, 2.0]]))` finds nothing, but for random inputs
-    with negative numbers in four rows it does.
+    wrong, but passes `gradient_errors(Undetected(), numpy.array([[1.0, 2.0]]))`. With four rows of random numbers of
+    both signs, the check must find the fault.
 
     Start:
 

@@ -50,7 +50,7 @@ def Residual(answer: Any) -> None:
     layer, given, expected = answer(f), x.copy(), x + f.forward(x)
     output = layer.forward(x)
     if (x != given).any():
-        raise Wrong("forward changes its input, which belongs to the caller: `input += ...` does so, `input + ...` not")
+        raise Wrong("forward changes its input, which belongs to the caller: write `input + ...`, not `input += ...`")
     expect_equal(output, expected, "the output")
     gradient = numpy.ones((4, 3))
     layer.backward(gradient)
@@ -63,8 +63,8 @@ def Residual(answer: Any) -> None:
 
 @exercise
 def Twice(answer: Any) -> None:
-    """Write a layer that applies an inner layer f two times: output = f(f(input)), with the same weights both times. A
-    layer remembers one forward only.
+    """Write a layer that applies an inner layer f twice: output = f(f(input)), with the same weights both times. A
+    layer remembers only its last forward.
 
     Start:
 

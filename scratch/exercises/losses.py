@@ -20,8 +20,8 @@ from scratch.losses import Loss
 
 @exercise
 def by_hand(answer: Any) -> None:
-    """The softmax of one row of scores is [0.5, 0.25, 0.25], and the true class is 1. Work out the cross-entropy in
-    nats, to three decimals, and the gradient of the three scores, on paper. (ln 2 is 0.693.)
+    """The softmax of one row of scores is [0.5, 0.25, 0.25], and the truth is id 1, the second class. Work out on
+    paper the cross-entropy in nats, to three decimals, and the gradient of the three scores. (ln 2 is 0.693.)
 
     Start:
 
@@ -34,7 +34,8 @@ def by_hand(answer: Any) -> None:
 @exercise
 def AbsoluteError(answer: Any) -> None:
     """A single error of 100 adds 10,000 to a sum of squares, so one wrong number in the data can outweigh all others.
-    Write the mean absolute error, the mean over all numbers of |predicted - actual|, with its gradient.
+    Write the mean absolute error, the mean over all numbers of |predicted - actual|, with its gradient. You may
+    ignore `mask`.
 
     Start:
 
@@ -58,8 +59,8 @@ def AbsoluteError(answer: Any) -> None:
 @exercise
 def best_gap(answer: Any) -> None:
     """With label smoothing s and K classes, the truth of a row is 1 - s + s / K for its class, and s / K for every
-    other. The loss is least where the softmax of the scores equals the truth. By how much is the score of the true
-    class then higher than the others? Write the formula as a function of s and K.
+    other. The loss is smallest where the softmax of the scores equals the truth. By how much is the score of the
+    true class then higher than the others? Write the formula as a function of s and K.
 
     Start:
 
