@@ -139,6 +139,7 @@ def execute(words, place):
         call([f"examples/{name}", *arguments], place, **environ)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("command", COMMANDS)
 def test_a_command_of_a_page_runs(command, place):
     words = shlex.split(command)
