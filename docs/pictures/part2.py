@@ -1,4 +1,4 @@
-"""Pictures of part 2, reading sequences: masks, vanishing gradients, what the cells of an LSTM keep."""
+"""Pictures of part 2, reading sequences: masks, what the cells of an LSTM keep."""
 
 from functools import cache
 from pathlib import Path
@@ -16,7 +16,6 @@ from scratch.functions import one_hot
 from scratch.text import Vocabulary
 
 SHAKESPEARE = Path(__file__).resolve().parents[2] / "weights" / "shakespeare_lstm.npz"
-STEPS_BACK = 100
 
 
 def masks(ink: Ink) -> Any:
