@@ -11,11 +11,15 @@ At x = 0, sigmoid gives y = 0.5 with slope 0.25, and tanh gives y = 0 with slope
 Read next: `losses.py`.
 """
 
+import math
 from typing import Any
 
 from scratch.backend import Array, as_floats, xp
-from scratch.functions import log_softmax, sigmoid, softmax, softmax_gradient
+from scratch.checks import expect
+from scratch.functions import erf, log_softmax, sigmoid, softmax, softmax_gradient
 from scratch.layer import Layer
+
+TANH_SCALE = math.sqrt(2 / math.pi)  # in the tanh form of Gelu
 
 
 class Sigmoid(Layer):
@@ -76,23 +80,43 @@ class Relu(Layer):
 class Gelu(Layer):
     """A smooth Relu: keeps large positive numbers, suppresses large negative ones, and has no kink at zero.
 
-        y = x * sigmoid(1.702 x)
+        y = x * p       where p is the probability that a standard normal variable is below x, in one of three forms:
+
+        sigmoid:  p = sigmoid(1.702 x)
+        tanh:     p = 0.5 tanh(sqrt(2 / pi) (x + 0.044715 x^3)) + 0.5
+        exact:    p = 0.5 erf(x / sqrt(2)) + 0.5
 
     Shapes: any -> the same.
-    Source: Hendrycks and Gimpel 2016, https://arxiv.org/abs/1606.08415, section 2, the sigmoid approximation.
-    Differs: the GELU of PyTorch and Keras is x * P(standard normal variable < x); this one is within 0.021 of it.
+    Source: Hendrycks and Gimpel 2016, https://arxiv.org/abs/1606.08415, section 2.
+    Differs: `form` is "sigmoid" unless given, and then y is within 0.021 of the exact form, which is PyTorch's default.
+        GPT-2 uses the tanh form, which is within 0.0005 of it.
+    Raises: ScratchError for another form.
     """
+
+    def __init__(self, form: str = "sigmoid") -> None:
+        expect(form in ("sigmoid", "tanh", "exact"), "Gelu", "the form sigmoid, tanh or exact", form)
+        self.form = form
 
     def forward(self, input: Any) -> Array:
         x = as_floats(input)
-        s = 0.5 * xp.tanh(0.851 * x) + 0.5  # sigmoid(1.702 x); 1.702 x itself could overflow
-        self.remember(x.shape, x, s)
-        return x * s
+        if self.form == "sigmoid":
+            p = 0.5 * xp.tanh(0.851 * x) + 0.5  # sigmoid(1.702 x); 1.702 x itself could overflow
+            slope = 1.702 * p * (1 - p)  # sigmoid' = s (1 - s)
+        else:
+            z = xp.clip(x, -10, 10)  # beyond, p is 0 or 1 to the last digit, and z^3 could overflow
+            if self.form == "tanh":
+                p = 0.5 * xp.tanh(TANH_SCALE * (z + 0.044715 * z**3)) + 0.5
+                slope = 2 * p * (1 - p) * TANH_SCALE * (1 + 3 * 0.044715 * z**2)  # 0.5 tanh(u) + 0.5 = sigmoid(2 u)
+            else:
+                p = 0.5 * erf(z / math.sqrt(2)) + 0.5
+                slope = xp.exp(-0.5 * z**2) / math.sqrt(2 * math.pi)  # the density of the normal distribution
+        self.remember(x.shape, x, p, slope)
+        return x * p
 
     def backward(self, gradient: Array) -> Array:
-        x, s = self.recall(gradient)
-        # y = x s is a product: y' = s + x s', and s' = 1.702 s (1 - s).
-        return gradient * (s + x * (1.702 * s * (1 - s)))
+        x, p, slope = self.recall(gradient)
+        # y = x p is a product: y' = p + x p'.
+        return gradient * (p + x * slope)
 
 
 class Softmax(Layer):

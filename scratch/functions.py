@@ -17,6 +17,7 @@ zeros, never NaN.
 Read next: `text.py`.
 """
 
+import math
 import random
 from typing import Any
 
@@ -29,6 +30,14 @@ from scratch.checks import ScratchError, as_ids
 def sigmoid(z: Array) -> Array:
     """1 / (1 + exp(-z)), elementwise, in a form that cannot overflow."""
     return 0.5 * xp.tanh(0.5 * z) + 0.5
+
+
+def erf(z: Array) -> Array:
+    """The error function, elementwise: the probability that a normal variable of variance 1/2 is between -z and z.
+
+    NumPy lacks it, so Python's is called for one number at a time, on the host.
+    """
+    return to_device(numpy.vectorize(math.erf, otypes="d")(to_host(z)))
 
 
 def softmax(z: Any, mask: Array | None = None) -> Array:

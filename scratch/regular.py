@@ -114,3 +114,56 @@ class BatchNorm(Layer):
         # orthogonal to both leaves mean and variance as they are, so its slope is w * scale.
         input_grad = self.w.data * scale * (rows - b_grad / n - normed * (w_grad / n))
         return input_grad.astype(gradient.dtype).reshape(gradient.shape)
+
+
+class LayerNorm(Layer):
+    """Normalises each row to mean 0 and variance 1, then applies a learned scale and shift.
+
+        y = w n + b,    n = (x - mean) s,    s = 1 / sqrt(variance + eps)      mean and variance over the last axis
+
+    BatchNorm normalises a feature over the batch; here each row is normalised over its own features, so no row depends
+    on another, and training and evaluating are the same. eps prevents a division by zero for a constant row.
+
+    The gradient of x: x[j], one of F features, affects n[i] in three ways.
+        directly, if i = j:    s
+        through the mean:      x[j] moves it by 1/F, which moves n[i] by -s/F
+        through the variance:  x[j] moves it by 2 (x[j] - mean) / F = 2 n[j] / (s F), and ds/dvariance = -s^3 / 2; so s
+                               moves by -s^2 n[j] / F, and n[i] = (x[i] - mean) s by -s n[i] n[j] / F
+    With g[i] = dL/dn[i] = gradient[i] w[i], the sum of g[i] dn[i]/dx[j] over i is
+
+        dL/dx[j] = s (g[j] - mean of g - n[j] * mean of g n)
+
+    Shapes: (..., features) -> the same.
+    Parameters: w (features,), b (features,), omitted with `bias=False`.
+    Source: Ba et al. 2016, https://arxiv.org/abs/1607.06450, section 3.
+    Raises: ScratchError for an input of the wrong width.
+    """
+
+    def __init__(self, features: int, eps: float = 1e-5, bias: bool = True) -> None:
+        self.features, self.eps, self.bias = features, eps, bias
+        self.w = Parameter(zeros(features) + 1)
+        self.b = Parameter(zeros(features)) if bias else None
+
+    def forward(self, input: Any) -> Array:
+        x = as_floats(input)
+        expect(x.shape[-1:] == (self.features,), self, "input (..., {features})", x)
+        # In float64: in float32, the square of 1e20 would overflow.
+        mean = x.mean(axis=-1, keepdims=True, dtype="float64")
+        variance = ((x - mean) ** 2).mean(axis=-1, keepdims=True)
+        s = 1 / xp.sqrt(variance + self.eps)  # (..., 1)
+        n = ((x - mean) * s).astype(x.dtype)
+        output = self.w.data * n
+        if self.b is not None:
+            output = output + self.b.data
+        self.remember(output.shape, n, s.astype(x.dtype))
+        return output
+
+    def backward(self, gradient: Array) -> Array:
+        n, s = self.recall(gradient)
+        # y = w n + b, in every row.
+        if self.b is not None:
+            self.b.grad += gradient.reshape(-1, self.features).sum(axis=0, dtype="float64")
+        self.w.grad += (gradient * n).reshape(-1, self.features).sum(axis=0, dtype="float64")
+        # The three ways in which x affects n, as derived above.
+        g = gradient * self.w.data
+        return s * (g - g.mean(axis=-1, keepdims=True) - n * (g * n).mean(axis=-1, keepdims=True))

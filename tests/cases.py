@@ -22,7 +22,9 @@ from scratch.layer import Layer, Sequential
 from scratch.over_time import MaxOverTime, MeanOverTime
 from scratch.pooling import AveragePool2d, MaxPool1d, MaxPool2d
 from scratch.recurrent import GRU, LSTM, SimpleRnn
-from scratch.regular import BatchNorm, Dropout
+from scratch.regular import BatchNorm, Dropout, LayerNorm
+from scratch.self_attention import SelfAttention
+from scratch.transformer import Block, FeedForward, Positions, Transformer
 
 N, T, D, H = 2, 3, 5, 4  # odd and never equal, so that an exchanged axis shows
 
@@ -65,8 +67,23 @@ def reset(layer: Layer) -> None:
     layer.reset_hidden_state()
 
 
+def anew(layer: Layer) -> None:
+    """The same chance, and no state."""
+    random.seed(5)
+    if hasattr(layer, "reset_hidden_state"):
+        layer.reset_hidden_state()
+
+
+def spread(model: Layer) -> Layer:
+    """The weights of a transformer start so small that attention is nearly even; here they are larger."""
+    for p in model.parameters():
+        p.data *= 10
+    return model
+
+
 GAP = np.array([[True, False, True], [False, True, True]])
 MASK = np.array([[True, True, True], [True, False, False]])
+ONE_ROW = np.array([[False, True, False], [False, False, False]])
 
 CASES = [
     Case("Linear on rows", lambda: Linear(D, H), lambda n: floats(n, D)),
@@ -82,6 +99,8 @@ CASES = [
     Case("Tanh", Tanh, lambda n: floats(n, D)),
     Case("Relu", Relu, lambda n: floats(n, D)),
     Case("Gelu", Gelu, lambda n: floats(n, D)),
+    Case("Gelu, tanh", lambda: Gelu("tanh"), lambda n: floats(n, D)),
+    Case("Gelu, exact", lambda: Gelu("exact"), lambda n: floats(n, D)),
     Case("Softmax", Softmax, lambda n: floats(n, D)),
     Case("LogSoftmax", LogSoftmax, lambda n: floats(n, D)),
     Case("Dropout", lambda: Dropout(0.4), lambda n: floats(n, D), before=lambda layer: random.seed(5)),
@@ -159,7 +178,32 @@ CASES += [
         mask=np.array([[True, True, False, False, False], [True, True, True, True, True]]),
     ),
 ]
-ONE_ROW = np.array([[False, True, False], [False, False, False]])
+for options in (
+    {"num_heads": 2}, {"num_heads": 1, "bias": False}, {"num_heads": 6, "causal": False},
+    {"num_heads": 2, "stateful": True}, {"num_heads": 3, "dropout": 0.3},
+):
+    name = "Self-attention, " + ", ".join(f"{key} {value}" for key, value in options.items())
+    make = lambda o=options: SelfAttention(6, **o)  # noqa: E731
+    CASES += [
+        Case(f"{name}{suffix}", make, lambda n: floats(n, T, 6), before=anew, mask=mask)
+        for suffix, mask in (("", None), (", masked", MASK), (", with a gap", GAP), (", a row of padding", ONE_ROW))
+    ]
+CASES += [
+    Case("LayerNorm", lambda: LayerNorm(D), lambda n: floats(n, T, D)),
+    Case("LayerNorm without a bias", lambda: LayerNorm(D, bias=False), lambda n: floats(n, D)),
+    Case("LayerNorm of a vector", lambda: LayerNorm(D), lambda n: floats(D), batch=False),
+    Case("FeedForward", lambda: FeedForward(D), lambda n: floats(n, T, D)),
+    Case("FeedForward, exact", lambda: FeedForward(D, H, activation="exact"), lambda n: floats(n, D)),
+    Case("Positions", lambda: Positions(H, D), lambda n: floats(n, T, D)),
+    Case("Positions, stateful", lambda: Positions(H, D, stateful=True), lambda n: floats(n, T, D), before=anew),
+    Case("Block", lambda: spread(Block(6, 2)), lambda n: floats(n, T, 6)),
+    Case("Block, masked", lambda: spread(Block(6, 3, bias=False)), lambda n: floats(n, T, 6), mask=MASK),
+    Case("Transformer", lambda: spread(Transformer(D, 6, 2, 2, H)), lambda n: ids(n, T)),
+    Case(
+        "Transformer, masked", lambda: spread(Transformer(D, 6, 1, 3, T, 0.2, False)), lambda n: ids(n, T),
+        before=anew, mask=MASK,
+    ),
+]
 for kind in (MaxOverTime, MeanOverTime):
     CASES += [
         Case(kind.__name__, kind, lambda n: floats(n, T, D)),

@@ -12,10 +12,12 @@ from scratch.fast.arrays import minus_max, pieces
 
 
 class Gelu(activations.Gelu):
-    """As `activations.Gelu`."""
+    """As `activations.Gelu`; the other two forms are the plain layer's."""
 
     def forward(self, input: Any) -> Array:
         input = as_floats(input)
+        if self.form != "sigmoid":
+            return super().forward(input)
         output, slope = xp.empty_like(input), xp.empty_like(input)
         for piece in pieces(input):
             x, y, s = input[piece], output[piece], slope[piece]
@@ -30,6 +32,8 @@ class Gelu(activations.Gelu):
         return output
 
     def backward(self, gradient: Array) -> Array:
+        if self.form != "sigmoid":
+            return super().backward(gradient)
         (slope,) = self.recall(gradient)
         return gradient * slope
 
