@@ -75,6 +75,7 @@ OF_STEPS = {
     "Linear": (lambda: Linear(5, 3), (5,)), "Linear without bias": (lambda: Linear(5, 3, bias=False), (5,)),
     "MaxOverTime": (MaxOverTime, (3,)), "MeanOverTime": (MeanOverTime, (3,)), "Flatten": (Flatten, (3,)),
     "Relu": (Relu, (3,)), "Tanh": (Tanh, (3,)), "Sigmoid": (Sigmoid, (3,)), "Gelu": (Gelu, (3,)),
+    "Gelu, tanh": (lambda: Gelu("tanh"), (3,)), "Gelu, exact": (lambda: Gelu("exact"), (3,)),
     "Softmax": (Softmax, (3,)), "LogSoftmax": (LogSoftmax, (3,)), "Dropout": (lambda: Dropout(0), (3,)),
     "stack": (lambda: Sequential([
         LSTM(5, 4), Tanh(), Sequential([both_after(GRU), BatchNorm(6)]), SimpleRnn(6, 3, return_sequences=False),
