@@ -151,12 +151,13 @@ def test_a_state_belongs_to_the_text_it_began_with():
     layer = transformer(stateful=True)
     layer.forward(ids(1, 3))
     first = ids(1, 2)
-    assert not np.allclose(layer.forward(first), layer.sibling().forward(first))  # a sibling has no state
+    alone = to_host(layer.sibling().forward(first))  # a sibling has no state
+    assert relative_error(layer.forward(first), alone) > 1e-3
     with pytest.raises(ScratchError, match=r"a carried state of 2 rows, got 1; call reset_hidden_state\(\)"):
         layer.blocks[0].forward(floats(2, 1, D))
     layer.reset_hidden_state()
     assert layer.positions.state == 0 and layer.blocks[1].attention.state is None
-    assert np.allclose(layer.forward(first), layer.sibling().forward(first))
+    assert relative_error(layer.forward(first), alone) < 1e-6
 
 
 def test_a_backward_into_an_earlier_piece_is_refused():
@@ -172,11 +173,11 @@ def test_a_backward_into_an_earlier_piece_is_refused():
 def test_a_layer_that_is_not_stateful_keeps_nothing():
     layer, x = transformer(), ids(2, 4)
     output = layer.forward(x)
-    assert np.array_equal(layer.forward(x), output) and layer.positions.state == 0
+    assert relative_error(layer.forward(x), output) == 0 and layer.positions.state == 0
     for inner in layer.all_layers():  # as a program may do that trained with one and generates with the other
         inner.stateful = True
-    assert np.allclose(layer.forward(x), output)
-    assert not np.allclose(layer.forward(x), output)
+    assert relative_error(layer.forward(x), output) == 0
+    assert relative_error(layer.forward(x), output) > 1e-3
 
 
 @EACH_WAY
@@ -279,7 +280,7 @@ def test_weights_start_as_in_gpt_2(device):
 @EACH_WAY
 def test_dropout_is_in_three_places_and_ends_with_the_training(how):
     layer, x = how(transformer(dropout=0.5)), ids(N, T)
-    assert not np.array_equal(layer.forward(x), layer.forward(x))
+    assert relative_error(layer.forward(x), layer.forward(x)) > 1e-3
     with evaluating(layer):
         plain = transformer()
         for p, q in zip(plain.parameters(), layer.parameters(), strict=True):
@@ -293,7 +294,7 @@ def test_dropout_is_in_three_places_and_ends_with_the_training(how):
 
 
 @EACH_WAY
-def test_it_learns_a_text_by_heart(how):
+def test_it_memorises_a_text(how):
     random.seed(3)
     text = to_device(np.array([0, 1, 2, 0, 3, 4, 0, 1, 5, 0, 3, 6])[None])  # what follows 0 depends on more than one id
     model, loss = how(Transformer(V, 16, 1, 2, context=11)), SoftmaxCrossEntropy()
