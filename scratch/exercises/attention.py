@@ -30,7 +30,7 @@ def by_hand(answer: Any) -> None:
         by_hand = {"a": [0, 0], "u~": 0, "a_grad": [0, 0], "S_grad": [0, 0], "u_grad": [0, 0]}
     """
     if abs(sum(answer["S_grad"])) > 1e-9:
-        raise Wrong("the gradient of S must sum to 0, since adding the same number to both changes no weight")
+        raise Wrong("the gradient of S does not sum to 0; adding the same number to both scores changes no weight")
     expected = {"a": [0.75, 0.25], "u~": 3, "a_grad": [4, 0], "S_grad": [0.75, -0.75], "u_grad": [0.75, 0.25]}
     for name, value in expected.items():
         expect_equal(answer[name], value, name)

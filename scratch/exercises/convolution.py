@@ -44,7 +44,7 @@ def kernel(answer: Any) -> None:
     if given.shape != (3, 3):
         raise Wrong(f"the kernel has shape {given.shape}, expected (3, 3)")
     if numpy.allclose(given, -wanted):
-        raise Wrong("the kernel is upside down: w[k, m] multiplies the pixel in row k of the window, row 2 at the bottom")
+        raise Wrong("the kernel is upside down: w[k, m] multiplies the pixel in row k of the window; row 2 is last")
     if numpy.allclose(given, wanted.T):
         raise Wrong("the kernel compares the right column with the left one: the first index is the row")
     layer, picture = Conv2d(1, 1, 3), generator().standard_normal((1, 5, 4, 1))
