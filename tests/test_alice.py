@@ -171,6 +171,7 @@ def test_the_weights_that_come_with_it(tmp_path):
     assert code == 0 and out.startswith("alice said")
 
 
+@pytest.mark.thorough
 def test_the_score_holds(tmp_path):
     if not (programs.DATA / "alice").is_dir():
         pytest.skip("the data set is not here")

@@ -71,6 +71,7 @@ def test_prepared_words_are_those_of_the_files(files, tmp_path):
     assert np.array_equal(lexicon.vectors, made.vectors) and np.array_equal(lexicon.spelling, made.spelling)
 
 
+@pytest.mark.thorough
 def test_a_prepared_file_trains_the_same_network(files, tmp_path):
     for flags in (("prepare", "--whole", *files, "--out", "p"), ("train", "--whole", *files, *SMALL, "--out", "a"),
                   ("train", "--prepared", "p/prepared.npz", *SMALL, "--out", "b")):

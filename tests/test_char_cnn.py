@@ -164,6 +164,7 @@ def test_a_log_for_tensorboard(tmp_path):
     assert any(path.name.startswith("events.") for path in (tmp_path / "logs").iterdir())
 
 
+@pytest.mark.thorough
 def test_bad_flags_and_data_are_refused(tmp_path):
     table = tmp_path / "t.csv"
     table.write_text("SentimentText,Sentiment\n" + "".join(f"text {k},{k % 2}\n" for k in range(20)))
@@ -194,6 +195,7 @@ def test_bad_flags_and_data_are_refused(tmp_path):
     assert "too few rows" in refused(*flags, cwd=tmp_path)
 
 
+@pytest.mark.thorough
 def test_a_table_of_other_columns_is_read_with_the_flags_that_the_program_names(tmp_path):
     words = {"billing": "invoice refund card charge receipt", "technical": "crash login bug screen install"}
     rows = [f"my {a} and {b} {end},{topic}" for topic, some in words.items() for a in some.split() for b in some.split()

@@ -112,6 +112,7 @@ def test_the_weights_that_come_with_it(tmp_path):
 REAL = pytest.mark.skipif(not (programs.DATA / "shakespeare").is_dir(), reason="the data set is not here")
 
 
+@pytest.mark.thorough
 @REAL
 def test_the_score_holds_on_the_first_held_out_scenes():
     model, vocab, _ = network.load(network.WEIGHTS, "char_lm")
@@ -134,6 +135,7 @@ def test_weights_of_another_alphabet_are_refused(tmp_path):
     assert "is it the text" in refused("evaluate", "text.txt", cwd=tmp_path)
 
 
+@pytest.mark.thorough
 def test_samples_while_training_change_no_weights(tmp_path):
     for out, epochs in (("some", "1,2"), ("none", "9")):
         code, text, err = run("train", "--smoke", "--epochs", 2, "--sample-after", epochs, "--out", out, cwd=tmp_path)

@@ -103,9 +103,9 @@ def test_sizes_are_compared_with_the_arrays_before_a_network_is_built(case, tmp_
     assert "w.npz: " in refused(*command, changed(name, tmp_path, change, arrays), cwd=tmp_path)
 
 
+@pytest.mark.needs("safetensors")
 @pytest.mark.parametrize("case", ["layers", "hidden", "widths"])
 def test_so_they_are_in_the_other_format(case, tmp_path):
-    pytest.importorskip("safetensors")
     *command, name, change, arrays = CLAIMS[case]
     path = changed(name, tmp_path, change, arrays, ".safetensors")
     assert "w.safetensors: " in refused(*command, path, cwd=tmp_path)

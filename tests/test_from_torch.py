@@ -5,11 +5,13 @@ import pytest
 from scratch import Conv1d, evaluating
 from scratch.checks import ScratchError
 
-torch = pytest.importorskip("torch")
+torch = pytest.importorskip("torch", reason="needs torch: pip install -e '.[bench]'")
 from test_to_torch import SHAPES, close, equal, from_torch, random, to_torch  # noqa: E402
 
 nn = torch.nn
-pytestmark = pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel lengths")
+pytestmark = [
+    pytest.mark.needs("torch"), pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel lengths"),
+]
 
 
 def plain(*layers):

@@ -61,8 +61,6 @@ def model():
 
 def weights_of(program, build, read, ending=".npz", **metadata):
     def make(folder):
-        if ending == ".safetensors":
-            pytest.importorskip("safetensors")
         path = folder / f"w{ending}"
         save_weights(build(), path, {"program": program, **metadata})
         return path, partial(read, path)
@@ -250,6 +248,10 @@ KINDS = {
 }
 
 
+EACH_KIND = pytest.mark.parametrize("kind", [
+    pytest.param(kind, marks=[pytest.mark.needs("safetensors")] if "safetensors" in kind else []) for kind in KINDS
+])
+
 # The tests ------------------------------------------------------------------------------------------------------
 
 
@@ -293,13 +295,13 @@ def fuzz(kind, count, tmp_path):
     return refused
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@EACH_KIND
 def test_damage_is_refused_in_words_or_does_no_harm(kind, tmp_path):
     refused = fuzz(kind, 200, tmp_path)
     assert 50 < refused <= 200
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", KINDS)
+@EACH_KIND
 def test_much_damage_is_refused_in_words_or_does_no_harm(kind, tmp_path):
     assert fuzz(kind, 20_000, tmp_path) > 5000

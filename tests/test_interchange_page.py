@@ -25,9 +25,10 @@ def test_every_block_without_an_output_of_its_own_is_a_cell():
     assert all(("torch" in code) == (expected is not None) for code, expected in blocks())
 
 
+@pytest.mark.needs("safetensors", "torch")
 def test_the_page_runs_and_prints_what_it_says(tmp_path, monkeypatch):
-    pytest.importorskip("safetensors")
-    torch = pytest.importorskip("torch")
+    import torch
+
     monkeypatch.setattr("tempfile.mkdtemp", lambda: str(tmp_path))
     state, scope = torch.random.get_rng_state(), {}
     for code, expected in blocks():

@@ -5,14 +5,16 @@ import subprocess
 import sys
 
 import pytest
+from conftest import ON_A_DEVICE
 from programs import ROOT, environment
 
 PAGES = sorted(path for path in ROOT.glob("docs/**/*.md") if "_build" not in path.parts)
 PLAIN = {"interchange.md"}  # its snippets need PyTorch; test_interchange_page.py runs them
 
 
+@pytest.mark.needs("myst_nb")
+@pytest.mark.skipif(ON_A_DEVICE, reason="once is enough")
 def test_the_book_builds_without_a_warning(tmp_path):
-    pytest.importorskip("myst_nb")
     command = [sys.executable, "-m", "sphinx", "-W", "--keep-going", "-q", ROOT / "docs", tmp_path / "html"]
     run = subprocess.run(command, cwd=ROOT, env=environment(), capture_output=True, text=True)
     assert run.returncode == 0, run.stderr[-5000:]

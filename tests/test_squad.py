@@ -98,6 +98,7 @@ def test_scores_are_squads(guess, answers, em, expected):
     assert exact_match(guess, answers) == em and f1(guess, answers) == pytest.approx(expected)
 
 
+@pytest.mark.thorough
 def test_the_real_files():
     path = DATA / "squad" / "dev-v1.1.json"
     if not path.exists():

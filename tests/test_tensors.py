@@ -16,8 +16,9 @@ from scratch.recurrent import LSTM
 from scratch.tools.files import read_arrays, read_metadata, read_shapes, write_arrays
 from scratch.tools.weights import load_model, load_weights, metadata_of, save_weights
 
-safetensors = pytest.importorskip("safetensors")
+safetensors = pytest.importorskip("safetensors", reason="needs safetensors: pip install -e '.[dev]'")
 library = pytest.importorskip("safetensors.numpy")
+pytestmark = pytest.mark.needs("safetensors")
 
 TYPES = ["f8", "f4", "f2", "i8", "i4", "i2", "i1", "u8", "u4", "u2", "u1", "?"]
 METADATA = {"program": "x", "vocabulary": {"é": 0, "\n": 1, "\U0001f600": 2}, "loss": 0.5, "none": None}

@@ -42,11 +42,13 @@ from scratch.checks import ScratchError
 from scratch.fast import fast
 from scratch.layer import Layer
 
-torch = pytest.importorskip("torch")
+torch = pytest.importorskip("torch", reason="needs torch: pip install -e '.[bench]'")
 nn = torch.nn
 from_torch = importlib.import_module("scratch.tools.from_torch").from_torch
 to_torch = importlib.import_module("scratch.tools.to_torch").to_torch
-pytestmark = pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel lengths")
+pytestmark = [
+    pytest.mark.needs("torch"), pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel lengths"),
+]
 
 RNNS = [SimpleRnn, LSTM, GRU]
 SHAPES = [(1, 1), (3, 7)]  # (N, T)

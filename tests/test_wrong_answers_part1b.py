@@ -1,4 +1,4 @@
-"""Likely wrong answers to the exercises on optimizers, averages, schedules, initial, functions, backend and checks."""
+"""Likely wrong answers to the exercises on optimizer_state to functions, except gradient_check, in reading order."""
 
 import runpy
 
@@ -13,7 +13,9 @@ from scratch.initial import random_tensor
 
 RIGHT = {
     chapter: runpy.run_path(str(ROOT / "docs" / "answers" / f"{chapter}.py"))
-    for chapter in ("optimizers", "averages", "schedules", "initial", "functions", "backend", "checks")
+    for chapter in (
+        "optimizer_state", "optimizers", "averages", "schedules", "checks", "backend", "initial", "functions",
+    )
 }
 
 
@@ -21,6 +23,21 @@ def but(exercise, **changes):
     """The right answer, a dict, with some values replaced."""
     chapter, name = exercise.split(".")
     return RIGHT[chapter][name] | changes
+
+
+def only_steps(saved):
+    return saved | {"steps": RIGHT["optimizer_state"]["grown"](saved)["steps"]}
+
+
+def before_the_slot(saved):
+    arrays = {f"layers.0.{name}": array for name, array in saved["arrays"].items()}
+    return RIGHT["optimizer_state"]["grown"](saved) | {"arrays": arrays}
+
+
+def in_place(saved):
+    found = RIGHT["optimizer_state"]["grown"](saved)
+    saved.update(found)
+    return saved
 
 
 class Averaging(RIGHT["optimizers"]["Heavy"]):
@@ -116,6 +133,9 @@ def in_order(probabilities, p):
 
 
 WRONG = [
+    ("optimizer_state.grown", only_steps, "the names in 'arrays' are ['m/b', 'm/w', 'v/b', 'v/w'], expected ['m/l"),
+    ("optimizer_state.grown", before_the_slot, "['layers.0.m/b', 'layers.0.m/w', 'layers.0.v/b', 'layers.0.v/w']"),
+    ("optimizer_state.grown", in_place, "the argument was changed"),
     ("optimizers.by_hand", but("optimizers.by_hand", Momentum=0.22), "PyTorch's u = mo * u + g"),
     ("optimizers.by_hand", but("optimizers.by_hand", Momentum=0.98), "after the first step"),
     ("optimizers.by_hand", but("optimizers.by_hand", GradientDescent=0.8), "after the first step"),
@@ -156,11 +176,12 @@ WRONG = [
     ("functions.log_sum_exp", overflowing, "it is inf: subtract the largest z first"),
     ("functions.log_sum_exp", not_added_again, "but not added again"),
     ("functions.log_sum_exp", kept_dims, "has shape (1,), expected ()"),
-    ("functions.nucleus", too_few, "only 0.6 is kept together"),
+    ("functions.nucleus", too_few, "those kept add up to only 0.6"),
     ("functions.nucleus", in_order, "but in other places"),
-    ("functions.nucleus", lambda probabilities, p: probabilities, "the result is [0.1, 0.6, 0.3]"),
+    ("functions.nucleus", lambda probabilities, p: probabilities, "3 letters are kept, but 2 are enough"),
     ("backend.lost", 2**23, "8388608 + 1 is 8388609: the answer is larger"),
-    ("backend.lost", 2**25, "16777216 + 1 is 16777216 too: the answer is smaller"),
+    ("backend.lost", 2**25, "the answer is smaller"),
+    ("backend.lost", 2**24 + 2, "the answer is smaller"),
     ("backend.lost", 2**24 + 1, "no positive whole number that float32 can represent"),
     ("checks.Last", Unchecked, "an input of shape (4, 3) is accepted"),
     ("checks.Last", Terse, "the message for (4, 3) is 'wrong shape', expected 'Last(features=3): expected input"),

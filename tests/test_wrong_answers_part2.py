@@ -28,6 +28,15 @@ def divided(ids, p_1):
     return table / numpy.maximum(table.sum(axis=1, keepdims=True), 1)
 
 
+def no_followers_forgotten(ids, p_1):
+    """The formula also where nothing follows: 0 / 0."""
+    table = numpy.zeros((len(p_1), len(p_1)))
+    numpy.add.at(table, (ids[:-1], ids[1:]), 1)
+    total, kinds = table.sum(axis=1, keepdims=True), (table > 0).sum(axis=1, keepdims=True)
+    with numpy.errstate(invalid="ignore"):
+        return (table + kinds * p_1) / (total + kinds)
+
+
 def one_kind(ids, p_1):
     """As if one kind of id followed each id."""
     table = divided(ids, p_1)
@@ -92,6 +101,7 @@ WRONG = [
     ("text.banana", {"p_1": P_1, "p_2 after a": OF_3}, "nothing follows the last"),
     ("text.banana", {"p_1": P_1, "p_2 after a": [0, 0, 1]}, "p_2 after a is [0., 0., 1.], expected"),
     ("text.pairs", divided, "the row of 'a' is [0. , 0.5, 0.5], expected"),
+    ("text.pairs", no_followers_forgotten, "in 'abac', the row of 'c' has nan, from 0 / 0"),
     ("text.pairs", one_kind, "in 'abac', the row of 'a' is"),
     ("text.pairs", lambda ids, p_1: numpy.outer(p_1, p_1), "adds up to"),
     ("batching.pad", pad_by_ids, "the mask is False at the real id 0"),
@@ -101,14 +111,15 @@ WRONG = [
     ("batching.mean_loss", lambda losses, mask: ((losses * mask).mean(), mask), "only 9 are real"),
     ("batching.mean_loss", lambda losses, mask: ((losses * mask).sum() / mask.sum(), mask), "the gradient is"),
     ("batching.mean_loss", lambda losses, mask: (losses * mask).sum() / mask.sum(), "does not return two things"),
-    ("batching.pieces", [[[0, 1, 2], [3, 4, 5]], [[6, 7, 8], [9, 10, 0]]], "the second row continues the first"),
-    ("batching.pieces", [[[0, 1, 2], [6, 7, 8]], [[3, 4, 5], [9, 10, 0]]], "piece 0 is"),
+    ("batching.pieces", [[[0, 1, 2], [3, 4, 5]], [[6, 7, 8], [9, 10, 0]]], "the next piece that continues each row"),
+    ("batching.pieces", [[[0, 1, 2], [6, 7, 8]], [[3, 4, 5], [9, 10, 11]]], "the last id of the text has no next id"),
+    ("batching.pieces", [[[0, 1, 2], [4, 5, 6]], [[3], [7]]], "piece 0 is"),
     ("batching.pieces", [[[0, 1, 2], [5, 6, 7]]], "there are 1 pieces, expected 2"),
     ("recurrent.one_step", ONE_STEP | {"cell": 0.25}, "the new cell is 0.25, expected 0."),
     ("recurrent.one_step", ONE_STEP | {"i": -0.0625}, "the gradient of the new cell is 1 * o + 0.5, not 1 * o"),
     ("recurrent.one_step", ONE_STEP | {"f": 1.0}, "this is the gradient of f itself"),
     ("recurrent.one_step", ONE_STEP | {"cell before": 1.0}, "the gradient of the cell before is 1., expected 0.25"),
-    ("recurrent.half_life", lambda steps: 0.5 ** (1 / steps), "this is the forget gate f"),
+    ("recurrent.half_life", lambda steps: 0.5 ** (1 / steps), "is the forget gate f itself"),
     ("recurrent.half_life", lambda steps: numpy.log(steps), "the bias for 10 steps is 2.3"),
     ("recurrent.OneGate", one_gate(slope=-1), "of a single step is wrong"),
     ("recurrent.OneGate", one_gate(direct=0), "right for one step, but not for four: look at the carry"),

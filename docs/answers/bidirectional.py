@@ -2,8 +2,8 @@
 
 from scratch import Layer
 
-# The first layer reads the last letter last: only its last output differs. The second reads it first: all of its states
-# come after it, and differ.
+# The first layer reads the last letter last, so only its last output differs. The second reads it first, so all of its
+# outputs differ.
 changed = [[0, 1], [0, 1], [0, 1], [1, 1]]
 
 
@@ -19,5 +19,6 @@ class Added(Layer):
 
     def backward(self, gradient):
         self.recall(gradient)
-        # A sum passes the whole gradient to both terms. What was reversed on the way forward is reversed here too.
+        # A sum passes the whole gradient to both terms. `forward` reversed the second layer's input and output, so
+        # their gradients are reversed too.
         return self.first.backward(gradient) + self.second.backward(gradient[:, ::-1])[:, ::-1]

@@ -5,7 +5,8 @@ import numpy
 from scratch.initial import random_tensor
 
 by_hand = {
-    # An output sums 400 products of variance 0.1^2, so a layer multiplies the variance by 4, the deviation by 2.
+    # An output sums 400 products of variance 0.1^2, so a layer multiplies the variance by 4, and
+    # the standard deviation by 2.
     "output": 2**10,
     # 400 times the variance of the weights must be 1.
     "weights": 1 / 20,

@@ -15,7 +15,7 @@ def pairs(ids, p_1):
     for first, second in pairwise(ids):
         table[first, second] += 1
     for row in table:
-        # Both are taken before the row is overwritten. If nothing follows, both are 0, and the fraction would be 0 / 0.
+        # Both are computed before the row is overwritten. If nothing follows, both are 0, and so is the denominator.
         total, kinds = row.sum(), (row > 0).sum()
         row[:] = (row + kinds * p_1) / (total + kinds) if total else p_1
     return table

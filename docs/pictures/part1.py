@@ -1,4 +1,4 @@
-"""Pictures of part 1, a network learns: learning rates, initial weights, activations, schedules."""
+"""Pictures of part 1, a network learns: learning rates, initial weights, schedules."""
 
 import random
 from functools import cache
@@ -104,27 +104,6 @@ def initial(ink: Ink) -> Any:
     return figure
 
 
-def activations(ink: Ink) -> Any:
-    """The layers Sigmoid, Tanh, Relu and Gelu over the numbers from -4 to 4: forward, and backward of
-    a gradient of 1."""
-    figure, axes = page(6.4, 2.3, 1, 4, sharey=True)
-    x = numpy.linspace(-4, 4, 161)
-    for ax, layer in zip(axes, (book.Sigmoid(), book.Tanh(), book.Relu(), book.Gelu()), strict=True):
-        y = layer.forward(x).copy()
-        ax.axhline(0, color=ink.faint, linewidth=0.8)
-        ax.axvline(0, color=ink.faint, linewidth=0.8)
-        ax.plot(x, layer.backward(numpy.ones(len(x))), color=ink.orange, linewidth=1.6)
-        ax.plot(x, y, color=ink.blue, linewidth=2)
-        ax.set_title(type(layer).__name__, loc="left", size=11)
-        ax.set(ylim=(-1.15, 2.1), xlim=(-4, 4))
-        ax.set_xticks([-3, 0, 3], [MINUS + "3", "0", "3"])
-        ax.set_yticks([-1, 0, 1, 2], [MINUS + "1", "0", "1", "2"])
-        quiet(ax, ink)
-    axes[0].text(-3.8, 1.75, "output", color=ink.blue, size=10)
-    axes[0].text(-3.8, 1.35, "slope", color=ink.orange, size=10)
-    return figure
-
-
 def schedules(ink: Ink) -> Any:
     """The three functions of scratch/schedules.py over 100 steps."""
     figure, axes = page(6.4, 2.2, 1, 3, sharey=True)
@@ -144,14 +123,13 @@ def schedules(ink: Ink) -> Any:
     return figure
 
 
-ALL = {"rates": rates, "initial": initial, "activations": activations, "schedules": schedules}
+ALL = {"rates": rates, "initial": initial, "schedules": schedules}
 ALT = {
     "rates": "Six paths of 40 steps over the same elliptic contours of a loss. At rate 0.02 gradient descent hardly "
     "moves, at 0.5 it nears the minimum, at 0.62 it oscillates across the valley and ends with a loss of 3.50. "
     "Momentum, RMSProp and Adam reach 0.53, 0.56 and 0.52.",
     "initial": "Histograms of the outputs of ten tanh layers. With half of Xavier's weights they shrink to 0, with "
     "Xavier's they stay spread, with four times Xavier's nearly all are close to -1 or 1.",
-    "activations": "Sigmoid, Tanh, Relu and Gelu from -4 to 4, each with its slope.",
     "schedules": "The factor of the learning rate over 100 steps: step_decay falls to a tenth twice, cosine_decay "
     "rises for 10 steps and falls along a cosine, triangle rises to 1 and falls linearly.",
 }

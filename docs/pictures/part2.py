@@ -1,8 +1,6 @@
-"""Pictures of part 2, reading sequences: masks, vanishing gradients, what the cells of an LSTM keep."""
+"""Pictures of part 2, reading sequences: masks, what the cells of an LSTM keep."""
 
-import random
 from functools import cache
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -11,17 +9,13 @@ from char_lm.network import load
 from char_lm.texts import corpus_of, read, split
 from company_names import COMPANIES
 from matplotlib.figure import Figure
-from style import EXACT, MINUS, Ink, bare, page, quiet
+from style import EXACT, MINUS, Ink, bare, page
 
-import scratch as book
-from scratch.batching import padded, streams
-from scratch.fast import fast
+from scratch.batching import padded
 from scratch.functions import one_hot
-from scratch.optimizers import Adam
 from scratch.text import Vocabulary
 
 SHAKESPEARE = Path(__file__).resolve().parents[2] / "weights" / "shakespeare_lstm.npz"
-STEPS_BACK = 100
 
 
 def masks(ink: Ink) -> Any:
@@ -51,71 +45,6 @@ def text_of() -> tuple[Vocabulary, numpy.ndarray]:
     _, vocab, _ = load(SHAKESPEARE, "char_lm")
     path, _ = corpus_of(SHAKESPEARE, None, None)
     return vocab, split(read(path, 1, vocab).ids)[2]
-
-
-KINDS = {  # the class, the bias of the forget gate where it is not ours, and the line of the picture
-    "SimpleRnn": (book.SimpleRnn, None, "-"), "GRU": (book.GRU, None, "-"), "LSTM, bias 0": (book.LSTM, 0, "--"),
-    "LSTM, bias 1 (ours)": (book.LSTM, 1, "-"), "LSTM, bias 3": (book.LSTM, 3, ":"),
-}
-
-
-@cache
-def gradients(num_updates: int) -> dict[str, numpy.ndarray]:
-    """For each of KINDS, the norm of the loss's gradient at the input of each step, relative to that of the last step.
-
-    The loss is the cross-entropy of the letter after the 100th, over 32 pieces of the held-out text of Shakespeare.
-    Each network is one layer of 128 and a Linear, after `num_updates` steps of Adam (rate 0.002, clipped at norm 5) on
-    50 letters of 32 streams of the same text (seed 0).
-    """
-    vocab, ids = text_of()
-    ids = numpy.asarray(ids).astype("int64")
-    pieces, following = next(streams(ids, 32, STEPS_BACK))
-    found = {}
-    for name, (kind, bias, _) in KINDS.items():
-        random.seed(0)
-        layer, linear, loss = kind(vocab.size, 128), book.Linear(128, vocab.size), book.SoftmaxCrossEntropy()
-        if bias is not None:
-            layer.b.data[128:256] = bias  # the gates are in the order i, f, o, g
-        model, optimizer = fast(book.Sequential([layer, linear]), threads=1), fast(Adam(0.002, clip_norm=5.0))
-        for x, y in islice(streams(ids, 32, 50), num_updates):
-            model.backward(loss.gradient(model.forward(x), y))
-            optimizer.step(model)
-        last = kind(vocab.size, 128, return_sequences=False)
-        for new, old in zip(last.parameters(), model.layers[0].parameters(), strict=True):
-            new.data[...] = old.data
-        scores = linear.forward(last.forward(one_hot(pieces, vocab.size)))
-        x_grad = last.backward(linear.backward(loss.gradient(scores, following[:, -1])))
-        norms = numpy.sqrt((x_grad.astype("float64") ** 2).sum(axis=(0, 2)))[::-1]
-        found[name] = norms / norms[0]
-    return found
-
-
-def forget(ink: Ink) -> Any:
-    """`gradients` above: layers of 128 on 32 pieces of 100 letters of Shakespeare's held-out text, before and after
-    60 updates."""
-    figure, axes = page(6.4, 3.6, 1, 2, sharey=True)
-    colours = dict(zip(KINDS, (ink.orange, ink.green, *[ink.blue] * 3), strict=True))
-    bias_0, bias_1, bias_3 = list(KINDS)[2:]
-    for ax, (num_updates, title, labels) in zip(axes, (
-        (0, "untrained", (("SimpleRnn", "SimpleRnn", 50, (6, 5)), (bias_1, bias_1, 30, (-6, -24)),
-                          (bias_0, "LSTM, bias 0", 40, (6, 0)), ("GRU", "and GRU", 48, (6, 0)),
-                          (bias_3, bias_3, 24, (0, 14)))),
-        (60, "after 60 updates", ((bias_3, bias_3, 50, (2, 5)), ("SimpleRnn", "SimpleRnn", 74, (6, 3)),
-                                  (bias_1, "ours", 50, (-28, -8)))),
-    ), strict=True):
-        lines = gradients(num_updates)
-        for name, norms in lines.items():
-            ax.plot(norms, color=colours[name], linewidth=2.6 if "ours" in name else 1.5, linestyle=KINDS[name][2])
-        for name, words, step, shift in labels:
-            ax.annotate(words, (step, lines[name][step]), shift, textcoords="offset points", color=colours[name],
-                        size=10)
-        ax.set(yscale="log", ylim=(1e-10, 1e2), xlim=(0, 99), xlabel="steps back from the loss")
-        ax.set_title(title, loc="left", size=11)
-        quiet(ax, ink)
-    axes[0].set_yticks([1, 1e-3, 1e-6, 1e-9], ["1", "1e-3", "1e-6", "1e-9"])
-    axes[0].set_yticks([], minor=True)
-    axes[0].set_ylabel("norm of the gradient, relative")
-    return figure
 
 
 @cache
@@ -165,13 +94,10 @@ def gates(ink: Ink) -> Any:
     return figure
 
 
-ALL = {"masks": masks, "forget": forget, "gates": gates}
+ALL = {"masks": masks, "gates": gates}
 ALT = {
-    "masks": "Six company names as rows of ids, filled up with -1 to ten columns, and their mask: filled squares where "
+    "masks": "Six company names as rows of ids, padded with -1 to ten columns, and their mask: filled squares where "
     "a letter is real, empty ones where it is padding.",
-    "forget": "Norms of the gradient against the steps back from the loss, on a logarithmic axis. Untrained, an LSTM "
-    "with forget bias 1 keeps 0.005 over 99 steps, a SimpleRnn 0.06; with bias 0, and in a GRU, less than 1e-10 is "
-    "left after 72. After 60 updates it falls in all of them.",
     "gates": "Two speeches of Shakespeare, with the background of each letter coloured by a unit of the trained LSTM. "
     "One cell is blue within the speakers' names and orange elsewhere. Another goes from orange to blue along each "
     "line; its forget gate is open within lines and closes at each line's first letter.",

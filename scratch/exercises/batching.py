@@ -15,8 +15,8 @@ import numpy
 
 @exercise
 def pad(answer: Any) -> None:
-    """Write `pad`: rows of ids, each a list, become one array, padded with zeros on the right, and its mask (True for
-    real ids). An id of a row may be 0 too.
+    """Write `pad`. It turns rows of ids, each a list, into one array, padded with zeros on the right, and a mask (True
+    for real ids). A real id may be 0 too.
 
     Start:
 
@@ -35,8 +35,8 @@ def pad(answer: Any) -> None:
 
 @exercise
 def mean_loss(answer: Any) -> None:
-    """`losses` (N, T) has a loss for each step of each row, also for padding. Write the mean over the real steps, where
-    `mask` is True, and its gradient: the derivative of the mean with respect to each number in `losses`.
+    """`losses` (N, T) has a loss for each step of each row, even for padding. Return the mean over the real steps,
+    where `mask` is True, and its gradient: the derivative of the mean with respect to each number in `losses`.
 
     Start:
 
@@ -63,17 +63,19 @@ def mean_loss(answer: Any) -> None:
 
 @exercise
 def pieces(answer: Any) -> None:
-    """A text has the 11 ids 0, 1 ... 10. `streams` reads it in a batch of 2, 3 steps at a time. Write down the ids of
+    """A text has the 12 ids 0, 1 ... 11. `streams` reads it in a batch of 2, 3 steps at a time. Write down the ids of
     each piece, without the next ids.
 
     Start:
 
         pieces = [[[0, 0, 0], [0, 0, 0]], []]  # piece after piece, row after row
     """
-    expected = [now for now, _ in streams(numpy.arange(11), 2, 3)]
+    expected = [now for now, _ in streams(numpy.arange(12), 2, 3)]
     if len(answer) != len(expected):
-        raise Wrong(f"there are {len(answer)} pieces, expected {len(expected)}: each row has (11 - 1) / 2 = 5 ids")
+        raise Wrong(f"there are {len(answer)} pieces, expected {len(expected)}: each row has (12 - 1) // 2 = 5 ids")
     if numpy.array_equal(numpy.ravel(answer[0]), numpy.arange(6)):
-        raise Wrong("the second row continues the first: but each row of a piece is continued by the next piece")
+        raise Wrong("the second row of a piece continues the first, but it is the next piece that continues each row")
+    if numpy.array_equal(answer[0], [[0, 1, 2], [6, 7, 8]]):
+        raise Wrong("each row has 12 / 2 = 6 ids, but the last id of the text has no next id: it is (12 - 1) // 2 = 5")
     for k, (found, right) in enumerate(zip(answer, expected, strict=True)):
         expect_equal(found, right, f"piece {k}")

@@ -22,7 +22,7 @@ def Last(answer: Any) -> None:
 
         Last(features=3): expected input (N, T, 3), got (4, 3); is the axis of the steps missing?
 
-    The same message, with their shapes, answers sequences of another number of features.
+    The same message, with the shape of the input, is raised for sequences with another number of features.
 
     Start:
 

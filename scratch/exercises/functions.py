@@ -64,9 +64,9 @@ def log_sum_exp(answer: Any) -> None:
 
 @exercise
 def nucleus(answer: Any) -> None:
-    """Another way to leave out unlikely letters, beside top_k: keep the likeliest ones, just as many as are needed for
-    their probabilities to add up to at least p. Return the array with all others set to zero (`sample_from` needs no
-    sum of 1). For probabilities = [0.1, 0.6, 0.3] and p = 0.7 it is [0, 0.6, 0.3].
+    """Another way to leave out unlikely letters, besides top_k: keep only as many of the likeliest ones as are needed
+    for their probabilities to add up to at least p. Return the array with all others set to zero. (Its sum need not be
+    1 for `sample_from`.) For probabilities = [0.1, 0.6, 0.3] and p = 0.7 it is [0, 0.6, 0.3].
 
     Start:
 
@@ -81,7 +81,10 @@ def nucleus(answer: Any) -> None:
         found = answer(numpy.array(probabilities), p)
         if found is not None and numpy.shape(found) == numpy.shape(right):
             if numpy.sum(found) < p - 1e-9:
-                raise Wrong(f"for {probabilities} and p = {p}, only {numpy.sum(found):.2g} is kept together")
+                raise Wrong(f"for {probabilities} and p = {p}, those kept add up to only {numpy.sum(found):.2g}")
+            kept, enough = numpy.count_nonzero(found), numpy.count_nonzero(right)
+            if kept > enough:
+                raise Wrong(f"for {probabilities} and p = {p}, {kept} letters are kept, but {enough} are enough")
             if numpy.allclose(sorted(found), sorted(right)) and not numpy.allclose(found, right):
                 raise Wrong(f"for {probabilities} and p = {p}, the right numbers are kept, but in other places")
         expect_equal(found, right, f"for {probabilities} and p = {p}, the result")

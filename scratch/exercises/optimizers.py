@@ -28,7 +28,7 @@ def by_hand(answer: Any) -> None:
     mistakes = {
         ("GradientDescent", 0.8): "0.8 is the weight after the first step",
         ("Momentum", 0.98): "0.98 is the weight after the first step",
-        ("Momentum", 0.22): "0.22 is the result of PyTorch's u = mo * u + g; here g counts 1 - mo",
+        ("Momentum", 0.22): "0.22 is the result of PyTorch's u = mo * u + g; here g is multiplied by 1 - mo",
         ("Adam", round(1 - 0.1 * 0.2 / 0.004**0.5, 3)): "m and v must be divided by 1 - beta1^t and 1 - beta2^t",
     }
     right = (("GradientDescent", GradientDescent(0.1), 2), ("Momentum", Momentum(0.1), 2), ("Adam", Adam(0.1), 1))
@@ -64,7 +64,9 @@ def rate(answer: Any) -> None:
             optimizer.step(layer)
         a, b = abs(layer.w.data[0])
         if share < 1 and max(a, b) > 1:
-            raise Wrong(f"at a rate of {answer * share:.4g}, {'a' if a > 1 else 'b'} moves away from 0: too large")
+            name, slope = ("a", "6 a") if a > 1 else ("b", "b")
+            where = f"at a rate of {answer * share:.4g}, {name} moves away from 0"
+            raise Wrong(f"{where}: too large; dL/d{name} is {slope}")
         if share > 1 and max(a, b) < 1:
             raise Wrong(f"at a rate of {answer * share:.4g}, both weights still approach 0: too small")
 
@@ -103,5 +105,5 @@ def Heavy(answer: Any) -> None:
         if not optimizer.state[layer.w][0].any():
             raise Wrong("u is still zero after a step: `u[...] = ...` works in place, `u = ...` doesn't")
         if numpy.allclose((before - layer.w.data) / (1 - 0.8), before - twin.w.data):
-            raise Wrong("the steps are those of Momentum, 1 - mo times as long as PyTorch's: g has no factor here")
+            raise Wrong("the steps are those of Momentum, 1 - mo times as long as PyTorch's: g has no factor")
         expect_equal(layer.w.data, twin.w.data, f"with lr = 0.01 and mo = 0.8, the weights after step {step + 1}")

@@ -41,8 +41,8 @@ def one_step(answer: Any) -> None:
 
 @exercise
 def half_life(answer: Any) -> None:
-    """A unit of an LSTM adds nothing to its cell. Which forget bias keeps half of the cell for `steps` steps, if the
-    inputs and weights add nothing to the bias? (From sigmoid(b) = f follows b = ln(f / (1 - f)).)
+    """A unit of an LSTM adds nothing to its cell, and its w and u are 0, so f = sigmoid(bias) at every step. For which
+    forget bias is half of the cell left after `steps` steps? (If f = sigmoid(b), then b = ln(f / (1 - f)).)
 
     Start:
 
@@ -53,15 +53,16 @@ def half_life(answer: Any) -> None:
         f = 0.5 ** (1 / steps)
         found = answer(steps)
         if found is not None and steps > 1 and numpy.isclose(found, f):
-            raise Wrong(f"for {steps} steps it is {f:.4f}: this is the forget gate f; the bias is ln(f / (1 - f))")
+            raise Wrong(f"for {steps} steps, {f:.4f} is the forget gate f itself; the bias is ln(f / (1 - f))")
         expect_equal(found, math.log(f / (1 - f)), f"the bias for {steps} steps")
 
 
 @exercise
 def OneGate(answer: Any) -> None:
     """A GRU without a reset gate has two sums, each w x[t] + u hidden[t-1] + b with its own rows. z is the sigmoid of
-    the first, n is the tanh of the second, and hidden[t] = (1 - z) * n + z * hidden[t-1]. `read` is written. Write
-    `read_back`.
+    the first, n is the tanh of the second, and hidden[t] = (1 - z) * n + z * hidden[t-1]. With `num_gates` = 2, the
+    constructor of `Recurrent` creates w, u and b with 2H rows: H for z, then H for n. `read` is given. Write
+    `read_back`, which `backward` calls.
 
     Start:
 

@@ -12,9 +12,9 @@ import math
 
 @exercise
 def square_root(answer: Any) -> None:
-    """Write a schedule that needs no number of steps: it rises linearly and is 1 at the step `warmup - 1`, which is the
-    `warmup`-th, since steps count from 0. Then it falls with the square root: at the fourfold step, 4 * warmup - 1, the
-    multiplier is 1 / 2. The first step must not be lost: its multiplier is 1 / warmup.
+    """Write a schedule that needs no total number of steps. Its multiplier rises linearly, from 1 / warmup at step 0 to
+    1 at step `warmup - 1`. (That is the `warmup`-th step, since steps count from 0.) After that, the multiplier falls
+    with the inverse square root of the number of steps: at step 4 * warmup - 1, the 4 * warmup-th, it is 1 / 2.
 
     Start:
 

@@ -14,8 +14,8 @@ import numpy
 
 @exercise
 def banana(answer: Any) -> None:
-    """In the text "banana", what are the probabilities of b, a and n after an a, by an NgramModel of order 2? Work out
-    p_1(b), p_1(a) and p_1(n) first.
+    """An NgramModel of order 2 has counted the text "banana". What are its probabilities of b, a and n after an a? Work
+    out p_1(b), p_1(a) and p_1(n) first.
 
     Start:
 
@@ -31,8 +31,8 @@ def banana(answer: Any) -> None:
 
 @exercise
 def pairs(answer: Any) -> None:
-    """Write p_2 for all pairs of ids: row a, column b of the table is the probability of b after a. `p_1` has the
-    probability of each id by itself. Where nothing follows a, row a is `p_1`.
+    """Write a function that returns p_2 for all pairs of ids. Row a, column b of the table is the probability of b
+    after a. `p_1` has the probability of each id without a context. If nothing follows a in the text, row a is `p_1`.
 
     Start:
 
@@ -46,6 +46,8 @@ def pairs(answer: Any) -> None:
         table = numpy.asarray(answer(ids, p_1.copy()), dtype=float)
         for k in range(size):
             what = f"in {text!r}, the row of {text[ids.index(k)]!r}"
+            if table.shape == (size, size) and numpy.isnan(table[k]).any():
+                raise Wrong(f"{what} has nan, from 0 / 0: where nothing follows an id, its row is p_1")
             if table.shape == (size, size) and not numpy.isclose(table[k].sum(), 1):
                 raise Wrong(f"{what} is {table[k].round(3)}, which adds up to {table[k].sum():.3g}, not to 1")
             expect_equal(table[k], model.following([k]), what)
