@@ -42,7 +42,7 @@ def words_in_bytes(text: str) -> list[bytes]:
 
 
 def merge(ids: Iterable[int], pair: Pair, new_id: int) -> list[int]:
-    """`ids` with `pair` replaced by `new_id`, from left to right: of three equal ids, the first two are a pair."""
+    """`ids` with `pair` replaced by `new_id`, from left to right: "aaa" becomes [aa]a."""
     merged: list[int] = []
     for id in ids:
         if merged and (merged[-1], id) == pair:
@@ -82,15 +82,16 @@ class BytePairs:
 
     @classmethod
     def learn(cls, text: str, size: int) -> "BytePairs":
-        """A tokeniser of `size` ids: the bytes, and the most frequent pairs. Fewer, if no more pairs occur twice.
+        """A tokeniser of `size` ids: the bytes and the most frequent pairs.
 
-        Of pairs with the same count, the one with the lowest ids is merged first.
+        Of pairs with the same count, the one with the lowest ids is merged first. When no pair occurs twice, learning
+        stops, and the tokeniser has fewer ids.
         """
-        expect(size >= 256, "BytePairs.learn", "a size of at least 256, since each byte has an id", size)
+        expect(size >= 256, "BytePairs.learn", "a size of at least 256 (the bytes)", size)
         distinct = Counter(words_in_bytes(text))
         words, times = [list(word) for word in distinct], list(distinct.values())
         counts: Counter[Pair] = Counter()  # how often each pair occurs in the text
-        places: defaultdict[Pair, set[int]] = defaultdict(set)  # indices of the words that have, or had, the pair
+        places: defaultdict[Pair, set[int]] = defaultdict(set)  # the words that have it, or had it
 
         def count(k: int, sign: int) -> None:
             for pair in pairwise(words[k]):
@@ -125,7 +126,7 @@ class BytePairs:
     def _encode_word(self, word: bytes) -> list[int]:
         ids = list(word)
         while len(ids) > 1:
-            # Of the pairs in this word, merge the one that was learned first: its new id is the lowest.
+            # The pair that was learned first, which has the lowest new id.
             first = min(pairwise(ids), key=lambda pair: self.new_ids.get(pair, self.size))
             if first not in self.new_ids:
                 break

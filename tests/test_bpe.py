@@ -88,7 +88,7 @@ def test_the_size_is_reached_or_no_pair_occurs_twice():
     assert 270 < most.size < 400
     assert most.state()[:14] == BytePairs.learn(ENGLISH, 270).state()  # a larger one begins with a smaller one
     for size in (255, 0, -1):
-        with pytest.raises(ScratchError, match="a size of at least 256, since each byte has an id, got"):
+        with pytest.raises(ScratchError, match=r"a size of at least 256 \(the bytes\), got"):
             BytePairs.learn(ENGLISH, size)
 
 
