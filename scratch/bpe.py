@@ -84,8 +84,8 @@ class BytePairs:
     def learn(cls, text: str, size: int) -> "BytePairs":
         """A tokeniser of `size` ids: the bytes and the most frequent pairs.
 
-        Of pairs with the same count, the one with the lowest ids is merged first. When no pair occurs twice, learning
-        stops, and the tokeniser has fewer ids.
+        Of pairs with the same count, the one with the lowest ids is merged first.
+        Learning stops early, with fewer ids, when no pair occurs twice.
         """
         expect(size >= 256, "BytePairs.learn", "a size of at least 256 (the bytes)", size)
         distinct = Counter(words_in_bytes(text))
