@@ -1,7 +1,7 @@
 """Byte-pair encoding: text as ids of frequent pieces, most of them longer than a letter and shorter than a word.
 
-Ids for letters make long sequences; ids for words leave new words without one. Byte-pair encoding starts with single
-bytes, and repeatedly gives the most frequent pair of neighbours an id of its own:
+With ids for letters, sequences are long; with ids for words, a new word has no id. Byte-pair encoding starts with
+single bytes, and repeatedly gives the most frequent pair of neighbours an id of its own:
 
     b[an][an]a b[an]d[an]a      an occurs 4 times       id 256 = an
     [ban][an]a [ban]d[an]a      b[an] occurs twice      id 257 = ban
@@ -26,10 +26,10 @@ from scratch.checks import ScratchError, expect
 
 Pair = tuple[int, int]
 
-# A word is a run of letters and digits, or a run of other marks, each with one space before it if there is one; or a
-# run of white space. So every character is in one word. Longer runs are cut, so that no token can be very long.
+# A word is a run of letters and digits, or a run of other marks, each with the space before it if that is a single one;
+# or any other run of white space. So every character is in one word. Long runs are cut, so that no token is very long.
 _WORD = re.compile(r" ?\w{1,32}| ?[^\w\s]{1,32}|\s{1,32}")
-_LONGEST = 33 * 4  # bytes of a token: a space and 32 characters, each of at most 4 bytes in UTF-8
+_LONGEST = 33 * 4  # bytes of a token, at most: a space and 32 characters, and UTF-8 needs up to 4 bytes for each
 
 
 def words_in_bytes(text: str) -> list[bytes]:
@@ -55,7 +55,7 @@ def merge(ids: Iterable[int], pair: Pair, new_id: int) -> list[int]:
 class BytePairs:
     """A tokeniser: ids 0 to 255 are the bytes, and each later id is a pair of earlier ids.
 
-    Any text has ids, because UTF-8 writes each character as one to four bytes.
+    Any text has ids, because UTF-8 writes each character as one to four bytes. `merges` has the pairs, in order.
 
     tokens: the bytes that each id stands for.
     new_ids: pair -> id, in the order in which the pairs were learned.
@@ -126,7 +126,7 @@ class BytePairs:
     def _encode_word(self, word: bytes) -> list[int]:
         ids = list(word)
         while len(ids) > 1:
-            # The pair that was learned first, which has the lowest new id.
+            # The pair that was learned first has the lowest id. A pair that was not learned comes last.
             first = min(pairwise(ids), key=lambda pair: self.new_ids.get(pair, self.size))
             if first not in self.new_ids:
                 break
