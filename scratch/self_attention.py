@@ -24,19 +24,19 @@ from scratch.regular import Dropout
 
 
 class SelfAttention(Layer):
-    """Each position of a text receives a mean of the positions up to itself, weighted by how well they match it.
+    """Each position of a text receives a mean of the values up to its own, weighted by how well their keys match it.
 
-        1.  q[t], k[t], v[t] = query, key and value: linear functions of x[t], each cut into num_heads of equal size
+        1.  q[t], k[t], v[t] = query, key and value: linear functions of x[t], each cut into num_heads equal parts
         2.  a[t] = softmax over j <= t of q[t] . k[j] / sqrt(size)         in each head
         3.  m[t] = sum over j of a[t, j] v[j]                              in each head
         4.  y[t] = a linear function of the heads' m[t], concatenated
 
-    A dot product of `size` independent terms has a variance proportional to size; the square root undoes that. Dropout,
-    with probability `dropout`, acts on a and on y. With `causal=False`, j may be any position.
+    size is features / num_heads. A dot product of size independent terms has a variance proportional to size; the
+    square root undoes that. Dropout, with probability `dropout`, acts on a and on y. `causal=False` allows every j.
 
     Shapes: (N, T, features), with an optional mask (N, T), True at real positions -> the same; zeros at masked ones.
     Parameters: in_projection (a Linear; the rows of its w are those of queries, keys and values) and out_projection;
-        without biases with `bias=False`.
+        no biases with `bias=False`.
     State: with `stateful=True`, keys and values are kept (the "key-value cache" of text generators), and later calls
         attend to them too, until `reset_hidden_state()`. So a text may come in pieces, or one character at a time.
         Use it inside `evaluating`: after a forward that began with a state, `backward` raises RuntimeError.
@@ -70,7 +70,7 @@ class SelfAttention(Layer):
         expect(right, self, "sequences (N, T, {features}), T >= 1", x)
         real = xp.ones(x.shape[:2], dtype=bool) if mask is None else to_device(mask)
         expect_mask(self, real, x.shape[:2])
-        # 1. Queries, keys and values, and with a state the keys and values before them.
+        # 1. Queries, keys and values; with a state, the keys and values of the earlier positions come first.
         q, k, v = self.split(self.in_projection.forward(x), 3)  # each (N, num_heads, T, size)
         before, seen = self.state if self.stateful else None, real
         if before is not None:
@@ -90,7 +90,7 @@ class SelfAttention(Layer):
         return output
 
     def weights(self, q: Array, k: Array, seen: Array) -> Array:
-        """a, (N, num_heads, T, S). Queries are of the last T of S positions; `seen`, (N, S), is False at padding."""
+        """Step 2: a (N, num_heads, T, S), for the last T of S positions; `seen` (N, S) is False at padding."""
         (T, size), S = q.shape[2:], k.shape[2]
         allowed = seen[:, None, None, :]
         if self.causal:
@@ -112,7 +112,7 @@ class SelfAttention(Layer):
         score_grad = softmax_gradient(a, a_grad) / math.sqrt(q.shape[3])
         q_grad = score_grad @ k
         k_grad = score_grad.swapaxes(2, 3) @ q
-        # 1. x was used three times, in one product: the Linear sums over all rows of w.
+        # 1. x was used three times, but in one Linear, whose backward adds up the three terms.
         return self.in_projection.backward(self.join([q_grad, k_grad, v_grad]))
 
     def split(self, x: Array, parts: int) -> Array:

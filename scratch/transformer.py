@@ -1,8 +1,8 @@
 """A small GPT: attention and feed-forward networks in a stack of blocks, which predicts the next character of a text.
 
-A language model gives a score to each id that may come next. Of a vocabulary of 65 characters, a model that knows
-nothing gives each the probability 1/65, at a loss of ln 65 = 4.17 nats per character; at first this one is close to
-that, since its weights start small. GPT-2 has the same layers, in larger sizes.
+A language model gives a score to each id that may come next. With a vocabulary of 65 characters, a model that knows
+nothing gives each the probability 1/65, at a loss of ln 65 = 4.17 nats per character. This model's loss is close to
+that at first, since its weights start small. GPT-2 has the same layers, in larger sizes.
 
     model = Transformer(vocab_size=65, features=128, num_layers=4, num_heads=4, context=64)
     scores = model.forward(ids)       # (N, T) -> (N, T, 65): scores[:, t] are for the character after ids[:, t]
@@ -29,9 +29,9 @@ class FeedForward(Layer):
 
         y = down(gelu(up(x)))
 
-    Shapes: (..., features) -> the same; `hidden`, the width in between, is 4 features unless given.
-    Parameters: up and down, two Linears; without biases with `bias=False`. `activation` is the form of the Gelu, "tanh"
-        as in GPT-2, or "exact". Dropout, with probability `dropout`, acts on y.
+    Shapes: (..., features) -> the same; `hidden`, the width in between, is 4 * features by default.
+    Parameters: up and down, two Linears; no biases with `bias=False`. `activation` is the form of the Gelu, "tanh" as
+        in GPT-2, or "exact". Dropout, with probability `dropout`, acts on y.
     Source: Vaswani et al. 2017, section 3.3, there with a Relu.
     """
 
@@ -60,7 +60,7 @@ class Block(Layer):
     Both x and the gradient of y pass through the sums unchanged, however many blocks there are.
 
     Shapes: (N, T, features), with an optional mask (N, T), True at real positions -> the same; zeros at masked ones.
-    Parameters: norm1, attention, norm2, feed_forward, with `num_heads`, `dropout`, `bias` and `stateful` as there.
+    Parameters: norm1, attention, norm2, feed_forward; `num_heads`, `dropout`, `bias` and `stateful` are passed to them.
     Source: Radford et al. 2019, Language Models are Unsupervised Multitask Learners, section 2.3. (Vaswani et al. 2017
         normalise after each sum.)
     """
@@ -139,9 +139,9 @@ class Transformer(Layer):
         3.  scores[t] = embedding . norm(x[t])          the same table again: its rows are compared with the output
 
     Shapes: ids (N, T), T at most context, with an optional mask (N, T) -> (N, T, vocab_size); zeros where masked.
-    Parameters: embedding.w (vocab_size, features), in two places but one Parameter; positions, blocks and norm, whose
-        sizes are `features`, `num_heads`, `dropout` and `bias` (False: none). All weights start from a normal
-        distribution with standard deviation 0.02, divided by sqrt(2 num_layers) in the last Linear of each sum.
+    Parameters: embedding.w (vocab_size, features), one Parameter used in two places; positions, blocks and norm, which
+        take `features`, `num_heads`, `dropout` and `bias` (False: none). All matrices start from a normal
+        distribution with standard deviation 0.02, divided by sqrt(2 num_layers) in the last Linear before each sum.
     State: with `stateful=True`, a text may come in pieces, as in SelfAttention.
     Source: Radford et al. 2019 (GPT-2); Press and Wolf 2017, https://arxiv.org/abs/1608.05859, for the shared table.
     Raises: ScratchError for ids of another rank or out of range, or a text longer than `context`.
@@ -157,7 +157,7 @@ class Transformer(Layer):
         self.embedding.w.data *= 0.02
         self.drop = Dropout(dropout)
         self.blocks = [Block(features, num_heads, dropout, bias, stateful) for _ in range(num_layers)]
-        for block in self.blocks:  # x is a sum of 2 num_layers outputs of these
+        for block in self.blocks:  # in the end, x is a sum that has 2 num_layers outputs of these
             block.attention.out_projection.w.data /= math.sqrt(2 * num_layers)
             block.feed_forward.down.w.data /= math.sqrt(2 * num_layers)
         self.norm = LayerNorm(features, bias=bias)
