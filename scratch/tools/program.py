@@ -70,7 +70,7 @@ _COMMON: dict[str, dict[str, Any]] = {
     "samples": {"type": positive, "metavar": "N", "help": "number of texts to generate at once, as one batch"},
     "top_k": {"type": positive, "metavar": "K", "help": "sample only from the K likeliest characters"},
     "seed_text": {"metavar": "TEXT", "help": "text with which every sample begins"},
-    "smoke": {"action": "store_true", "help": "train for seconds on a tiny sample, to check that everything works"},
+    "smoke": {"action": "store_true", "help": "run briefly on a tiny sample, to check that everything works"},
 }
 
 
