@@ -94,6 +94,6 @@ def test_the_command_ends_as_programs_do(tmp_path):
     command = [sys.executable, "-m", "scratch.exercises"]
     options = {"cwd": tmp_path, "env": environment(), "capture_output": True, "text": True}
     wrong = subprocess.run([*command, "cooking"], **options)
-    assert wrong.returncode == 2 and wrong.stderr.count("\n") == 1
+    assert wrong.returncode == 2 and wrong.stderr.count("\n") == 1 and wrong.stderr.startswith("exercises: error: ")
     assert subprocess.run([*command, "dense"], **options).returncode == 0
     assert subprocess.run([*command, "dense"], **options).returncode == 1

@@ -209,7 +209,8 @@ def _say(text: str) -> None:
     rank = job().rank
     if rank:
         time.sleep(1)  # gives process 0 time to report an error that all share, and to end the others
-    print(f"{Path(sys.argv[0]).stem}: {f'process {rank}: ' * bool(rank)}{message(text)}", file=sys.stderr)
+    program = Path(sys.argv[0].removesuffix(f"{os.sep}__main__.py")).stem  # with `python -m`, the file of a package
+    print(f"{program}: {f'process {rank}: ' * bool(rank)}{message(text)}", file=sys.stderr)
 
 
 def begin(flags: argparse.Namespace, shared: bool = False) -> None:
