@@ -171,7 +171,7 @@ def test_bad_flags_and_data_are_refused(tmp_path):
     flags = ["train", "--data_path", "t.csv"]
     for more, words in (
         (["--text_column", "Text"], "no column 'Text'; there are: SentimentText, Sentiment"),
-        (["--number-of-classes", 3], "has 2: 0, 1"),
+        (["--number-of-classes", 3], "has 2 classes: 0, 1"),
         (["--number_of_characters", 70], "the alphabet has 69"),
         (["--max_length", 20], "use --max-length 123 or more"),
         (["--size", "huge"], "--size: expected small, large, compact, or"),
