@@ -1,9 +1,9 @@
 """Company names: a recurrent network learns a list of names, letter by letter, and invents new ones.
 
-  python examples/company_names.py                       train on the list below
+  python examples/company_names.py                       train on the 100 company names in this file
   python examples/company_names.py --names towns.txt     ... or on your own list, one name per line
   python examples/company_names.py generate --new-only   names from trained weights, none of them on the list
-  python examples/company_names.py evaluate              how many of 1,000 names are new, how many garbage
+  python examples/company_names.py evaluate              how many of 1,000 names are new, and how many garbage
 
 After Grus, Data Science from Scratch, 2nd edition, chapter 21. Losses are in nats; chance is ln 52 = 3.95 a letter.
 """
@@ -96,7 +96,7 @@ def generate(model: Any, vocab: Vocabulary, seed: str = "", temperature: float =
 def train(flags: Namespace) -> None:
     names = [name.strip() for name in COMPANIES.split(",")] if flags.names is None else read_lines(flags.names)
     if bad := [name for name in names if len(name) > MAX_LENGTH or START in name or STOP in name]:
-        raise ScratchError(f"{flags.names}: {bad[0][:40]!r} ({len(bad[0])} characters) is too long, or holds ^ or $")
+        raise ScratchError(f"{flags.names}: {bad[0][:40]!r} ({len(bad[0])} characters) is too long, or contains ^ or $")
     if flags.smoke:
         names, flags.epochs, flags.hidden = names[:5], min(flags.epochs, 20), 8
     vocab = Vocabulary([*(character for name in names for character in name), START, STOP])
@@ -107,7 +107,7 @@ def train(flags: Namespace) -> None:
     optimizer = Momentum(rate, clip_norm=clip_norm)
     if not flags.plain:
         model, loss, optimizer = fast(model, threads=1), fast(loss), fast(optimizer)
-    print(f"{len(names)} names, {num_characters} characters of {vocab.size} kinds; chance is {chance:.3f} nats each")
+    print(f"{len(names)} names, {num_characters} characters, {vocab.size} distinct; chance is {chance:.3f} nats each")
     known = {"layer": flags.layer, "hidden": flags.hidden, "whole_names": flags.whole_names, "names": sorted(names)}
     settings, known = known | {"names": names, "lr": rate, "seed": flags.seed}, known | {"vocabulary": vocab.w2i}
     with Run(flags, model, optimizer, settings, "company_names", known, chance=chance, unit="nats per character",
@@ -118,10 +118,10 @@ def train(flags: Namespace) -> None:
             total = sum(learn(model, loss, optimizer, vocab.encode(START + name + STOP)) for name in order)
             run.record(loss=run.finite(total / num_characters), name=generate(model, vocab))
     print("\nTwenty names:", *listed([generate(model, vocab) for _ in range(20)], names), sep="\n")
-    run.finish("Learning names", chance=chance, num_names=len(names), num_characters=num_characters)
+    run.finish("Company names", chance=chance, num_names=len(names), num_characters=num_characters)
     weights.save_weights(model, flags.out / "weights.json")  # in Grus's format
     weights.save_vocab(vocab, flags.out / "vocab.json")
-    print(f"\nCurve:   {run.plot}\nWeights: {run.weights}; in Grus's format: weights.json and vocab.json beside it")
+    print(f"\nCurve:   {run.plot}\nWeights: {run.weights}; in Grus's format: weights.json and vocab.json, beside it")
 
 
 def generate_or_evaluate(flags: Namespace) -> None:
@@ -135,7 +135,7 @@ def generate_or_evaluate(flags: Namespace) -> None:
     model = model if flags.plain else fast(model, threads=1)
     unknown = set(flags.seed_text) - (vocab.w2i.keys() - {START, STOP})
     if unknown or len(flags.seed_text) > MAX_LENGTH:
-        raise ScratchError(f"--seed-text: {''.join(unknown)[:40]!r} is in no name they learned, or it is too long")
+        raise ScratchError(f"--seed-text: {''.join(unknown)[:40]!r} is in no training name, or is too long")
     count = flags.count or (20 if flags.command == "generate" else 1000)
     drawn = (generate(model, vocab, flags.seed_text, flags.temperature, flags.top_k) for _ in range(100 * count))
     wanted = only_new(drawn, known["names"]) if flags.new_only else drawn
@@ -152,14 +152,15 @@ def generate_or_evaluate(flags: Namespace) -> None:
 def main() -> None:
     parser = program.Parser(__doc__, usage="company_names.py [train | generate | evaluate] [flags]")
     parser.add_argument("--names", "--data", type=Path, metavar="FILE", help="a UTF-8 file with one name per line")
-    parser.add_argument("--layer", choices=LAYERS, default="rnn", help="the kind of recurrent layers (default: rnn)")
-    parser.add_argument("--hidden", type=program.positive, default=32, metavar="N", help="their size (default: 32)")
-    parser.add_argument("--new-only", action="store_true", help="generate: no garbage, and no name from the list")
-    parser.add_argument("--whole-names", action="store_true", help="one update per name, instead of one per letter")
+    parser.add_argument("--layer", choices=LAYERS, default="rnn", help="type of the recurrent layers (default: rnn)")
+    parser.add_argument("--hidden", type=program.positive, default=32, metavar="N", help="layer size (default: 32)")
+    parser.add_argument("--new-only", action="store_true", help="generate: only names that are new and not garbage")
+    parser.add_argument("--whole-names", action="store_true", help="make one update per name instead of per letter")
     command, *rest = argv[1:] if argv[1:2] in (["train"], ["generate"], ["evaluate"]) else ["train", *argv[1:]]
     parser.common(out=Path("runs/company_names"), epochs=300, lr=None, seed=None if command == "generate" else 0,
                   device=None, plain=False, resume=False, report=None, plot=None, smoke=False, weights=WEIGHTS,
-                  count=None, seed_text="", temperature=1.0, top_k=None)
+                  seed_text="", temperature=1.0, top_k=None)
+    parser.add_argument("--count", type=program.positive, metavar="N", help="names drawn (default: 20; evaluate: 1000)")
     flags = parser.parse_args(rest, Namespace(command=command))
     program.begin(flags)
     (train if flags.command == "train" else generate_or_evaluate)(flags)

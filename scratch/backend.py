@@ -65,7 +65,7 @@ def _import_cupy() -> Any:
     try:
         cupy = importlib.import_module("cupy")
     except ModuleNotFoundError as error:
-        raise ScratchError(f"device cuda needs CuPy ({error}): {install}") from error
+        raise ScratchError(f"device cuda needs CuPy ({error}); {install}") from error
     except Exception as error:  # CuPy is installed, but lacks something that it needs
         raise ScratchError(f"device cuda: CuPy cannot be imported ({error}); reinstall it: {install}") from error
     try:
@@ -76,7 +76,7 @@ def _import_cupy() -> Any:
         if driver // 1000 < built_for // 1000:
             made_for, has = (f"{version // 1000}.{version % 1000 // 10}" for version in (built_for, driver))
             raise ScratchError(
-                f"device cuda: CuPy is for CUDA {made_for}, the driver for {has}; pip uninstall CuPy, then {install}"
+                f"device cuda: CuPy is for CUDA {made_for}, the driver for {has}; uninstall CuPy, then {install}"
             )
         if runtime.getDeviceCount() == 0:
             raise ScratchError("device cuda: no GPU is visible here; use --device cpu")
@@ -120,7 +120,7 @@ def to_device(values: Any) -> Array:
         try:
             values = numpy.asarray(values)
         except ValueError:
-            raise ScratchError("expected numbers in rows of one length") from None
+            raise ScratchError("expected numbers, in rows of equal length") from None
     if values.dtype.kind not in "fiub":  # float, integer, unsigned, boolean
         raise ScratchError(f"expected numbers, got an array of {values.dtype}")
     return xp.asarray(values.astype(_dtype, copy=False) if values.dtype.kind == "f" else values)

@@ -86,7 +86,7 @@ def streams(ids: Any, batch_size: int, num_steps: int) -> Iterator[tuple[Any, An
     """
     length = (len(ids) - 1) // batch_size
     if length < 1:
-        raise ScratchError(f"streams: {len(ids)} ids are too few for {batch_size} streams; make the batch smaller")
+        raise ScratchError(f"streams: {len(ids)} ids are too few for {batch_size} streams; use a smaller batch")
     now = ids[: batch_size * length].reshape(batch_size, length)
     following = ids[1 : 1 + batch_size * length].reshape(batch_size, length)
     for start in range(0, length, num_steps):
@@ -105,5 +105,5 @@ def windows(ids: Any, length: int) -> tuple[numpy.ndarray, numpy.ndarray]:
     Raises: ScratchError unless there are more ids than a window holds.
     """
     if len(ids) <= length:
-        raise ScratchError(f"windows: {len(ids)} ids are too few for a window of {length} and the next id")
+        raise ScratchError(f"windows: {len(ids)} ids are too few for a window of {length} and the id after it")
     return numpy.lib.stride_tricks.sliding_window_view(ids, length)[:-1], ids[length:]

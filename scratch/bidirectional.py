@@ -43,7 +43,7 @@ class Bidirectional(Layer):
         for name in ("__class__", "input_dim", "hidden_dim", "return_sequences", "input_gradient", "stateful"):
             values = getattr(forward, name), getattr(backward, name)
             expect(values[0] == values[1], "Bidirectional", f"two layers with the same {name}", values)
-        expect(not forward.stateful, "Bidirectional", "two layers that are not stateful", forward)
+        expect(not forward.stateful, "Bidirectional", "two layers with stateful=False", forward)
         self.input_dim, self.output_dim = forward.input_dim, forward.hidden_dim + backward.hidden_dim
         self.directions = {"forward": forward, "backward": backward}  # of reading; each layer has both passes
 

@@ -108,7 +108,7 @@ def random_tensor(*dims: int, init: str = "normal") -> Array:
 
 def _orthogonal(values: numpy.ndarray) -> numpy.ndarray:
     if values.ndim != 2:
-        raise ScratchError(f"init 'orthogonal' needs two dims, got {values.shape}")
+        raise ScratchError(f"init 'orthogonal' needs two dimensions, got {values.shape}")
     tall = values if len(values) >= values.shape[1] else values.T
     q, r = numpy.linalg.qr(tall)
     q *= numpy.sign(numpy.diagonal(r))  # qr leaves signs arbitrary; with this choice all results are equally likely

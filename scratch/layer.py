@@ -52,7 +52,7 @@ class Layer:
         """Return and forget the values of the last forward. Raises: RuntimeError if there are none, or none left."""
         memory, self._memory = self._memory, None
         if memory is None:
-            raise RuntimeError(f"{self}: backward needs a forward of its own first; a second place needs a sibling()")
+            raise RuntimeError(f"{self}: each backward needs its own forward; to use a layer twice, add a sibling()")
         if gradient.shape != memory[0]:  # checked first, so that the message is only made when it is needed
             expect(False, self, f"a gradient of its output's shape {memory[0]}", gradient)
         return memory[1]

@@ -56,7 +56,7 @@ class SSE(Loss):
         """The errors, with masked ones set to zero, and the number of unmasked ones."""
         predicted, actual = as_floats(predicted), as_floats(actual)
         # Unchecked, shapes (N, 1) and (N,) would broadcast to N * N meaningless errors.
-        expect(predicted.shape == actual.shape, self, f"a truth of shape {predicted.shape}", actual)
+        expect(predicted.shape == actual.shape, self, f"targets of shape {predicted.shape}", actual)
         error = predicted - actual
         if mask is None:
             return error, error.size
@@ -119,10 +119,10 @@ class NegativeLogLikelihood(Loss):
         rows, K = predicted.shape[:-1], predicted.shape[-1]
         row_weights = xp.ones(rows, dtype=predicted.dtype)
         if actual.shape == predicted.shape:
-            expect(self.class_weights is None, self, "ids for the truth, where there are class weights", actual)
+            expect(self.class_weights is None, self, "targets as ids, since class weights are given", actual)
             truth = as_floats(actual)
         else:
-            expect(actual.shape == rows, self, f"ids {rows} or rows {predicted.shape}", actual)
+            expect(actual.shape == rows, self, f"target ids {rows} or rows {predicted.shape}", actual)
             actual = as_ids(self, actual, K)
             truth = self._smoothed(one_hot(actual, K))
         if self.class_weights is not None:

@@ -86,7 +86,7 @@ class OptimizerState:
                 raise ScratchError(f"{self}: the saved state has {name} = {saved!r}, not {value!r}")
         shapes = {f"{slot}/{name}": named[name].data.shape for name in steps if name in named for slot in self.slots}
         if not steps.keys() <= named.keys() or {name: a.shape for name, a in state["arrays"].items()} != shapes:
-            raise ScratchError(f"{self}: the saved state is from another model, or from one of another size")
+            raise ScratchError(f"{self}: the saved state is from another model, or from a model of another size")
         if any(type(count) is not int or count < 1 for count in steps.values()):
             raise ScratchError(f"{self}: expected the saved step counts to be integers of at least 1")
         self.steps = {named[name]: count for name, count in steps.items()}

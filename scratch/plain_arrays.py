@@ -89,7 +89,7 @@ def named_parameters(self: Any) -> dict[str, Parameter]:
 def take_attribute(self: Any, array: Any, source: str) -> str:
     """Remove the attribute that holds this array; return its name. Raises: ScratchError if there is none."""
     names = [name for name, value in vars(self).items() if value is array]
-    expect(len(names) == 1, self, f"{source} to return arrays that are one attribute each", f"one that is {len(names)}")
+    expect(len(names) == 1, self, f"each array of {source} to be one attribute", f"one that is {len(names)}")
     del vars(self)[names[0]]
     return names[0]
 
@@ -114,7 +114,7 @@ def collecting(backward: Any) -> Any:
             name, p = learned[id(array)]
             if grad is not p.grad:  # a new array; if it is the sum itself, backward's `+=` has already added to it
                 added = as_floats(grad)
-                expect(added.shape == p.data.shape, self, f"a gradient of {name} of its shape {p.data.shape}", added)
+                expect(added.shape == p.data.shape, self, f"a gradient with the shape of {name}, {p.data.shape}", added)
                 p.grad += added
             if any(value is grad for value in vars(self).values()):
                 vars(self).setdefault("_sums", {})[take_attribute(self, grad, "grads()")] = name

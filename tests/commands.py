@@ -30,7 +30,7 @@ COMMANDS = [
     "bidaf evaluate --data squad",
 ]
 NEEDS = {"name_languages serve --port PORT": "fastapi_offline", "bidaf char2vec --data squad": "sklearn"}
-STOPPED = re.compile(r"\w+: stopped(; --resume goes on after epoch \d+)?\n")
+STOPPED = re.compile(r"\w+: stopped(; --resume continues after epoch \d+)?\n")
 
 
 def marked(commands):

@@ -62,7 +62,7 @@ def test_in_a_c_locale_arguments_are_utf_8_too(name, tmp_path):
 @pytest.mark.parametrize("name", TEXTS)
 def test_an_argument_that_is_not_utf_8_is_refused(name):
     command, arguments = TEXTS[name]
-    with pytest.raises(ScratchError, match="expected a text in UTF-8"):
+    with pytest.raises(ScratchError, match="expected text in UTF-8"):
         command([*arguments[name != "company_names.py" :], "caf\udce9 sang"])
 
 
@@ -143,7 +143,7 @@ def test_every_program_reads_standard_input_alike(name, monkeypatch, capsys):
 @pytest.mark.parametrize("name", STDIN)
 @pytest.mark.parametrize(("content", "words"), [
     (None, "no |expected "), (b"", "no |expected "), (b"\r\n", "no |expected "),
-    (b"Ann \xe9", "standard input: not UTF-8 .byte 4"), (b"a\0", "standard input: has a zero at byte 1"),
+    (b"Ann \xe9", "standard input: not UTF-8 .byte 4"), (b"a\0", "standard input: has a zero byte at 1"),
 ], ids=["closed", "empty", "blank", "latin-1", "binary"])
 def test_every_program_refuses_standard_input_alike(name, content, words, monkeypatch):
     command, arguments, _ = STDIN[name]

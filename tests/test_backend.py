@@ -22,7 +22,7 @@ def test_crossings(device):
     assert to_device([1, 2]).dtype.kind == "i"
     with pytest.raises(ScratchError, match="numbers"):
         to_device(["a"])
-    with pytest.raises(ScratchError, match="rows of one length"):
+    with pytest.raises(ScratchError, match="rows of equal length"):
         to_device([[1, 2], [3]])
 
 

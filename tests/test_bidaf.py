@@ -88,7 +88,7 @@ def test_a_uniform_guess_costs_the_logarithm_of_the_length_twice():
 
 def test_a_span_that_cannot_be_is_refused():
     loss, scores, mask = SpanLoss(), to_device(np.zeros((1, 2, 3))), to_device(np.array([[True, True, False]]))
-    for truth, words in (([[0, 3]], "ids from 0 to 2"), ([0, 1], "begins and ends"), ([[1, 2]], "real")):
+    for truth, words in (([[0, 3]], "ids from 0 to 2"), ([0, 1], "starts and ends"), ([[1, 2]], "real")):
         for compute in (loss.loss, loss.gradient):
             with pytest.raises(ScratchError, match=words):
                 compute(scores, to_device(np.array(truth)), mask)

@@ -59,8 +59,8 @@ def test_prepared_words_are_those_of_the_files(files, tmp_path):
     code, out, err = programs.run("bidaf", "prepare", "--whole", *files, "--out", "p", cwd=tmp_path)
     assert code == 0, err
     rows = {line[:48].strip(): line[48:].split() for line in out.splitlines() if line[48:].strip()}
-    assert rows["questions"] == ["15", "12"] and rows["answers that are a part of a word"] == ["5", "4"]
-    assert rows["answers that are not where the file says"] == ["0", "0"]
+    assert rows["questions"] == ["15", "12"] and rows["answers that are part of a word"] == ["5", "4"]
+    assert rows["answers not at their recorded place"] == ["0", "0"]
     assert rows["answers, of at most 20 words"] == ["100.00%", "100.00%"]
     assert (tmp_path / "p/lengths.png").stat().st_size > 10_000
     data, lexicon, whole = read_prepared(tmp_path / "p/prepared.npz", 16)
@@ -79,7 +79,7 @@ def test_a_prepared_file_trains_the_same_network(files, tmp_path):
         assert code == 0, err
     a, b = (programs.weights(tmp_path / folder / "weights.npz") for folder in "ab")
     assert a.keys() == b.keys() and all(np.array_equal(a[name], b[name]) for name in a)
-    assert "leave --data" in programs.refused("bidaf", "train", "--prepared", "p/prepared.npz", "--whole", cwd=tmp_path)
+    assert "omit --data" in programs.refused("bidaf", "train", "--prepared", "p/prepared.npz", "--whole", cwd=tmp_path)
 
 
 @pytest.mark.parametrize(("part", "old", "new"), [
@@ -122,7 +122,7 @@ def test_evaluate_needs_no_questions_to_learn_from_and_says_when_none_are_held_o
     (tmp_path / "squad/train-v1.1.json").unlink()
     evaluate = "evaluate", "--weights", "runs/bidaf/weights.npz", *files[:2]
     code, out, err = programs.run("bidaf", *evaluate, cwd=tmp_path)
-    assert code == 0 and out.startswith("6 questions"), err
+    assert code == 0 and out.startswith("6 held-out questions"), err
     dev = tmp_path / "squad/dev-v1.1.json"
     dev.write_text(json.dumps({"version": "1.1", "data": [article("Oxygen", ["Zoe"])]}), encoding="utf-8")
     assert "held out" in programs.refused("bidaf", *evaluate, cwd=tmp_path)
@@ -219,7 +219,7 @@ def test_a_smoke_run_learns_and_its_weights_answer(tmp_path):
     code, out, err = programs.run("bidaf", *flags, "--weights", "r/weights.npz", "--plot", "a.png", cwd=tmp_path)
     assert code == 0, err
     said = out.splitlines()
-    assert "by their letters" in said[1] and said[2].endswith("  Oslo") and len(said) == 6  # three, and the picture
+    assert "by its characters" in said[1] and said[2].endswith("  Oslo") and len(said) == 6  # three, and the picture
     assert (tmp_path / "a.png").exists()
 
 
@@ -268,7 +268,7 @@ def test_what_cannot_be_asked_is_refused(tmp_path):
     assert "of at least one word each" in programs.refused("bidaf", "ask", "?", "--paragraph", " ", cwd=tmp_path)
     assert "no such file" in programs.refused("bidaf", "ask", "--weights", "none.npz", cwd=tmp_path)
     (tmp_path / "s").mkdir()
-    assert "lacks" in programs.refused("bidaf", "train", "--data", "s", cwd=tmp_path)
+    assert "contains no" in programs.refused("bidaf", "train", "--data", "s", cwd=tmp_path)
     (tmp_path / "s/dev-v1.1.json").write_text('{"data": []}')
     (tmp_path / "s/train-v1.1.json").write_text('{"version": "v2.0", "data": []}')
     assert "SQuAD 2.0" in programs.refused("bidaf", "train", "--data", "s", cwd=tmp_path)
@@ -283,7 +283,7 @@ def test_the_committed_weights_answer_the_example_of_the_readme(tmp_path):
     assert [line.split("  ")[1] for line in said] == ["Wilhelm Steinitz", "Steinitz", "Wilhelm"]
     assert asked == "Who became the first world champion?" and float(said[0].split()[0]) > 0.9
     code, out, err = programs.run("bidaf", "ask", "What computer beat Garry Kasparov?", "--plot", "a.png", cwd=tmp_path)
-    assert code == 0 and out.startswith("(About the paragraph on chess") and "Chess is" not in out, err
+    assert code == 0 and out.startswith("(About the built-in paragraph on chess") and "Chess is" not in out, err
     flags = "ask", "Is 東京 large?", "--paragraph", "東京 is large .", "--plot", "a.png"
     code, out, err = programs.run("bidaf", *flags, cwd=tmp_path)
     assert code == 0 and not err, err
@@ -295,9 +295,9 @@ def test_weights_that_claim_other_sizes_are_refused(files, tmp_path):
     assert code == 0, err
     arrays, metadata = read_arrays(tmp_path / "w/weights.npz")
     for change, words in (({"hidden": 10**9}, "hidden: expected"), ({"attention": "none"}, "attention: "),
-                          ({"hidden": 10**6}, "do not fit its arrays"), ({"hidden": 5}, "do not fit its arrays"),
+                          ({"hidden": 10**6}, "does not fit its arrays"), ({"hidden": 5}, "does not fit its arrays"),
                           ({"modelling": 9}, "modelling: expected"), ({"words": ["a"]}, "expected 1 vectors"),
-                          ({"spans": 1}, "spans: expected"), ({"features": 4}, "do not fit its arrays")):
+                          ({"spans": 1}, "spans: expected"), ({"features": 4}, "does not fit its arrays")):
         write_arrays(tmp_path / "x.npz", arrays, metadata | change)
         assert words in programs.refused("bidaf", "ask", "--weights", "x.npz", cwd=tmp_path)
     for value in (1e300, 1e38):  # the one is not finite in float32, the other makes sums that are not
@@ -310,4 +310,4 @@ def test_weights_that_claim_other_sizes_are_refused(files, tmp_path):
     assert code == 0 and "has 5000 words" in out, err
     code, out, err = programs.run("bidaf", "ask", "Who!", "--paragraph", "Ann", "--weights", "w/weights.npz",
                                   cwd=tmp_path)
-    assert code == 0 and out == "Who!\n(Known by their letters alone: Who.)\n1.000  Ann\n", err
+    assert code == 0 and out == "Who!\n(No word vector, so known only by its characters: Who.)\n1.000  Ann\n", err

@@ -52,7 +52,7 @@ def test_the_shortest_text_is_just_long_enough(config):
     config = {**config, "conv": [[3, *row[1:]] for row in config["conv"]], "fc": [2]}
     model = network.build(config, 4, shortest, 2)
     assert model.forward(np.zeros((1, shortest), dtype=int)).shape == (1, 2)
-    with pytest.raises(ScratchError, match=f"--max-length {shortest} is the least"):
+    with pytest.raises(ScratchError, match=f"use --max-length {shortest} or more"):
         network.build(config, 4, shortest - 1, 2)
 
 
@@ -108,7 +108,7 @@ def test_a_run(tmp_path):
     (tmp_path / "t.csv").write_text("SentimentText,Sentiment\nit was nice,1\nit was dull again,0\n")
     code, out, _ = run("evaluate", *model, "--data-path", "t.csv", "--report", "e.json", cwd=tmp_path)
     assert code == 0 and json.loads((tmp_path / "e.json").read_text())["accuracy"] == 1
-    assert "a table of its own" in refused("evaluate", *model, cwd=tmp_path)
+    assert "not trained on a known data set" in refused("evaluate", *model, cwd=tmp_path)
     code, out, _ = run("predict", *model, "--summary", cwd=tmp_path)
     assert code == 0 and "Flatten()" in out
 
@@ -171,16 +171,16 @@ def test_bad_flags_and_data_are_refused(tmp_path):
     flags = ["train", "--data_path", "t.csv"]
     for more, words in (
         (["--text_column", "Text"], "no column 'Text'; there are: SentimentText, Sentiment"),
-        (["--number-of-classes", 3], "has 2: 0, 1"),
+        (["--number-of-classes", 3], "has 2 classes: 0, 1"),
         (["--number_of_characters", 70], "the alphabet has 69"),
-        (["--max_length", 20], "--max-length 123 is the least"),
+        (["--max_length", 20], "use --max-length 123 or more"),
         (["--size", "huge"], "--size: expected small, large, compact, or"),
         (["--model_name", "../x"], "--model_name"),
-        (["--validation_split", 1], "share above 0 and below 1"),
+        (["--validation_split", 1], "fraction above 0 and below 1"),
         (["--data_path", "nowhere.csv"], "no such file"),
-        (["--dropout_input", 1], "share below 1"),
+        (["--dropout_input", 1], "probability below 1"),
         (["--dropout", 1], "dropout: expected a number from 0 to below 1"),
-        (["--report", "t.csv"], "needed for something else"),
+        (["--report", "t.csv"], "in use for something else"),
     ):
         assert words in refused(*flags, *more, cwd=tmp_path)
     (tmp_path / "c.json").write_text('{"tiny": {"conv": [[4, 3, 2]], "fc": [4], "pools": 1}}')

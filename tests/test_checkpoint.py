@@ -81,7 +81,7 @@ def test_a_checkpoint_of_another_format_is_refused(number, tmp_path):
     arrays, metadata = read_arrays(path)
     del metadata["format"]
     write_arrays(path, arrays, metadata if number is None else metadata | {"format": number})
-    with pytest.raises(ScratchError, match=r"checkpoint of an older version; leave off --resume"):
+    with pytest.raises(ScratchError, match=r"checkpoint of an older version; omit --resume"):
         load_checkpoint(path, layer, optimizer, {})
 
 

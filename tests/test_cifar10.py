@@ -155,7 +155,7 @@ def test_what_cannot_be_is_refused(images, tmp_path):
         save_weights(network.build("modern", (8, 8, 8)), tmp_path / "w.npz", known)
         assert "w.npz" in refused("show", "--weights", "w.npz", "--images", "x.png", cwd=tmp_path)
     Image.new("RGB", (4, 4)).save(tmp_path / "x.png")
-    assert "needed for something else" in refused("show", "--images", "x.png", "--plot", "x.png", cwd=tmp_path)
+    assert "in use for something else" in refused("show", "--images", "x.png", "--plot", "x.png", cwd=tmp_path)
 
 
 def test_the_committed_weights():

@@ -54,14 +54,14 @@ class Calls:
 @pytest.mark.parametrize(("form", "name", "change", "words"), [
     ("py", "data_batch_3", lambda content: content[:-3000], "data_batch_3: damaged"),
     ("py", "test_batch", lambda content: pickle.dumps({b"data": Calls()}), "asks for builtins.print"),
-    ("py", "test_batch", lambda content: pickle.dumps({b"data": [1]}, 2), "lacks data or labels"),
+    ("py", "test_batch", lambda content: pickle.dumps({b"data": [1]}, 2), "has no data or no labels"),
     ("py", "test_batch", lambda content: pickle.dumps({b"data": np.zeros((2, 9), np.uint8), b"labels": [1, 2]}, 2),
      "2 images of 3072 bytes"),
     ("py", "test_batch", lambda content: pickle.dumps({b"data": np.zeros((1, 3072), np.uint8), b"labels": [10]}, 2),
      "a label outside 0 to 9"),
-    ("py", "data_batch_2", lambda content: None, "lacks data_batch_2"),
-    ("bin", "data_batch_5.bin", lambda content: content[:-1], "is it whole"),
-    ("bin", "data_batch_5.bin", lambda content: b"", "is it whole"),
+    ("py", "data_batch_2", lambda content: None, "contains no data_batch_2"),
+    ("bin", "data_batch_5.bin", lambda content: content[:-1], "is it complete"),
+    ("bin", "data_batch_5.bin", lambda content: b"", "is it complete"),
     ("bin", "test_batch.bin", lambda content: b"\x0a" + content[1:], "a label outside 0 to 9"),
 ])
 def test_what_is_no_batch_is_refused(form, name, change, words, images, tmp_path):

@@ -76,6 +76,8 @@ def place(tmp_path_factory):
 
 def in_seconds(name, arguments):
     """The arguments of a program, changed so that it runs in seconds."""
+    if not arguments and name != "company_names.py":
+        return []  # prints the help
     command = arguments[0] if arguments and not arguments[0].startswith("-") else "train"
     if command == "train":
         return [*arguments, "--smoke"]

@@ -61,7 +61,7 @@ def test_ones_own_list_with_every_layer(tmp_path):
         arguments = ["--names", "names.txt", "--epochs", 40, "--hidden", 8, "--lr", 0.1, "--out", flags[1], *flags]
         code, out, err = run(*arguments, cwd=tmp_path)
         assert code == 0, err
-        assert out.startswith("4 names, 10 characters of 8 kinds")
+        assert out.startswith("4 names, 10 characters, 8 distinct")
         assert "  verbatim " in out
 
 
@@ -105,7 +105,7 @@ def test_bad_flags(tmp_path):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"", "is empty"), (b"\n \n", "is empty"), (b"A^b\n", "holds ^ or $"), (b"Cash$\n", "holds ^ or $"),
+        (b"", "is empty"), (b"\n \n", "is empty"), (b"A^b\n", "contains ^ or $"), (b"Cash$\n", "contains ^ or $"),
         ("Société\n".encode("latin-1"), "not UTF-8"), (b"x" * 200, "200 characters"), (None, "no such file"),
     ],
 )
@@ -141,7 +141,7 @@ def test_bad_weights(tmp_path):
     assert "damaged" in refused("generate", "--weights", "short.npz", cwd=tmp_path)
     assert "no such file" in refused("generate", "--weights", "none.npz", cwd=tmp_path)
     np.savez(tmp_path / "other.npz", w=np.zeros(3))
-    assert "not weights of company_names" in refused("evaluate", "--weights", "other.npz", cwd=tmp_path)
+    assert "not a weights file of company_names" in refused("evaluate", "--weights", "other.npz", cwd=tmp_path)
     assert "damaged" in refused("generate", "--weights", tmp_path / "run" / "weights.json", cwd=tmp_path)
     from scratch.tools.files import read_arrays, write_arrays
 
@@ -199,7 +199,7 @@ def test_the_learning_rate_is_cut_after_epoch_200(tmp_path):
 def test_ctrl_c_leaves_a_checkpoint(tmp_path):
     code, err = begin_and_kill(tmp_path, signal.SIGINT, 12)
     assert code == 130
-    assert err == "company_names: stopped; --resume goes on after epoch 10\n"
+    assert err == "company_names: stopped; --resume continues after epoch 10\n"
     assert (tmp_path / "killed" / "checkpoint.npz").exists()
     message = refused(*ARGUMENTS, "--out", "killed", "--resume", "--hidden", 9, cwd=tmp_path)
     assert "hidden = 8, not 9" in message
@@ -209,7 +209,7 @@ def test_ctrl_c_leaves_a_checkpoint(tmp_path):
 
 
 def test_there_is_nothing_to_resume(tmp_path):
-    assert "leave off --resume" in refused("--smoke", "--resume", cwd=tmp_path)
+    assert "omit --resume" in refused("--smoke", "--resume", cwd=tmp_path)
 
 
 def test_a_new_run_loses_nothing_of_an_earlier_one(tmp_path):

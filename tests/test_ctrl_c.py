@@ -75,7 +75,7 @@ def test_after_the_first_epoch_and_again_at_once(command, place):
     while not (line := program.process.stdout.readline()).startswith("epoch"):
         assert line, program.said()
     program.interrupt(times=3)
-    assert "--resume goes on after epoch" in program.said() or program.process.returncode == 0
+    assert "--resume continues after epoch" in program.said() or program.process.returncode == 0
 
 
 @pytest.mark.parametrize("attempt", range(4))

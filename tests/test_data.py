@@ -54,7 +54,7 @@ def test_batches_are_of_like_lengths_in_random_order():
 def test_the_text_can_be_read_back_from_its_streams(length, size, steps):
     text = np.arange(length)
     if length <= size:
-        with pytest.raises(ScratchError, match="make the batch smaller"):
+        with pytest.raises(ScratchError, match="use a smaller batch"):
             list(streams(text, size, steps))
         return
     pieces = list(streams(text, size, steps))

@@ -51,7 +51,7 @@ def no_compiler(*args, **kwargs):
     ("changes", "said"),
     [
         ({"runtime": Runtime(driver=0)}, "there is no NVIDIA driver here; use --device cpu"),
-        ({"runtime": Runtime(driver=12040)}, r"CuPy is for CUDA 13\.0, the driver for 12\.4; pip uninstall CuPy, then"),
+        ({"runtime": Runtime(driver=12040)}, r"CuPy is for CUDA 13\.0, the driver for 12\.4; uninstall CuPy, then"),
         ({"runtime": Runtime(devices=0)}, "no GPU is visible here"),
         ({"runtime": Runtime(devices=no_device)}, "no GPU can be used.*cudaErrorNoDevice"),
         ({"ones": no_compiler}, r"cannot compute.*libnvrtc\.so\.13.*pip install -e '\.\[cuda12\]'"),

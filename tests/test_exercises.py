@@ -1,11 +1,14 @@
 """The exercises that check themselves: every answer in the docs passes, every unwritten one is told so."""
 
 import runpy
+import subprocess
+import sys
 
 import numpy
 import pytest
-from programs import ROOT
+from programs import ROOT, environment
 
+from scratch.checks import ScratchError
 from scratch.exercises import check, exercises
 from scratch.exercises.__main__ import main
 from scratch.exercises.checking import verdict
@@ -26,8 +29,10 @@ def test_the_answer_is_right(chapter, name, answers):
 
 @pytest.mark.parametrize("chapter", exercises())
 def test_the_questions_are_written_then_refused(chapter, tmp_path, capsys):
-    assert main([chapter, "--folder", str(tmp_path)]) == 0
-    assert main([chapter, "--folder", str(tmp_path)]) == 1
+    main([chapter, "--folder", str(tmp_path)])
+    with pytest.raises(SystemExit) as stopped:
+        main([chapter, "--folder", str(tmp_path)])
+    assert stopped.value.code == 1
     lines = capsys.readouterr().out.splitlines()[1:]
     assert [line.split(":")[0] for line in lines] == list(exercises()[chapter])
     assert not any(line.endswith(": correct") for line in lines)
@@ -36,7 +41,7 @@ def test_the_questions_are_written_then_refused(chapter, tmp_path, capsys):
 @pytest.mark.parametrize("chapter", exercises())
 def test_the_answers_pass_through_the_command(chapter, tmp_path, capsys):
     (tmp_path / f"{chapter}.py").write_text((ANSWERS / f"{chapter}.py").read_text(encoding="utf-8"), encoding="utf-8")
-    assert main([chapter, "--folder", str(tmp_path)]) == 0
+    main([chapter, "--folder", str(tmp_path)])
     assert capsys.readouterr().out.count(": correct") == len(exercises()[chapter])
 
 
@@ -74,12 +79,21 @@ def test_a_wrong_answer_is_told_what_is_wrong(answers, capsys):
 
 def test_a_file_that_cannot_run_and_an_unknown_chapter(tmp_path, capsys):
     (tmp_path / "dense.py").write_text("1 / 0\n")
-    with pytest.raises(SystemExit, match="could not be run"):
+    with pytest.raises(ScratchError, match="could not be run"):
         main(["dense", "--folder", str(tmp_path)])
     assert "ZeroDivisionError" in capsys.readouterr().err
-    with pytest.raises(SystemExit) as stopped:
+    with pytest.raises(ScratchError, match="choose from"):
         main(["cooking"])
-    assert stopped.value.code == 2 and "choose from" in capsys.readouterr().err
-    assert main([]) == 0 and "dense: by_hand, Scale" in capsys.readouterr().out
+    main([])
+    assert "dense: by_hand, Scale" in capsys.readouterr().out
     with pytest.raises(ValueError, match="there is no exercise 'dense"):
         check("dense.Nothing", None)
+
+
+def test_the_command_ends_as_programs_do(tmp_path):
+    command = [sys.executable, "-m", "scratch.exercises"]
+    options = {"cwd": tmp_path, "env": environment(), "capture_output": True, "text": True}
+    wrong = subprocess.run([*command, "cooking"], **options)
+    assert wrong.returncode == 2 and wrong.stderr.count("\n") == 1 and wrong.stderr.startswith("exercises: error: ")
+    assert subprocess.run([*command, "dense"], **options).returncode == 0
+    assert subprocess.run([*command, "dense"], **options).returncode == 1

@@ -59,7 +59,7 @@ def test_a_forward_that_fails_leaves_nothing_to_go_back_from(kind, monkeypatch):
     monkeypatch.setattr("scratch.fast.sequences._masked", lambda *arguments: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         layer.forward(x)
-    with pytest.raises(RuntimeError, match="needs a forward"):
+    with pytest.raises(RuntimeError, match="needs its own forward"):
         layer.backward(output)
 
 

@@ -45,7 +45,7 @@ def test_the_second_is_refused_by_name_and_changes_nothing(command, place, tmp_p
     first = begin(command, place, tmp_path)
     before = files(tmp_path)
     said = programs.refused(*arguments(command, tmp_path), cwd=place)
-    assert f"{tmp_path}: process {first.pid} on " in said and "choose another folder" in said
+    assert f"{tmp_path}: in use by process {first.pid} on " in said and "choose another folder" in said
     if "company_names" in command:
         assert programs.refused(*arguments(command, tmp_path), "--resume", cwd=place) == said
     assert files(tmp_path) == before
@@ -76,7 +76,7 @@ def test_of_two_that_start_at_once_one_is_refused(place):
     both = [programs.start(*command, cwd=place) for _ in range(2)]
     until(lambda: any(process.poll() is not None for process in both), _Either())
     (refused,) = [process for process in both if process.poll() is not None]
-    assert refused.returncode == 2 and "has a run there" in refused.communicate()[1]
+    assert refused.returncode == 2 and "in use by process" in refused.communicate()[1]
     for process in both:
         end(process)
 
@@ -94,7 +94,7 @@ def test_a_file_system_without_locks_is_told(tmp_path, monkeypatch, capsys):
     (tmp_path / ".weights.npz.1.unfinished").touch()
     claim(tmp_path, ["weights.npz"])
     assert capsys.readouterr().out == (
-        f"{tmp_path}: cannot be locked (No locks available); do not start a second run there\n"
+        f"{tmp_path}: cannot be locked (No locks available); do not start a second run in this folder\n"
     )
     assert (tmp_path / ".weights.npz.1.unfinished").exists()  # it may be being written
 
@@ -104,5 +104,5 @@ def test_names_with_another_prefix_are_another_run(tmp_path, monkeypatch):
     claim(tmp_path, ["a-weights.npz"], "a-")  # a process that has a claim may make it again
     monkeypatch.setattr(locks, "_claimed", {})  # as another process sees it
     claim(tmp_path, ["b-weights.npz"], "b-")
-    with pytest.raises(ScratchError, match=rf"process {os.getpid()} on .* has a run there"):
+    with pytest.raises(ScratchError, match=rf"in use by process {os.getpid()} on .*; wait"):
         claim(tmp_path, ["a-weights.npz"], "a-")

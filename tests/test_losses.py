@@ -89,7 +89,7 @@ def test_a_truth_that_does_not_fit_is_refused(how):
                 method(scores, to_device(wrong))
     with pytest.raises(ScratchError, match="ids from 0 to 4"):
         cross_entropy.gradient(scores[0, 0], -1)
-    with pytest.raises(ScratchError, match=r"SSE\(\): expected a truth"):
+    with pytest.raises(ScratchError, match=r"SSE\(\): expected targets"):
         sse.loss(to_device(np.zeros((3, 1))), to_device(np.zeros(3)))
     with pytest.raises(ScratchError, match="a mask"):
         sse.loss(to_device(np.zeros((3, 2))), to_device(np.zeros((3, 2))), to_device(np.ones((2, 2), dtype=bool)))
@@ -103,7 +103,7 @@ def test_class_weights_that_do_not_fit_are_refused(how):
             how(SoftmaxCrossEntropy(weights)).loss(scores, ids)
     with pytest.raises(ScratchError, match="class weights of at least 0"):
         SoftmaxCrossEntropy([1.0, -1.0])
-    with pytest.raises(ScratchError, match="ids for the truth"):
+    with pytest.raises(ScratchError, match="targets as ids"):
         how(SoftmaxCrossEntropy([1.0] * K)).loss(scores, to_device(np.eye(K)[[0, 1, 2, 1]]))
 
 

@@ -102,7 +102,7 @@ def test_a_printed_path_is_not_taken_for_a_flag():
 def test_a_run_in_a_folder_with_an_odd_name_prints_a_command_that_runs(tmp_path):
     code, out, err = programs.run("name_languages", "train", "--smoke", "--out", "./-x", cwd=tmp_path)
     assert code == 0, err
-    (more,) = [line.split(maxsplit=3)[3] for line in out.splitlines() if line.startswith("More:")]
+    (more,) = [line.split(maxsplit=3)[3] for line in out.splitlines() if line.startswith("Try:")]
     command = f"{sys.executable} {programs.ROOT}/examples/name_languages {more}"
     run = subprocess.run(["bash", "-c", command], cwd=tmp_path, env=programs.environment(), capture_output=True)
     assert run.returncode == 0 and b"Satoshi" in run.stdout, run.stderr

@@ -37,8 +37,8 @@ def test_no_phrase_of_a_held_out_sentence_is_in_the_training_set():
 
 @pytest.mark.parametrize(("content", "words"), [
     ("", "has no phrases"),
-    ("PhraseId\tSentenceId\tPhrase\tSentiment\n1\t1\ta\n", "line 2 is not PhraseId"),
-    ("PhraseId\tSentenceId\tPhrase\tSentiment\n1\t1\ta\t1\n2\tx\ta\t1\n", "line 3 is not PhraseId"),
+    ("PhraseId\tSentenceId\tPhrase\tSentiment\n1\t1\ta\n", "line 2 does not have the fields PhraseId"),
+    ("PhraseId\tSentenceId\tPhrase\tSentiment\n1\t1\ta\t1\n2\tx\ta\t1\n", "line 3 does not have the fields PhraseId"),
     ("PhraseId\tSentenceId\tPhrase\tSentiment\n1\t1\ta\t5\n", "line 2 has Sentiment 5; expected 0 to 4"),
     (b"PhraseId\tSentenceId\tPhrase\tSentiment\n1\t1\t\xff\t1\n", "not UTF-8 .byte 41."),
 ])
@@ -120,7 +120,7 @@ def test_a_run(kind, tmp_path):
     (tmp_path / "train.tsv").write_text(table)
     code, out, _ = run("evaluate", *flags, "--data", "train.tsv", "--report", "e.json", "--plot", "c.png", cwd=tmp_path)
     assert code == 0 and json.loads((tmp_path / "e.json").read_text())["accuracy"] > 0.8
-    assert "  words  phrases   wrong" in out and (tmp_path / "c.png").exists()
+    assert "  words  phrases   error" in out and (tmp_path / "c.png").exists()
     code, out, _ = run("predict", *flags, "--summary", cwd=tmp_path)
     assert code == 0 and len(out.splitlines()) > 4
     arrays, metadata = read_arrays(tmp_path / "run" / "weights.npz")
@@ -146,7 +146,7 @@ def test_the_plain_layers_give_the_same_losses(kind, tmp_path):
 
 def test_bad_flags_and_data_are_refused(tmp_path):
     assert "kaggle" in refused("train", "--data", "nowhere", cwd=tmp_path)
-    assert "share below 1" in refused("train", "--dropout", 1, cwd=tmp_path)
+    assert "probabilities below 1" in refused("train", "--dropout", 1, cwd=tmp_path)
     (tmp_path / "w.npz").write_text("no")
     refused("predict", "--weights", "w.npz", "a", cwd=tmp_path)
     env = {"SCRATCH_DATA": str(tmp_path)}

@@ -87,7 +87,7 @@ def test_ones_own_data(tmp_path):
     assert report["accuracy"] == report["mean_recall"] == 1
     folder_of(tmp_path, beta="bb\n")
     message = refused("evaluate", *flags, cwd=tmp_path)
-    assert "has the languages alpha, zeta; the data has alpha, beta, zeta" in message
+    assert "was trained on the languages alpha, zeta; the data has alpha, beta, zeta" in message
 
 
 def test_bad_data(tmp_path, monkeypatch):
@@ -97,13 +97,13 @@ def test_bad_data(tmp_path, monkeypatch):
     assert "Greek.txt: is empty" in refused(*flags, folder_of(tmp_path, Greek=b"\n \n"), cwd=tmp_path)
     assert "Greek.txt: not UTF-8 (byte 1)" in refused(*flags, folder_of(tmp_path, Greek=b"A\xe9"), cwd=tmp_path)
     assert "expected a folder" in refused(*flags, tmp_path / "data" / "Greek.txt", cwd=tmp_path)
-    assert "--alphabet: expected letters" in refused("train", "--alphabet", "", cwd=tmp_path)
+    assert "--alphabet: expected at least one" in refused("train", "--alphabet", "", cwd=tmp_path)
     assert "--balance: expected a number from 0 to 1" in refused("train", "--balance", 2, cwd=tmp_path)
-    assert "--members is not for" in refused("train", "--recipe", "tutorial", "--members", 2, cwd=tmp_path)
+    assert "--members does not apply to" in refused("train", "--recipe", "tutorial", "--members", 2, cwd=tmp_path)
     folder = folder_of(tmp_path, Czech="x" * 201, Greek="Kouros\n")
     assert "has 201 characters" in refused(*flags, folder, cwd=tmp_path)
     message = refused("evaluate", "--data", folder, "--report", folder / "Greek.txt", cwd=tmp_path)
-    assert "needed for something else" in message and (folder / "Greek.txt").read_text().startswith("Kouros")
+    assert "in use for something else" in message and (folder / "Greek.txt").read_text().startswith("Kouros")
 
 
 @pytest.mark.thorough

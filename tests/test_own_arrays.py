@@ -89,7 +89,7 @@ def test_a_gradient_of_another_shape_is_refused():
             return gradient
 
     layer = Wrong(3)
-    with pytest.raises(ScratchError, match=r"a gradient of w of its shape \(3,\), got \(\)"):
+    with pytest.raises(ScratchError, match=r"a gradient with the shape of w, \(3,\), got \(\)"):
         layer.backward(layer.forward(to_device(np.ones((2, 3)))))
 
 

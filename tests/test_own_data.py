@@ -99,7 +99,7 @@ def test_weights_are_evaluated_on_the_data_they_learned(case, tmp_path, monkeypa
     arrays, metadata = read_arrays(weights)
     write_arrays("older.npz", arrays, {key: value for key, value in metadata.items() if key != "data"})
     write_arrays("other.npz", arrays, metadata | {"digest": 64 * "0"})
-    with pytest.raises(ScratchError, match=r"older\.npz: does not say which data .* give --data"):
+    with pytest.raises(ScratchError, match=r"older\.npz: does not record its training data; give --data"):
         evaluate.command(["--weights", "older.npz"])
     with pytest.raises(ScratchError, match=r"not the data that other\.npz was trained on; .* --data"):
         evaluate.command(["--weights", "other.npz"])

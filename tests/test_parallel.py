@@ -215,7 +215,7 @@ def test_inputs_are_of_equally_many_rows():
     for output in (layer.forward(x, y[:4], None, mask), layer.forward(x, y[:4], question_mask=mask)):
         assert output.shape == (4, 3, 2 * D)
     for inputs in ((x, y), (x, y[:4], None, mask[:3]), (y, y, None, mask)):
-        with pytest.raises(ScratchError, match="rows each"):
+        with pytest.raises(ScratchError, match="rows in every input"):
             layer.forward(*inputs)
 
 
@@ -227,7 +227,7 @@ def test_inputs_may_have_names():
 
 
 def test_threads_of_threads_are_refused():
-    with pytest.raises(ScratchError, match="not yet in parts"):
+    with pytest.raises(ScratchError, match="not yet split into parts"):
         InParts(fast(model(), 2), 2).forward(np.zeros((N, T, D), dtype="float32"))
 
 

@@ -176,7 +176,7 @@ def test_arrays_that_cannot_be_found_are_refused():
         def params(self):
             return [self.w]
 
-    with pytest.raises(ScratchError, match="one attribute each"):
+    with pytest.raises(ScratchError, match="to be one attribute"):
         Sequential([Hidden(3)]).parameters()
     with pytest.raises(ScratchError, match=r"both params\(\) and grads\(\)"):
         Sequential([NoGrads()]).parameters()

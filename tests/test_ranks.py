@@ -145,7 +145,7 @@ def test_a_folder_in_use_is_refused_by_the_first_for_all(tmp_path):
     (tmp_path / "r").mkdir()
     claim(tmp_path / "r", [])
     code, _, err = together(2, ROOT / "examples" / "char_lm", "train", "--smoke", "--out", "r", cwd=tmp_path)
-    assert code == 2 and err.count("has a run there") == 1, err
+    assert code == 2 and err.count("in use by") == 1, err
 
 
 def test_all_have_the_first_ones_chance(tmp_path):

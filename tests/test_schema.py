@@ -32,7 +32,7 @@ def test_what_fits_is_returned():
     ({"hidden": 10**30}, "hidden: expected a whole number from 1 to 1000000, got 10"),
     ({"hidden": True}, "hidden: expected a whole number from 1 to 1000000, got True"),
     ({"hidden": 3.0}, "got 3.0"), ({"names": "ab"}, "names: expected a list, got 'ab'"),
-    ({"names": ["a", 3]}, "names[1]: expected a text, got 3"), ({"names": ["\ud800"]}, "names[0]: expected a text"),
+    ({"names": ["a", 3]}, "names[1]: expected a string, got 3"), ({"names": ["\ud800"]}, "names[0]: expected a string"),
     ({"window": 0}, "window: expected null or a whole number from 1 to 1000000, got 0"),
     ({"loss": float("nan")}, "loss: expected a finite number, got nan"), ({"loss": 10**400}, "loss: expected a finite"),
     ({"steps": {"a\x1b": 9}}, r"steps: 'a\x1b': expected a whole number from 1 to 4, got 9"),
@@ -81,5 +81,5 @@ def test_a_model_is_built_in_the_size_of_its_file_or_not_at_all(tmp_path):
     loaded = load_model(path, lambda: LSTM(5, 4))
     assert all(np.array_equal(to_host(a), to_host(b)) for a, b in zip(loaded.params(), saved.params(), strict=True))
     for build in (lambda: LSTM(5, 10**7), lambda: [LSTM(1, 1) for _ in range(10**9)], lambda: Linear(0, 1)):
-        with pytest.raises(ScratchError, match=r"w\.npz: its metadata do not fit its arrays"):
+        with pytest.raises(ScratchError, match=r"w\.npz: its metadata does not fit its arrays"):
             load_model(path, build)

@@ -57,10 +57,10 @@ def test_a_file(tmp_path):
 
 
 @pytest.mark.parametrize(("content", "words"), [
-    ('{"version": "v2.0", "data": []}', "SQuAD 2.0"), ('{"version": "1.1", "data": []}', "no question"),
+    ('{"version": "v2.0", "data": []}', "SQuAD 2.0"), ('{"version": "1.1", "data": []}', "no questions"),
     ("[]", "read as SQuAD 1.1: expected an object"),
     ('{"data": [{"title": "x"}]}', "read as SQuAD 1.1: "), ("{", "damaged"),
-    ('{"data": [{"title": 3}]}', "expected a text, got 3"),
+    ('{"data": [{"title": 3}]}', "expected a string, got 3"),
 ])
 def test_files_of_another_form_are_refused(content, words, tmp_path):
     (tmp_path / "s.json").write_text(content)

@@ -110,7 +110,7 @@ def test_weights_of_another_size_or_model_change_nothing(tmp_path):
         assert str(path) in str(caught.value)
         assert all(np.array_equal(to_host(p), old) for p, old in zip(mine.params(), before, strict=True))
     save_weights(model(2), path)
-    with pytest.raises(ScratchError, match="metadata do not fit its arrays"):
+    with pytest.raises(ScratchError, match="metadata does not fit its arrays"):
         load_model(path, model)
 
 
@@ -163,10 +163,10 @@ def test_what_is_no_such_file_is_refused(content, tmp_path):
 
 def test_numbers_that_are_not_finite_are_neither_written_nor_read(tmp_path):
     path = tmp_path / "w.safetensors"
-    with pytest.raises(ScratchError, match=r"w\.safetensors: w holds values that are not finite"):
+    with pytest.raises(ScratchError, match=r"w\.safetensors: w contains values that are not finite"):
         write_arrays(path, {"w": np.array([np.nan])}, {})
     library.save_file({"w": np.array([np.inf])}, path)
-    with pytest.raises(ScratchError, match=r"w\.safetensors: w holds values that are not finite"):
+    with pytest.raises(ScratchError, match=r"w\.safetensors: w contains values that are not finite"):
         read_arrays(path)
 
 
@@ -206,8 +206,8 @@ def test_the_command_converts_without_loss_and_replaces_what_was_there(tmp_path)
     arrays = {name: array for name, array in some_arrays().items() if array.dtype.isnative}
     write_arrays(tmp_path / "a.npz", arrays, METADATA)
     (tmp_path / "b.safetensors").write_text("old")
-    assert convert("a.npz", "b.safetensors", cwd=tmp_path) == (0, "wrote b.safetensors\n", "")
-    assert convert("b.safetensors", "c.npz", cwd=tmp_path) == (0, "wrote c.npz\n", "")
+    assert convert("a.npz", "b.safetensors", cwd=tmp_path) == (0, "Wrote b.safetensors\n", "")
+    assert convert("b.safetensors", "c.npz", cwd=tmp_path) == (0, "Wrote c.npz\n", "")
     for name in ("b.safetensors", "c.npz"):
         found, metadata = read_arrays(tmp_path / name)
         same(arrays, found)
@@ -225,7 +225,7 @@ def test_a_program_reads_converted_weights(tmp_path):
 
 
 @pytest.mark.parametrize(("paths", "words"), [
-    (("a.npz", "a.npz"), "is needed for something else"), (("a.npz", "b.json"), "b.json: expected a name that ends in"),
+    (("a.npz", "a.npz"), "in use for something else"), (("a.npz", "b.json"), "b.json: expected a name that ends in"),
     (("a.txt", "b.npz"), "a.txt: expected a name"), (("none.npz", "b.npz"), "none.npz: no such file"),
     (("a.npz", "."), "expected a name"), (("a.npz",), "see --help"),
 ])

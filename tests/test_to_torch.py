@@ -265,7 +265,7 @@ def tied_directions():
     (lambda: Own(3, 2), "Own.*no counterpart for this layer in PyTorch; there is one for Sequential, Linear"),
     (lambda: Sequential([Layer()]), "Layer.*no counterpart"), (lambda: scratch.DotAttention(3), "no counterpart"),
     (lambda: LSTM(3, 2, stateful=True), "carries no state.*set `stateful` to False"),
-    (lambda: Conv1d(3, 2, 4, stride=2, padding="same"), "no 'same' for a stride and an even kernel_size"),
+    (lambda: Conv1d(3, 2, 4, stride=2, padding="same"), "no 'same' for this stride and an even kernel_size"),
     (tied, "share Parameters"), (tied_directions, "share Parameters"),
 ])
 def test_layers_without_a_counterpart_are_refused(build, words):

@@ -145,7 +145,7 @@ def but(chapter, **changes):
     ("over_time.SmoothMaxOverTime", OverflowingMax, "subtract the largest first"),
     ("over_time.SmoothMaxOverTime", SoftmaxOverChannels, "the gradient of input 0 differs"),
     ("regular.by_hand", but("regular", x=[2, 0, 0, 0]), "as if mean and variance were constants"),
-    ("regular.by_hand", but("regular", x=[1.5, -0.5, -0.5, -0.5]), "the part through the variance is missing"),
+    ("regular.by_hand", but("regular", x=[1.5, -0.5, -0.5, -0.5]), "the term through the variance is missing"),
     ("regular.ChannelDropout", ElementDropout, "draw once for all steps"),
     ("regular.ChannelDropout", OneDropoutForAll, "draw for each sequence"),
     ("regular.RowNorm", RowNormOfConstants, "they depend on the whole row"),

@@ -1,9 +1,9 @@
-"""Alice in Wonderland, a character at a time: the Keras tutorial's two networks, and a better one.
+"""Alice in Wonderland, character by character: the Keras tutorial's two networks, and a better one.
 
   python examples/alice generate                    1,000 characters that continue a passage of the book
   python examples/alice train --recipe small        the tutorial's first network
   python examples/alice train --recipe large        its second, with two layers
-  python examples/alice train                       ours, which follows the tutorial's closing suggestions
+  python examples/alice train                       our network, which follows the tutorial's closing suggestions
   python examples/alice evaluate                    nats per character on the training text
 
 The tutorial's networks read a window of 100 characters, each as the number id / 47, and predict the next character.

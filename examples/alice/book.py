@@ -37,8 +37,8 @@ def read_book(flags: Namespace) -> str:
         text = "".join(letter for letter in text if letter not in string.punctuation)
     if len(text) <= flags.sequence or len(set(text)) < 2:
         raise ScratchError(
-            f"expected a text of more than {flags.sequence} characters, of two kinds or more, got {len(text)} of "
-            f"{len(set(text))}"
+            f"expected a text of more than {flags.sequence} characters, two of them distinct, got {len(text)} "
+            f"({len(set(text))} distinct)"
         )
     return text
 
@@ -49,7 +49,7 @@ def tutorials_text(path: Path) -> str:
     mark = book[: 3 * book.startswith(b"\xef\xbb\xbf")]
     start, end = book.find(FIRST), book.rfind(LAST)
     if not 0 <= start < end:
-        raise ScratchError(f"{path}: not Project Gutenberg's Alice in Wonderland; give another text as TEXT")
+        raise ScratchError(f"{path}: not Project Gutenberg's Alice in Wonderland; pass any other text as TEXT")
     return (mark + book[start : end + len(LAST)]).lower().decode("latin-1")
 
 

@@ -23,7 +23,9 @@ BATCH_SIZE = 256
 
 def command(arguments: list[str]) -> None:
     parser = program.Parser("Evaluate weights on the text they were trained on.", prog="alice evaluate")
-    parser.add_argument("text", nargs="?", type=Path, metavar="TEXT", help="another text in UTF-8")
+    parser.add_argument(
+        "text", nargs="?", type=Path, metavar="TEXT", help="a UTF-8 text file to use instead of the book"
+    )
     parser.common(data=None, weights=WEIGHTS, device=None, plain=False, report=None, smoke=False)
     flags = parser.parse_args(arguments)
     program.begin(flags)
@@ -42,8 +44,8 @@ def command(arguments: list[str]) -> None:
     ids = numpy.array(vocab.encode(text), dtype=numpy.int32)
     value = nats(model, ids, min(16, len(ids) - 1)) if window is None else window_nats(model, ids, window)
     print(
-        f"{len(text)} characters: {value:.4f} nats each = {value / math.log(2):.4f} bits; chance is "
-        f"{math.log(vocab.size):.3f} nats" + ("" if trained is None else f"; in training, with Dropout: {trained:.4f}")
+        f"{len(text)} characters: {value:.4f} nats each ({value / math.log(2):.4f} bits); chance is "
+        f"{math.log(vocab.size):.3f} nats" + ("" if trained is None else f"; in training, with dropout: {trained:.4f}")
     )
     program.write_report(flags.report, {"nats_per_character": value, "train_loss": trained})
 

@@ -3,7 +3,7 @@
 import random
 
 from alice.network import WEIGHTS, load
-from char_lm.sample import known_part, write_on
+from char_lm.sample import add_sampling, known_part, write_on
 
 from scratch.fast import fast
 from scratch.tools import program
@@ -12,13 +12,13 @@ from scratch.tools.incoming import standard_input
 
 def command(arguments: list[str]) -> None:
     parser = program.Parser(
-        "Continue a passage of the book, or --seed-text (- reads it from standard input).", prog="alice generate"
+        "Continue a passage of the book, or --seed-text (- reads it from standard input).", prog="alice generate",
     )
     parser.common(
-        weights=WEIGHTS, device=None, plain=False, seed=None, count=1000, samples=1, seed_text=None, temperature=0.6,
+        weights=WEIGHTS, device=None, plain=False, seed=None, samples=1, seed_text=None, temperature=0.6,
         top_k=None,
     )
-    parser.add_argument("--skip-unknown", action="store_true", help="leave unknown characters out of the seed")
+    add_sampling(parser, count=1000)
     flags = parser.parse_args(arguments)
     program.invite(flags.seed_text, "the seed")
     program.begin(flags)

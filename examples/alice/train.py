@@ -4,8 +4,10 @@ import argparse
 import hashlib
 import math
 import random
+import textwrap
 from argparse import Namespace
 from pathlib import Path
+from typing import Any
 
 import numpy
 from alice.book import num_batches, read_book, seeds_of, training_batches
@@ -51,7 +53,7 @@ def command(arguments: list[str]) -> None:
     if not flags.smoke:
         known |= recorded("alice", flags.text or flags.data, digest)
     num_steps = num_batches(ids, text, flags)
-    print(f"{len(text)} characters of {vocab.size} kinds, {num_steps} batches an epoch; chance is {chance:.3f} nats")
+    print(f"{len(text)} characters, {vocab.size} distinct; {num_steps} batches per epoch; chance is {chance:.3f} nats")
     with Run(
         flags, model, optimizer, settings, "alice", known, best="loss", chance=chance, unit="nats per character",
         inputs=[flags.text], files=[path.name for path in improvements(flags.out)],
@@ -76,7 +78,7 @@ def command(arguments: list[str]) -> None:
 
     run.load_best()
     losses = run.history.column("loss")
-    run.finish("Learning Alice", train_loss=min(losses), losses=losses, chance=chance, recipe=flags.recipe)
+    run.finish("Alice in Wonderland", train_loss=min(losses), losses=losses, chance=chance, recipe=flags.recipe)
     write_on(model, vocab, random.choice(known["seeds"]), 300, temperature=0.6, window=known["window"])
     print(f"\nTraining loss: {min(losses):.4f} nats per character. Weights: {run.weights}, curve: {run.plot}")
 
@@ -96,28 +98,41 @@ def improvements(out: Path) -> list[Path]:
     return sorted(found, key=lambda path: int(path.stem.split("-")[1]))
 
 
+def _listed(values: dict[str, Any]) -> str:
+    """The flags of a recipe, for --help."""
+    shown = []
+    for name, value in values.items():
+        flag = name.replace("_", "-")
+        shown.append(f"--{'' if value else 'no-'}{flag}" if isinstance(value, bool) else f"--{flag} {value}")
+    return textwrap.fill(" ".join(shown), 78, initial_indent="  ", subsequent_indent="  ", break_on_hyphens=False)
+
+
 def flags_of(arguments: list[str]) -> Namespace:
     parser = program.Parser(
-        "Train a network on the book. A flag replaces the recipe's value.", prog="alice train",
-        epilog="\n".join(f"{name}: {values}" for name, values in RECIPES.items()),
+        "Train a network on the book. A flag overrides the recipe's value.", prog="alice train",
+        epilog="\n".join(f"{name}:\n{_listed(values)}" for name, values in RECIPES.items()),
     )
-    parser.add_argument("text", nargs="?", type=Path, metavar="TEXT", help="another text in UTF-8")
-    parser.add_argument("--recipe", choices=RECIPES, default="better", help="the default values (default: better)")
+    parser.add_argument(
+        "text", nargs="?", type=Path, metavar="TEXT", help="a UTF-8 text file to use instead of the book"
+    )
+    parser.add_argument(
+        "--recipe", choices=RECIPES, default="better", help="set of default values, listed below (default: better)"
+    )
     size, chance, either = (
         {"type": program.positive, "metavar": "N"}, {"type": program.rate, "metavar": "P"},
         {"action": argparse.BooleanOptionalAction},
     )
-    parser.add_argument("--layers", **size, help="how many LSTMs")
-    parser.add_argument("--hidden", **size, help="their size")
-    parser.add_argument("--sequence", **size, help="how many characters a window, or a piece, has")
-    parser.add_argument("--input", choices=INPUTS, help="how a character is given to the network")
-    parser.add_argument("--dropout", **chance, help="after each LSTM")
-    parser.add_argument("--input-dropout", **chance, help="on the input")
+    parser.add_argument("--layers", **size, help="number of LSTM layers")
+    parser.add_argument("--hidden", **size, help="size of each LSTM")
+    parser.add_argument("--sequence", **size, help="characters in a window or piece of text")
+    parser.add_argument("--input", choices=INPUTS, help="representation of each input character")
+    parser.add_argument("--dropout", **chance, help="dropout after each LSTM")
+    parser.add_argument("--input-dropout", **chance, help="dropout on the input")
     parser.add_argument("--every-step", **either, help="predict the next character at every step, not only at the last")
-    parser.add_argument("--stateful", **either, help="carry the state from piece to piece")
-    parser.add_argument("--sentences", **either, help="padded sentences in place of pieces of equal length")
-    parser.add_argument("--punctuation", **either, help="keep it in the text")
-    parser.add_argument("--decay", **either, help="lower the learning rate along half a cosine, and clip the gradient")
+    parser.add_argument("--stateful", **either, help="carry the state from each piece to the next")
+    parser.add_argument("--sentences", **either, help="train on padded sentences, not on pieces of equal length")
+    parser.add_argument("--punctuation", **either, help="keep punctuation in the text")
+    parser.add_argument("--decay", **either, help="use cosine decay of the learning rate, and gradient clipping")
     parser.common(
         data=None, out=Path("runs/alice"), epochs=None, batch_size=None, lr=None, seed=0, device=None, threads=None,
         plain=False, resume=False, report=None, plot=None, smoke=False,
@@ -131,9 +146,9 @@ def flags_of(arguments: list[str]) -> Namespace:
         flags.sequence = min(flags.sequence, 20)
         flags.batch_size = min(flags.batch_size, 64 if not flags.every_step else 4)
     if flags.sentences and flags.stateful:
-        raise ScratchError("--sentences: each starts from a zero state; add --no-stateful")
+        raise ScratchError("--sentences starts each sentence from a zero state; add --no-stateful")
     if flags.sentences and not flags.punctuation:
-        raise ScratchError("--sentences: they cannot be found without punctuation")
+        raise ScratchError("--sentences needs punctuation; omit --no-punctuation")
     if (flags.sentences or flags.stateful) and not flags.every_step:
         raise ScratchError(f"--{'sentences' if flags.sentences else 'stateful'} needs --every-step")
     return flags

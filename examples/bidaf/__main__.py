@@ -1,14 +1,14 @@
 """BiDAF: a network that answers questions about a paragraph, trained on SQuAD.
 
   python examples/bidaf ask                  answer a question about a paragraph, yours or the one in ask.py
-  python examples/bidaf evaluate             exact match and F1 on the held-out questions, by the kind of question
-  python examples/bidaf train                train on SQuAD's questions and GloVe's vectors
-  python examples/bidaf prepare              statistics of the questions; all that `train` needs, in one file
-  python examples/bidaf char2vec             train character vectors: characters in similar contexts get similar vectors
+  python examples/bidaf evaluate             exact match and F1 on the held-out questions, by question word
+  python examples/bidaf train                train on SQuAD, starting from GloVe's vectors
+  python examples/bidaf prepare              print statistics, and write all that `train` needs to one file
+  python examples/bidaf char2vec             train character vectors; similar contexts give similar vectors
 
-A quarter of the articles of the development set, chosen by the SHA-256 of their titles, is held out, and the others are
-added to the training set; --whole uses the official files as they are. Losses are in nats, the sum of those of the
-begin and of the end of an answer.
+A quarter of the development set's articles, chosen by the SHA-256 of their titles, is held out; the others join the
+training set. With --whole, the official files are used as they are. A loss is the sum of the losses of an answer's
+start and end, in nats.
 """
 
 import os

@@ -43,10 +43,12 @@ def is_known(lexicon: Lexicon, word: str, features: int) -> bool:
 
 def command(arguments: list[str]) -> None:
     parser = program.Parser("Answer a question about a paragraph.", prog="bidaf ask")
-    parser.add_argument("question", nargs="?", default=QUESTION, help="(default: about the paragraph on chess)")
+    parser.add_argument(
+        "question", nargs="?", default=QUESTION, help="a question (default: one about the built-in paragraph on chess)"
+    )
     parser.add_argument(
         "--paragraph", type=os.fspath, default=PARAGRAPH, metavar="TEXT",
-        help="the paragraph, a file that holds it, or - for standard input; TEXT is read as a file name if such a "
+        help="the paragraph, a file that contains it, or - for standard input; TEXT is taken as a file name if such a "
         "file exists, or if it is one word with an extension, such as moon.txt",
     )
     parser.common(weights=WEIGHTS, device=None, plain=False, plot=None)
@@ -64,10 +66,12 @@ def command(arguments: list[str]) -> None:
         if not any(is_known(lexicon, word, metadata["features"]) for word in text.words):
             raise ScratchError(f"the {name} has no word that the network knows")
     if paragraph == PARAGRAPH and flags.question != QUESTION:
-        print("(About the paragraph on chess; --paragraph sets another.)")
+        print("(About the built-in paragraph on chess; choose another with --paragraph.)")
     print(program.one_line(flags.question))
     if unknown := [word for word in asked.words if word[0].isalnum() and not lexicon.has_vector[lexicon.ids[word]]]:
-        print(f"(Known by their letters alone: {program.one_line(', '.join(dict.fromkeys(unknown)))}.)")
+        print(
+            f"(No word vector, so known only by its characters: {program.one_line(', '.join(dict.fromkeys(unknown)))}.)"
+        )
     for name, text, most in (("paragraph", context, "context_words"), ("question", asked, "asked_words")):
         if len(text.words) > metadata[most]:
             print(f"(The {name} has {len(text.words)} words; training used only the first {metadata[most]}.)")
@@ -83,4 +87,4 @@ def command(arguments: list[str]) -> None:
         rows, columns = context.words[: metadata["context_words"]], asked.words[: metadata["asked_words"]]
         answer, weights = range(guesses[0].begin, guesses[0].end + 1), weights[: len(rows), : len(columns)]
         attention_map(flags.plot, weights, rows, columns, answer, flags.question)
-        print(f"Picture: {flags.plot}")
+        print(f"Plot: {flags.plot}")

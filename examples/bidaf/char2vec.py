@@ -111,13 +111,15 @@ def batches_of_pairs(spelling: numpy.ndarray, batch_size: int, shares: numpy.nda
 
 
 def command(arguments: list[str]) -> None:
-    parser = program.Parser("Character vectors by skip-gram with negative sampling.", prog="bidaf char2vec")
-    parser.add_argument("--whole", action="store_true", help="use the official files, train and dev")
+    parser = program.Parser("Train character vectors by skip-gram with negative sampling.", prog="bidaf char2vec")
+    parser.add_argument(
+        "--whole", action="store_true", help="use SQuAD's official training and development files unchanged"
+    )
     parser.common(data=None, out=Path("runs/bidaf"), epochs=3, batch_size=1024, lr=0.003, seed=0, device=None,
                   threads=None, plain=False, report=None, plot=None)
     flags = parser.parse_args(arguments)
     program.begin(flags)
-    tsne = extra("sklearn.manifold", "the picture").TSNE
+    tsne = extra("sklearn.manifold", "the plot of the vectors").TSNE
     program.writable(flags.out)
     claim(flags.out, ["char2vec.npz", "char2vec.png"])
     file, flags.plot = flags.out / "char2vec.npz", flags.plot or flags.out / "char2vec.png"
@@ -157,7 +159,7 @@ def command(arguments: list[str]) -> None:
         print(f"{letter}  is most like  {'  '.join(others)}")
     draw_map(flags.plot, lexicon, vectors, tsne)
     program.write_report(flags.report, {"losses": losses, "nearest": near})
-    print(f"Vectors: {file}, picture: {flags.plot}")
+    print(f"Vectors: {file}, plot: {flags.plot}")
 
 
 def nearest(letter: str, alphabet: str, vectors: numpy.ndarray, count: int = 5) -> list[str]:
@@ -171,7 +173,7 @@ def draw_map(path: Path, lexicon: Lexicon, vectors: numpy.ndarray, tsne: Any) ->
     """Draw the characters in the plane by scikit-learn's t-SNE, which puts similar vectors near each other."""
     points = tsne(perplexity=min(10, len(vectors) - 1), metric="cosine", init="random", random_state=0)
     labels = [letter if letter != REPLACEMENT else "(other)" for letter in lexicon.alphabet]
-    labelled_points(path, points.fit_transform(vectors), labels, "Characters by their vectors")
+    labelled_points(path, points.fit_transform(vectors), labels, "Character vectors in two dimensions (t-SNE)")
 
 
 def set_characters(words: WordVectors, lexicon: Lexicon, path: Path) -> None:
@@ -179,7 +181,7 @@ def set_characters(words: WordVectors, lexicon: Lexicon, path: Path) -> None:
     known = metadata_of(path, "bidaf char2vec", alphabet=alphabet)["alphabet"]
     vectors = vectors_of(path, read_arrays(path)[0], "vectors", known)
     if words.characters is None:
-        raise ScratchError("--characters without --features: the network does not use characters")
+        raise ScratchError("--characters without --features: this network uses no characters")
     w = words.characters.w.data
     if vectors.shape[1] != w.shape[1]:
         raise ScratchError(f"{path}: expected vectors of {w.shape[1]} numbers, got {vectors.shape[1]}")

@@ -22,10 +22,14 @@ KINDS = ("what", "who", "when", "where", "which", "how", "why")
 
 def command(arguments: list[str]) -> None:
     parser = program.Parser("Evaluate weights on the held-out questions.", prog="bidaf evaluate")
-    parser.add_argument("--predictions", type=Path, metavar="FILE", help="write the answers in SQuAD's JSON format")
-    parser.add_argument("--spans", choices=SPANS, help="how begin and end are chosen (default: as in the weights file)")
     parser.add_argument(
-        "--count", type=program.positive, default=5, metavar="N", help="near misses to show (default: 5)"
+        "--predictions", type=Path, metavar="FILE", help="write the answers to FILE in SQuAD's JSON format"
+    )
+    parser.add_argument(
+        "--spans", choices=SPANS, help="how an answer's start and end are chosen (default: as recorded)"
+    )
+    parser.add_argument(
+        "--count", type=program.positive, default=5, metavar="N", help="number of near misses to show (default: 5)"
     )
     parser.common(data=None, weights=WEIGHTS, device=None, threads=None, plain=False, report=None)
     flags = parser.parse_args(arguments)
@@ -47,13 +51,13 @@ def command(arguments: list[str]) -> None:
     spans = flags.spans or metadata["spans"]
     guesses = answers(held_out, said, spans)
     found = score(held_out.questions, guesses)
-    print(f"{len(guesses)} questions held out: exact match {found['exact_match']:.2f}, F1 {found['f1']:.2f}")
+    print(f"{len(guesses)} held-out questions: exact match {found['exact_match']:.2f}, F1 {found['f1']:.2f}")
     for other in SPANS:
         if other != spans:
             plain = score(held_out.questions, answers(held_out, said, other))
             print(f"(with --spans {other}: {plain['exact_match']:.2f}, {plain['f1']:.2f})")
     rows = by_kind(held_out.questions, guesses)
-    print(f"\n{'question':10}{'number':>8}{'EM':>8}{'F1':>8}{'EM = 0':>9}{'F1 = 0':>9}")
+    print(f"\n{'question':10}{'count':>8}{'EM':>8}{'F1':>8}{'EM = 0':>9}{'F1 = 0':>9}")
     for kind, row in rows.items():
         print(f"{kind:10}{row.number:8}{row.exact_match:8.2f}{row.f1:8.2f}{row.not_exact:9.1%}{row.all_wrong:9.1%}")
     for question in near_misses(held_out.questions, guesses)[: flags.count]:

@@ -54,14 +54,14 @@ def digest_of(squad: Squad) -> str:
 def _read(folder: Path, *names: str) -> Squad:
     path = next((folder / name for name in names if (folder / name).is_file()), None)
     if path is None:
-        raise ScratchError(f"{folder}: lacks {names[0]}")
+        raise ScratchError(f"{folder}: contains no {names[0]}")
     return read_squad(path)
 
 
 def _held_out(test: Squad, whole: bool) -> Squad:
     kept = test if whole else part(test, held_out=True)
     if not kept.questions:
-        raise ScratchError(f"none of the articles of {TEST} is held out; --whole evaluates on all of them")
+        raise ScratchError(f"no article of {TEST} is held out; --whole evaluates on all of them")
     return kept
 
 
@@ -165,7 +165,9 @@ def log_probabilities(
             scores = model.forward(contexts, asked, context_mask=context_mask, asked_mask=asked_mask)
             for k, row in zip(chosen, to_host(scores), strict=True):
                 if not numpy.isfinite(row).all():
-                    raise ScratchError("the scores are not finite: damaged weights, or too large a learning rate")
+                    raise ScratchError(
+                        "the scores are not finite: the weights are damaged, or the learning rate was too large"
+                    )
                 rows = to_host(log_softmax(to_device(row[:, : len(examples[k].context)])))
                 found[k] = (rows[0], rows[1])
     return found

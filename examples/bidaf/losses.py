@@ -36,12 +36,12 @@ class SpanLoss(Loss):
         scores, truth = as_floats(predicted), to_device(actual)
         expect(scores.ndim == 3 and scores.shape[1] == 2, self, "scores (N, 2, T)", scores)
         N, _, T = scores.shape
-        expect(truth.shape == (N, 2), self, f"begins and ends {(N, 2)}", truth)
+        expect(truth.shape == (N, 2), self, f"starts and ends {(N, 2)}", truth)
         truth = as_ids(self, truth, T)
         if mask is not None:
             mask = to_device(mask)
             expect_mask(self, mask, (N, T))
             at_words = bool(xp.take_along_axis(mask, truth, axis=1).all())
-            expect(at_words, self, "begins and ends at real words", "one at padding")
+            expect(at_words, self, "starts and ends at real words", "one at padding")
             scores = xp.where(mask[:, None], scores, xp.finfo(scores.dtype).min / 2)
         return log_softmax(scores), truth

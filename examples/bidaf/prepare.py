@@ -36,9 +36,11 @@ SQUAD = Row(  # the schema of a set in the file: paragraphs, their titles, quest
 
 
 def command(arguments: list[str]) -> None:
-    parser = program.Parser("Statistics of the questions; words, vectors and spans in one file.", prog="bidaf prepare")
-    parser.add_argument("--whole", action="store_true", help="all of train as the training set, all of dev held out")
-    parser.add_argument("--glove", type=Path, metavar="FILE", help="vectors for words (default: the data set glove)")
+    parser = program.Parser(
+        "Print statistics of SQuAD; write words, vectors and spans to one file.", prog="bidaf prepare"
+    )
+    parser.add_argument("--whole", action="store_true", help="train on all of train, hold out all of dev")
+    parser.add_argument("--glove", type=Path, metavar="FILE", help="word vectors (default: the data set glove)")
     parser.common(data=None, out=Path("runs/bidaf"), report=None, plot=None)
     flags = parser.parse_args(arguments)
     program.begin(flags)
@@ -58,11 +60,11 @@ def command(arguments: list[str]) -> None:
         shown = [f"{value:,}" if isinstance(value, int) else f"{value:.2%}" for value in values]
         print(f"{name:48}{shown[0]:>14}{shown[1]:>14}")
     letters = lexicon.alphabet.replace(REPLACEMENT, "")
-    print(f"\n{len(letters) + 1} characters: one for all others, and {program.one_line(letters)}")
+    print(f"\n{len(letters) + 1} characters: one that stands for all others, and {program.one_line(letters)}")
     lengths = {what: (lengths_of(data.learn)[what], limit) for what, limit in LIMITS.items()}
-    histograms(flags.plot, lengths, "words", "The training set; few are beyond the dashed lines")
+    histograms(flags.plot, lengths, "words", "Training set; few lengths exceed the dashed limits")
     program.write_report(flags.report, figures | {"characters": letters})
-    print(f"Prepared: {file}, picture: {flags.plot}")
+    print(f"Prepared: {file}, plot: {flags.plot}")
 
 
 def lengths_of(squad: Squad) -> dict[str, list[int]]:
@@ -90,8 +92,8 @@ def figures_of(squad: Squad, lexicon: Lexicon) -> dict[str, Any]:
         "articles": len(set(squad.titles)),
         "paragraphs": len(squad.contexts),
         "questions": len(squad.questions),
-        "answers that are not where the file says": sum(question.span is None for question in squad.questions),
-        "answers that are a part of a word": sum(q.span is not None and not q.exact for q in squad.questions),
+        "answers not at their recorded place": sum(question.span is None for question in squad.questions),
+        "answers that are part of a word": sum(q.span is not None and not q.exact for q in squad.questions),
         **shares,
         "words": len(words),
         "distinct words": len(distinct),
@@ -156,5 +158,5 @@ def _text(text: str, starts: list[int], ends: list[int]) -> Text:
     # Overlapping words are rejected: a million words of a megabyte each would exhaust the memory.
     in_order = all(before <= start < end for before, start, end in zip([0, *ends], starts, ends, strict=False))
     if len(starts) != len(ends) or not in_order or max(ends, default=0) > len(text):
-        raise ValueError("a word is outside its text, or overlaps another")
+        raise ValueError("a word is outside its text or overlaps another")
     return Text(text, [text[start:end] for start, end in zip(starts, ends, strict=True)], starts, ends)

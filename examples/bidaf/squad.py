@@ -96,7 +96,7 @@ def read_squad(path: str | Path) -> Squad:
     place = f"{path}, read as SQuAD 1.1"
     data = check(read_json(path, most=256 * 2**20), dict, place)
     if str(data.get("version", "1.1")).lstrip("v").startswith("2"):
-        raise ScratchError(f"{path}: is SQuAD 2.0, where questions may have no answer; this reads 1.1")
+        raise ScratchError(f"{path}: is SQuAD 2.0, where questions may have no answer; expected SQuAD 1.1")
     squad = Squad([], [], [])
     for article in progress(check(data, SCHEMA, place)["data"], "reading"):
         for paragraph in article["paragraphs"]:
@@ -107,13 +107,13 @@ def read_squad(path: str | Path) -> Squad:
             for asked in paragraph["qas"]:
                 squad.questions.append(_question(path, squad.contexts, asked))
     if not squad.questions:
-        raise ScratchError(f"{path}: has no question")
+        raise ScratchError(f"{path}: contains no questions")
     return squad
 
 
 def _question(path: str | Path, contexts: Sequence[Text], asked: Mapping[str, Any]) -> Question:
     if asked.get("is_impossible"):
-        raise ScratchError(f"{path}: is SQuAD 2.0, where questions may have no answer; this reads 1.1")
+        raise ScratchError(f"{path}: is SQuAD 2.0, where questions may have no answer; expected SQuAD 1.1")
     answers = [(answer["text"], answer["answer_start"]) for answer in asked["answers"]]
     span, exact = find_span(contexts[-1], answers[0][1], answers[0][0]) if answers else (None, False)
     text = words_with_places(asked["question"])

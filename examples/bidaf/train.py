@@ -84,7 +84,7 @@ def command(arguments: list[str]) -> None:
     num_steps = num_batches(len(training), flags.batch_size)
     lost = sum(question.span is None for question in data.learn.questions)
     print(
-        f"{len(training)} questions in the training set (left out: {lost} whose answer is not where the file says, and "
+        f"{len(training)} questions in the training set (omitted: {lost} whose answer is not at its recorded place and "
         f"{len(examples) - len(training) - lost} with an answer beyond {flags.context_words} words), {len(held_out)} "
         f"held out; {lexicon.has_vector.sum()} of {len(lexicon.words)} words have a vector", flush=True,
     )
@@ -109,7 +109,7 @@ def command(arguments: list[str]) -> None:
 
     found = {name: run.history.rows[-1][name] for name in ("exact_match", "f1")}
     with optimizer.averaged(model):
-        run.finish("SQuAD", **found, num_learned=len(training), num_held_out=len(held_out))
+        run.finish("BiDAF on SQuAD", **found, num_learned=len(training), num_held_out=len(held_out))
     print(f"\nHeld out: exact match {found['exact_match']:.2f}, F1 {found['f1']:.2f}")
     print(f"Weights:  {run.weights}, curve: {run.plot}")
 
@@ -132,42 +132,46 @@ def flags_of(arguments: list[str]) -> Namespace:
     parser = program.Parser("Train a network to answer questions.", prog="bidaf train")
     parser.add_argument(
         "--recipe", choices=list(RECIPES), default="fast",
-        help="sizes: document, those of Apte's article; fast, smaller ones (default: fast)",
+        help="document: the sizes of Apte's article; fast: smaller ones (default: fast)",
     )
-    parser.add_argument("--whole", action="store_true", help="train on all of train, evaluate on all of dev")
-    parser.add_argument("--glove", type=Path, metavar="FILE", help="vectors for words (default: the data set glove)")
+    parser.add_argument("--whole", action="store_true", help="train on all of train, hold out all of dev")
+    parser.add_argument("--glove", type=Path, metavar="FILE", help="word vectors (default: the data set glove)")
     size = {"type": program.positive, "metavar": "N"}
     parser.add_argument(
-        "--prepared", type=Path, metavar="FILE", help="the file of `prepare`, instead of --data, --glove and --whole"
+        "--prepared", type=Path, metavar="FILE", help="file from `prepare`, in place of --data, --glove and --whole"
     )
-    parser.add_argument("--characters", type=Path, metavar="FILE", help="start from the vectors of `char2vec`")
-    parser.add_argument("--attention", choices=list(ATTENTIONS), default="bidaf", help="(default: bidaf)")
+    parser.add_argument(
+        "--characters", type=Path, metavar="FILE", help="initial character vectors, written by `char2vec`"
+    )
+    parser.add_argument(
+        "--attention", choices=list(ATTENTIONS), default="bidaf", help="attention layer (default: bidaf)"
+    )
     parser.add_argument(
         "--spans", choices=SPANS, default="smart",
-        help="smart: begin and end of an answer are chosen together; each: independently (default: smart)",
+        help="smart: choose an answer's start and end jointly; each: independently (default: smart)",
     )
     parser.add_argument(
-        "--modelling", type=int, choices=range(4), help="number of LSTMs after attention (default: by the recipe)"
+        "--modelling", type=int, choices=range(4), help="number of LSTMs after the attention (default: by recipe)"
     )
     parser.add_argument(
         "--features", type=none_or_positive, metavar="N",
-        help="number of features of a word's characters; 0: none (default: by the recipe)",
+        help="features computed from a word's characters; 0: none (default: by recipe)",
     )
     parser.add_argument(
         "--word-length", type=int, choices=range(1, LONGEST_WORD + 1), metavar="N",
-        help=f"characters of a word, at most {LONGEST_WORD} (default: by the recipe)",
+        help=f"characters read of each word, at most {LONGEST_WORD} (default: by recipe)",
     )
-    parser.add_argument("--context-words", **size, default=300, help="words of a paragraph, at most (default: 300)")
-    parser.add_argument("--asked-words", **size, default=30, help="words of a question, at most (default: 30)")
-    parser.add_argument("--hidden", **size, help="size of the LSTMs (default: by the recipe)")
-    parser.add_argument("--dropout", type=program.rate, metavar="P", help="(default: by the recipe)")
+    parser.add_argument("--context-words", **size, default=300, help="words read of each paragraph (default: 300)")
+    parser.add_argument("--asked-words", **size, default=30, help="words read of each question (default: 30)")
+    parser.add_argument("--hidden", **size, help="size of each LSTM (default: by recipe)")
+    parser.add_argument("--dropout", type=program.rate, metavar="P", help="dropout (default: by recipe)")
     parser.common(
         data=None, out=Path("runs/bidaf"), epochs=None, batch_size=None, lr=None, seed=0, device=None, threads=None,
         plain=False, resume=False, report=None, plot=None, smoke=False,
     )
     flags = parser.parse_args(arguments)
     if flags.prepared and (flags.data or flags.glove or flags.whole or flags.smoke):
-        raise ScratchError("--prepared holds the data and the vectors: leave --data, --glove, --whole and --smoke away")
+        raise ScratchError("--prepared contains the data and the vectors; omit --data, --glove, --whole and --smoke")
     sizes = RECIPES[flags.recipe]
     if flags.smoke:
         sizes = sizes | {"epochs": 12, "batch_size": 8, "hidden": 16, "features": 16, "lr": 0.01, "dropout": 0.0}

@@ -1,11 +1,11 @@
-"""Text classification by characters: the convolutional network of Zhang et al., trained on a table of texts and labels.
+"""Text classification from characters: the convolutional network of Zhang et al., for any table of texts and labels.
 
   python examples/char_cnn train                          AG's news; or french_reviews with --data_path
   python examples/char_cnn train --data_path tweets.csv --text_column SentimentText --label_column Sentiment
-  python examples/char_cnn predict --text "Oil prices fell"     by weights trained on AG's news
+  python examples/char_cnn predict --text "Oil prices fell"     with weights trained on AG's news
   python examples/char_cnn evaluate                       accuracy and F1 on the official test rows
 
-The options have the names of Ahmed Besbes's repository character-based-cnn; hyphens may replace their underscores. The
+The flags are named as in Ahmed Besbes's repository character-based-cnn; hyphens may replace the underscores. The
 weights file records the alphabet, the text length, the preprocessing steps and the classes. Losses are in nats: a
 uniform guess among K classes costs log(K).
 

@@ -37,7 +37,7 @@ def check_config(config: Any, where: str) -> dict[str, Any]:
     """
     check(config, SCHEMA, where)
     if unknown := config.keys() - SCHEMA.keys():
-        raise ScratchError(f"{where}: unknown key {min(unknown)!r}; there are {', '.join(SCHEMA)}")
+        raise ScratchError(f"{where}: unknown key {min(unknown)!r}; expected one of {', '.join(SCHEMA)}")
     if not 1 <= len(config["conv"]) <= 100 or len(config["fc"]) > 100:
         raise ScratchError(f"{where}: expected 1 to 100 convolutions, and at most 100 hidden layers")
     if any(pool == 0 for _, _, pool in config["conv"][:-1]):

@@ -101,18 +101,18 @@ def load(flags: Any, chance: Any) -> Data:
             classes,
         )
         if found.num_unreadable:
-            print(f"({file.name}: left out {found.num_unreadable} texts without a character of the alphabet)")
+            print(f"({file.name}: omitted {found.num_unreadable} texts without a character of the alphabet)")
         return found
 
     table = read(path, None)
     if len(table.classes) < 2:
         raise ScratchError(
-            f"{path}: all labels are {table.classes[0]!r}; a classifier needs at least two classes; does "
+            f"{path}: all labels are {table.classes[0]!r}, but a classifier needs at least two classes; does "
             "--label_column name the right column?"
         )
     if flags.number_of_classes not in (None, len(table.classes)):
         raise ScratchError(
-            f"--number_of_classes {flags.number_of_classes}: column {label_column!r} has {len(table.classes)}: "
+            f"--number_of_classes {flags.number_of_classes}: column {label_column!r} has {len(table.classes)} classes: "
             f"{', '.join(table.classes)[:200]}"
         )
     if known is not None and known.validation is not None:

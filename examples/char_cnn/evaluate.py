@@ -19,7 +19,7 @@ def command(arguments: list[str]) -> None:
     parser = program.Parser("Evaluate weights on a table of texts and labels.", prog="char_cnn evaluate")
     parser.add_argument(
         "--data_path", "--data-path", "--data", type=os.fspath, metavar="PATH",
-        help="a CSV file, or the test rows of ag_news_csv or french_reviews (default: of the training data)",
+        help="a CSV file, or the test rows of ag_news_csv or french_reviews (default: those of the training data)",
     )
     add_columns(parser)
     add_model(parser)
@@ -31,7 +31,7 @@ def command(arguments: list[str]) -> None:
         print("\n".join(summary(model, known["max_length"])))
         return
     if not (flags.data_path or known["data"]):
-        raise ScratchError(f"{flags.model}: was trained on a table of its own; give --data_path, the rows to test")
+        raise ScratchError(f"{flags.model}: not trained on a known data set; give the test rows with --data_path")
     path, _ = file_of(flags.data_path or known["data"], "test")
     program.writable_file(flags.plot, flags.model, path)
     program.writable_file(flags.report, flags.model, flags.plot, path)
@@ -43,7 +43,7 @@ def command(arguments: list[str]) -> None:
     guesses = log_probabilities(model if flags.plain else fast(model), data.ids).argmax(axis=1)
     confusion = count_confusions(data.labels, guesses, len(known["labels"]))
     if data.num_unreadable:
-        print(f"(left out {data.num_unreadable} texts without a character of the alphabet)")
+        print(f"(omitted {data.num_unreadable} texts without a character of the alphabet)")
     print(table(confusion, known["names"]))
     print(f"\n{len(guesses)} texts: accuracy {accuracy(confusion):.4f}, mean F1 {mean_f1(confusion):.4f}")
     if flags.plot:

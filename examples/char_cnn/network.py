@@ -79,8 +79,8 @@ def weight_shapes(
     """The shape of w in each convolution and Linear. Raises: ScratchError for texts too short for the pools."""
     if max_length < shortest(config):
         raise ScratchError(
-            f"texts of {max_length} characters are too short for this network: --max-length {shortest(config)} is the "
-            "least"
+            f"texts of {max_length} characters are too short for this network; use --max-length "
+            f"{shortest(config)} or more"
         )
     shapes: list[tuple[int, ...]] = []
     length, width = max_length, num_characters

@@ -15,8 +15,11 @@ from scratch.tools import program
 
 def command(arguments: list[str]) -> None:
     parser = program.Parser("Classify texts.", prog="char_cnn predict")
-    parser.add_argument("--text", action="append", default=[], help="a text; may be given several times")
-    parser.add_argument("--json", action="store_true", help="one line of JSON for each text")
+    parser.add_argument(
+        "--text", action="append", default=[],
+        help="text to classify; may be repeated (default: lines of standard input)",
+    )
+    parser.add_argument("--json", action="store_true", help="print one line of JSON per text")
     add_model(parser)
     flags = parser.parse_args(arguments)
     program.begin(flags)
@@ -42,6 +45,6 @@ def command(arguments: list[str]) -> None:
                 others = program.one_line(", ".join(f"{name} {value:.3f}" for name, value in p.items()))
                 print(f"{program.one_line(text)[:100]}\n  {program.one_line(best)} ({others})")
         if unreadable:  # after the answers for the other texts
-            raise ScratchError(f"{unreadable[0][:40]!r}: has no character of this network's alphabet")
+            raise ScratchError(f"{unreadable[0][:40]!r}: has no character of the network's alphabet")
 
     program.answer(flags.text, "texts", reply)

@@ -58,8 +58,8 @@ def read_table(
                 numbers.setdefault(label.strip(), len(numbers))
             if len(numbers) > MAX_CLASSES:
                 raise ScratchError(
-                    f"{path}: column {label_column!r} holds more than {MAX_CLASSES} different labels, for instance "
-                    f"{some[0][:40]!r}; does --label_column name the right one?"
+                    f"{path}: column {label_column!r} has more than {MAX_CLASSES} different labels, for instance "
+                    f"{some[0][:40]!r}; does --label_column name the right column?"
                 )
             ids = quantise([cleaned(text, steps) for text in texts])
             readable = (ids >= 0).any(axis=1)

@@ -57,7 +57,7 @@ class Quantiser:
 
     def __init__(self, alphabet: str, length: int) -> None:
         if len(set(alphabet)) != len(alphabet) or not alphabet:
-            raise ScratchError(f"the alphabet: expected characters, each of them once, got {alphabet!r}")
+            raise ScratchError(f"the alphabet: expected one or more distinct characters, got {alphabet!r}")
         self.alphabet, self.length = alphabet, length
         # The id of each code point; all code points beyond the alphabet's largest share the last entry, -1.
         points = [ord(character) for character in alphabet]

@@ -70,7 +70,7 @@ def command(arguments: list[str]) -> None:
         "data": flags.data_path if flags.data_path in KNOWN else "",
     }
     print(
-        f"{len(training.labels)} texts of {num_classes} classes in the training set, {len(validation.labels)} in the "
+        f"{len(training.labels)} texts ({num_classes} classes) in the training set, {len(validation.labels)} in the "
         f"validation set; chance is {chance:.3f} nats"
     )
     advice = advice_for(len(training.labels))
@@ -103,19 +103,20 @@ def command(arguments: list[str]) -> None:
             if epoch == 3 and mean > 0.98 * chance and gamma is None:
                 print(
                     f"The loss is still that of a uniform guess. Try {advice}, or a longer --max_length, and check "
-                    "that the labels belong to the texts."
+                    "that the labels match the texts."
                 )
 
     run.load_best()
     best = run.history.rows[run.best_epoch - 1]
     run.finish(
-        "Texts to classes", num_training=len(training.labels), num_validation=len(validation.labels),
+        "Text classification", num_training=len(training.labels), num_validation=len(validation.labels),
         **{name: best[name] for name in ("validation", "accuracy", "f1")},
     )
     confusion_matrix(confusion_png, shares(numpy.array(best["confusion"])), data.names, "Validation set")
-    print(f"\nWeights:  {run.weights}, of epoch {run.best_epoch}\nFigures:  {metrics}, {run.plot}, {confusion_png}")
+    print(f"\nWeights:  {run.weights}, from epoch {run.best_epoch}\nMetrics:  {metrics}")
+    print(f"Plots:    {run.plot}, {confusion_png}")
     more = ["predict", "--model", run.weights, "--text", "I love pizza !"]
-    print(f"More:     {program.command_line('examples/char_cnn', more)}")
+    print(f"Try:      {program.command_line('examples/char_cnn', more)}")
 
 
 def advice_for(num_texts: int) -> str:

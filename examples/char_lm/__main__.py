@@ -1,14 +1,14 @@
-"""A character language model: a stateful LSTM reads a text and learns to predict the next letter.
+"""A character language model: a stateful LSTM reads a text and learns to predict the next character.
 
   python examples/char_lm train                     Shakespeare; or alice, or aesop
-  python examples/char_lm train novel.txt           ... or any text in UTF-8, of any size
-  python examples/char_lm sample --seed-text ROMEO: a page in its manner, by trained weights
-  python examples/char_lm evaluate                  nats per character on the part held out from training
-  python examples/char_lm compare                   beside n-grams: loss, time, memory, samples
+  python examples/char_lm train novel.txt           ... or any UTF-8 text, of any size
+  python examples/char_lm sample --seed-text ROMEO: text in its style, from trained weights
+  python examples/char_lm evaluate                  nats per character on the held-out text
+  python examples/char_lm compare                   comparison with n-grams: loss, time, memory, samples
 
-The text is read as streams side by side, a piece of each at a time, and the state is carried from piece to piece. Its
-last tenth is held out; the first twentieth is the validation set, which chooses the best epoch. Losses are in nats per
-character; bits are nats / log(2), and perplexity is exp(nats).
+The text is cut into parallel streams, which are read piece by piece; the state is carried from each piece to the next.
+The last tenth is held out; the first twentieth is the validation set, which selects the best epoch. Losses are in nats
+per character; bits are nats / log(2), and perplexity is exp(nats).
 """
 
 import os

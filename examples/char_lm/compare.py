@@ -33,10 +33,10 @@ def compare(
     """Print and draw the comparison; a row for each n, and one for the network."""
     rows, orders = [], range(1, flags.order + 1)
     print(
-        f"{len(training)} characters to count in, {len(held_out)} held out. Unseen runs back off to shorter ones "
-        "(Witten and Bell)\n"
+        f"{len(training)} training characters, {len(held_out)} held out. Unseen n-grams back off to shorter ones "
+        "(Witten-Bell)\n"
     )
-    print(f"{'model':>8} {'nats':>8} {'seconds':>8} {'MB':>8} {'runs stored':>12} {'possible':>9}")
+    print(f"{'model':>8} {'nats':>8} {'seconds':>8} {'MB':>8} {'n-grams':>12} {'possible':>9}")
     for n in orders:
         started = time.perf_counter()
         ngrams = NgramModel(training, vocab.size, n)
@@ -54,7 +54,7 @@ def compare(
     })
     show(rows[-1])
 
-    print(f"\nSamples, drawn at temperature {flags.temperature:g} after the first character of the held-out text:\n")
+    print(f"\nSamples at temperature {flags.temperature:g} that begin with the first held-out character:\n")
     seed = [int(held_out[0])]
     for n in orders:
         ids = list(seed)
@@ -68,9 +68,9 @@ def compare(
         print(f"{row['model']:>8} {one_line(row['sample'])}")
 
     lines = {"n-grams": [row["nats_per_character"] for row in rows[:-1]], "LSTM": [loss] * len(orders)}
-    curve(flags.plot, lines, "n", "held-out loss (nats per character)", "n-grams and an LSTM", {})
+    curve(flags.plot, lines, "n", "held-out loss (nats per character)", "n-grams of length n, and an LSTM", {})
     best = min(rows[:-1], key=lambda row: row["nats_per_character"])
-    print(f"\nThe best of the n-grams, the {best['model']}: {best['nats_per_character']:.4f}; the LSTM: {loss:.4f}. "
+    print(f"\nThe best n-gram model, {best['model']}: {best['nats_per_character']:.4f}; LSTM: {loss:.4f}. "
           f"Plot: {flags.plot}")
     return rows
 
@@ -85,9 +85,11 @@ def show(row: dict[str, Any]) -> None:
 
 
 def command(arguments: list[str]) -> None:
-    parser = program.Parser("The network beside n-grams, on the last tenth of the text.", prog="char_lm compare")
+    parser = program.Parser("Compare the network with n-grams, on the held-out text.", prog="char_lm compare")
     add_text(parser, default=None)
-    parser.add_argument("--order", type=program.positive, default=10, metavar="N", help="up to N-grams (default: 10)")
+    parser.add_argument(
+        "--order", type=program.positive, default=10, metavar="N", help="largest n of the n-grams (default: 10)"
+    )
     parser.common(
         data=None, weights=WEIGHTS, device=None, plain=False, seed=0, report=None,
         plot=Path("runs/char_lm/compare.png"), temperature=0.8,

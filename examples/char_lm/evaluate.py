@@ -24,7 +24,7 @@ def command(arguments: list[str]) -> None:
     origin.expect(corpus.digest)
     *_, held_out = split(corpus.ids)
     value = nats(model, held_out)
-    print(f"{len(held_out)} held-out characters: {value:.4f} nats each = {value / math.log(2):.4f} bits, "
+    print(f"{len(held_out)} held-out characters: {value:.4f} nats each ({value / math.log(2):.4f} bits), "
           f"perplexity {perplexity(value):.3f}; chance is {math.log(vocab.size):.3f} nats")
     figures = {"nats_per_character": value, "train_loss": metadata.get("train_loss"), "num_characters": len(held_out)}
     program.write_report(flags.report, figures)

@@ -1,4 +1,4 @@
-"""`python examples/char_lm sample`: text in the manner of the one that was learned, letter by letter."""
+"""`python examples/char_lm sample`: text in the style of the training text, character by character."""
 
 import random
 from collections.abc import Iterable, Iterator, Sequence
@@ -64,13 +64,13 @@ def known_part(text: str, vocab: Vocabulary, skip_unknown: bool) -> str:
     unknown = "".join(sorted(set(text) - vocab.w2i.keys()))
     if unknown and not skip_unknown:
         raise ScratchError(
-            f"{unknown!r} of the seed is not in the text that these weights have learned; --skip-unknown leaves it out"
+            f"the seed contains {unknown!r}, which the training text does not; --skip-unknown omits it"
         )
     if unknown:
         text = "".join(letter for letter in text if letter in vocab.w2i)
-        print(f"(left out of the seed: {unknown!r})")
+        print(f"(omitted from the seed: {unknown!r})")
     if not text:
-        raise ScratchError("the seed: expected at least one character that these weights know")
+        raise ScratchError("the seed: expected at least one character of the training text")
     return text
 
 
@@ -80,14 +80,25 @@ def first_letter(vocab: Vocabulary) -> str:
     return random.choice([letter for letter in letters if letter.isupper()] or letters)
 
 
+def add_sampling(parser: program.Parser, count: int) -> None:
+    """Add the flags that only text generators have."""
+    parser.add_argument(
+        "--count", type=program.positive, default=count, metavar="N",
+        help=f"number of characters to generate (default: {count})",
+    )
+    parser.add_argument("--skip-unknown", action="store_true", help="omit unknown characters from the seed")
+
+
 def command(arguments: list[str]) -> None:
-    parser = program.Parser("Continue a seed in the manner of the text.", prog="char_lm sample")
+    parser = program.Parser("Continue a seed in the style of the training text.", prog="char_lm sample")
     parser.common(
-        weights=WEIGHTS, device=None, plain=False, seed=None, count=500, samples=1, seed_text=None, temperature=0.8,
+        weights=WEIGHTS, device=None, plain=False, seed=None, samples=1, seed_text=None, temperature=0.8,
         top_k=None,
     )
-    parser.add_argument("--greedy", action="store_true", help="always the likeliest character, as --temperature 0")
-    parser.add_argument("--skip-unknown", action="store_true", help="leave unknown characters out of the seed")
+    parser.add_argument(
+        "--greedy", action="store_true", help="always choose the likeliest character, as with --temperature 0"
+    )
+    add_sampling(parser, count=500)
     flags = parser.parse_args(arguments)
     program.begin(flags)
     model, vocab, _ = load(flags.weights, "char_lm")

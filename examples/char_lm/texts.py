@@ -47,9 +47,9 @@ def read(path: Path, sequence: int, vocab: Vocabulary | None = None, folder: Pat
     """The text as ids. Raises: ScratchError as `read_corpus`, or when there is too little to learn from."""
     corpus = read_corpus(path, vocab, folder)
     if len(corpus.ids) < 40 or corpus.vocab.size < 2:
-        raise ScratchError(f"{path}: expected a text of at least 40 characters, of two kinds or more")
+        raise ScratchError(f"{path}: expected a text of at least 40 characters, two of them distinct")
     if len(corpus.ids) <= sequence:
-        raise ScratchError(f"{path}: its {len(corpus.ids)} characters are too few for a sequence of {sequence}")
+        raise ScratchError(f"{path}: its {len(corpus.ids)} characters are too few for --sequence {sequence}")
     return corpus
 
 
@@ -67,5 +67,5 @@ def add_text(parser: Parser, default: str | None = DEFAULT) -> None:
     """Add the argument TEXT; with `default` None, it defaults to the text that the weights were trained on."""
     parser.add_argument(
         "text", nargs="?", type=os.fspath, default=default, metavar="TEXT",
-        help=f"a file in UTF-8, or one of: {', '.join(CORPORA)} (default: {default or 'the training text'})",
+        help=f"a UTF-8 text file, or one of: {', '.join(CORPORA)} (default: {default or 'the training text'})",
     )

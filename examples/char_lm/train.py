@@ -47,7 +47,7 @@ def command(arguments: list[str]) -> None:
         known |= recorded(flags.text, path if own else None, corpus.digest)
     num_steps = num_pieces(len(training), flags.batch_size, flags.sequence)
     print(
-        f"{len(training)} characters of {vocab.size} kinds in the training set, {len(validation)} in the validation "
+        f"{len(training)} characters ({vocab.size} distinct) in the training set, {len(validation)} in the validation "
         f"set, {len(held_out)} held out; chance is {chance:.3f} nats"
     )
     with Run(
@@ -78,9 +78,9 @@ def command(arguments: list[str]) -> None:
 
     run.load_best()
     found = nats(model, held_out)
-    run.finish("Learning a text", nats_per_character=found, chance=chance, num_learned=len(training))
+    run.finish("Character language model", nats_per_character=found, chance=chance, num_learned=len(training))
     write_on(model, vocab, first_letter(vocab), 300, temperature=0.8)
-    print(f"\nHeld out: {found:.4f} nats per character, the state carried through all of it")
+    print(f"\nHeld out: {found:.4f} nats per character, with the state carried throughout")
     print(f"Weights:  {run.weights}, curve: {run.plot}")
 
 
@@ -103,13 +103,15 @@ def flags_of(arguments: list[str]) -> Namespace:
     parser = program.Parser("Train a network on a text.", prog="char_lm train")
     add_text(parser)
     size = {"type": program.positive, "metavar": "N"}
-    parser.add_argument("--layers", **size, default=2, help="how many LSTMs (default: 2)")
-    parser.add_argument("--hidden", **size, default=256, help="their size (default: 256)")
-    parser.add_argument("--sequence", **size, default=30, help="how many steps a piece of text has (default: 30)")
-    parser.add_argument("--dropout", type=program.rate, default=0.3, metavar="P", help="after each LSTM (default: 0.3)")
+    parser.add_argument("--layers", **size, default=2, help="number of LSTM layers (default: 2)")
+    parser.add_argument("--hidden", **size, default=256, help="size of each LSTM (default: 256)")
+    parser.add_argument("--sequence", **size, default=30, help="characters in each piece of text (default: 30)")
+    parser.add_argument(
+        "--dropout", type=program.rate, default=0.3, metavar="P", help="dropout after each LSTM (default: 0.3)"
+    )
     parser.add_argument(
         "--sample-after", type=epochs_of, default=[1, 5, 60], metavar="N,N",
-        help="epochs that end with a sample (default: 1,5,60)",
+        help="epochs after which a sample is printed (default: 1,5,60)",
     )
     parser.common(
         data=None, out=Path("runs/char_lm"), epochs=10, batch_size=32, lr=0.003, seed=0, device=None, threads=None,

@@ -1,13 +1,13 @@
-"""Images to classes: CIFAR-10, 60,000 images of 32×32 pixels in ten classes, and two networks that learn them.
+"""Image classification: two networks for CIFAR-10, which has 60,000 images of 32×32 pixels in ten classes.
 
-  python examples/cifar10 train                       to 94 %: patch whitening, alternating flips, Lookahead
-  python examples/cifar10 train --recipe document     flips, brightness, contrast, gradient descent
-  python examples/cifar10 evaluate                    the accuracy of trained weights on the 10,000 test images
-  python examples/cifar10 show                        random test images with the likeliest classes, as a PNG
+  python examples/cifar10 train                       94 % accuracy: patch whitening, alternating flips, Lookahead
+  python examples/cifar10 train --recipe document     a plainer network: flips, brightness, contrast, gradient descent
+  python examples/cifar10 evaluate                    accuracy of trained weights on the 10,000 test images
+  python examples/cifar10 show                        a PNG of random test images with their likeliest classes
   python examples/cifar10 show --images cat.jpg       your own images
 
-Losses are in nats: a uniform guess among ten classes costs ln 10 = 2.303. (The modern recipe smooths the labels by 0.2,
-so its loss cannot fall below 0.867.)
+Losses are in nats: a uniform guess among ten classes costs ln 10 = 2.303. The modern recipe uses label smoothing of
+0.2, so its loss cannot fall below 0.867.
 """
 
 import os

@@ -108,7 +108,7 @@ def _from_archive(path: Path) -> dict[str, bytes]:
 def _load(place: Path, files: dict[str, bytes], ending: str) -> tuple[Images, Images]:
     missing = [name for name in (*TRAIN, TEST) if f"{name}{ending}" not in files]
     if missing:
-        raise ScratchError(f"{place}: lacks {missing[0]}{ending}")
+        raise ScratchError(f"{place}: contains no {missing[0]}{ending}")
     read = _binary if ending else _pickled
     batches = {name: read(place / f"{name}{ending}", files[f"{name}{ending}"]) for name in (*TRAIN, TEST)}
     training = Images(*(numpy.concatenate(parts) for parts in zip(*(batches[name] for name in TRAIN), strict=True)))
@@ -148,7 +148,7 @@ def _pickled(path: Path, content: bytes) -> Images:
     batch = read_pickle(path, content)
     rows, labels = batch.get(b"data"), batch.get(b"labels")
     if not isinstance(rows, numpy.ndarray) or not isinstance(labels, list):
-        raise ScratchError(f"{path}: lacks data or labels; expected a batch of CIFAR-10")
+        raise ScratchError(f"{path}: has no data or no labels; expected a batch of CIFAR-10")
     if not all(type(label) is int and 0 <= label < len(LABELS) for label in labels):
         raise ScratchError(f"{path}: has a label outside 0 to {len(LABELS) - 1}; is it a batch of CIFAR-100?")
     return _images(path, rows, numpy.array(labels, dtype=numpy.int64))
@@ -156,7 +156,7 @@ def _pickled(path: Path, content: bytes) -> Images:
 
 def _binary(path: Path, content: bytes) -> Images:
     if not content or len(content) % (1 + _PIXELS):
-        raise ScratchError(f"{path}: {len(content)} bytes, not a multiple of {1 + _PIXELS}; is it whole?")
+        raise ScratchError(f"{path}: {len(content)} bytes, not a multiple of {1 + _PIXELS}; is it complete?")
     rows = numpy.frombuffer(content, dtype=numpy.uint8).reshape(-1, 1 + _PIXELS)
     if rows[:, 0].max() >= len(LABELS):
         raise ScratchError(f"{path}: has a label outside 0 to {len(LABELS) - 1}; is it a batch of CIFAR-100?")
@@ -165,6 +165,8 @@ def _binary(path: Path, content: bytes) -> Images:
 
 def _images(path: Path, rows: numpy.ndarray, labels: numpy.ndarray) -> Images:
     if rows.shape != (len(labels), _PIXELS) or not len(labels):
-        raise ScratchError(f"{path}: expected {len(labels)} images of {_PIXELS} bytes, got {rows.shape}; is it whole?")
+        raise ScratchError(
+            f"{path}: expected {len(labels)} images of {_PIXELS} bytes, got {rows.shape}; is it complete?"
+        )
     # On disk the colours are three planes, one after the other; here they are the last axis.
     return Images(numpy.ascontiguousarray(rows.reshape(-1, 3, SIDE, SIDE).transpose(0, 2, 3, 1)), labels)

@@ -78,5 +78,5 @@ def mistakes(images: Images, scores: numpy.ndarray, count: int = 20) -> tuple[li
     sure, guess = p.max(axis=1), p.argmax(axis=1)
     wrong = numpy.flatnonzero(guess != images.labels)
     worst = wrong[numpy.argsort(-sure[wrong], kind="stable")][:count]
-    captions = [f"truth: {LABELS[images.labels[k]]}\n✗ {LABELS[guess[k]]} {sure[k]:.1%}" for k in worst]
+    captions = [f"true class: {LABELS[images.labels[k]]}\n✗ {LABELS[guess[k]]} {sure[k]:.1%}" for k in worst]
     return list(images.pixels[worst]), captions

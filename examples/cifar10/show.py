@@ -17,11 +17,18 @@ from scratch.tools.plots import image_grid
 
 
 def command(arguments: list[str]) -> None:
-    parser = program.Parser("Draw images: what each is, and the likeliest classes.", prog="cifar10 show")
-    parser.add_argument("--images", nargs="+", type=Path, metavar="FILE", help="images of your own")
-    parser.add_argument("--top", type=program.positive, default=3, metavar="N", help="how many classes (default: 3)")
+    parser = program.Parser("Draw images with their true and likeliest classes.", prog="cifar10 show")
+    parser.add_argument(
+        "--images", nargs="+", type=Path, metavar="FILE", help="your own images, in place of test images"
+    )
+    parser.add_argument(
+        "--top", type=program.positive, default=3, metavar="N", help="number of likeliest classes to show (default: 3)"
+    )
+    parser.add_argument(
+        "--count", type=program.positive, default=10, metavar="N", help="number of test images to draw (default: 10)"
+    )
     parser.common(
-        data=None, weights=WEIGHTS, count=10, seed=None, device=None, plain=False, plot=Path("runs/cifar10/show.png")
+        data=None, weights=WEIGHTS, seed=None, device=None, plain=False, plot=Path("runs/cifar10/show.png")
     )
     flags = parser.parse_args(arguments)
     program.begin(flags)
@@ -36,7 +43,7 @@ def command(arguments: list[str]) -> None:
         test = load_test(origin)
         places = random.sample(range(len(test.labels)), min(flags.count, len(test.labels)))
         pixels, truth = test.pixels[places], test.labels[places]
-        names = [f"truth: {LABELS[label]}" for label in truth]
+        names = [f"true class: {LABELS[label]}" for label in truth]
     with evaluating(model):
         p = to_host(softmax(to_device(scores(model, recipe, pixels))))
     captions = with_likeliest(names, p, flags.top, truth)
@@ -44,4 +51,4 @@ def command(arguments: list[str]) -> None:
         print(program.one_line(caption.replace("\n", "  ")))
     right = [] if truth is None else (p.argmax(axis=1) == truth).tolist()
     image_grid(flags.plot, pixels, captions, right=right)
-    print((f"{sum(right)} of {len(right)} are right. " if right else "") + f"Picture: {flags.plot}")
+    print((f"{sum(right)} of {len(right)} classified correctly. " if right else "") + f"Plot: {flags.plot}")

@@ -91,7 +91,7 @@ def command(arguments: list[str]) -> None:
     image_grid(filters_file, *filters(model), columns=8)
     image_grid(mistakes_file, *mistakes(test, found))
     print(f"\nTest images: accuracy {figures['accuracy']:.4f}")
-    print(f"Weights:     {run.weights}\nPictures:    {', '.join(map(str, [run.plot, *files]))}")
+    print(f"Weights:     {run.weights}\nPlots:       {', '.join(map(str, [run.plot, *files]))}")
 
 
 def batches(flags: Namespace, images: Images, epoch: int) -> Iterator[tuple[numpy.ndarray, numpy.ndarray]]:
@@ -135,7 +135,9 @@ def smoke_images() -> tuple[Images, Images]:
 
 def flags_of(arguments: list[str]) -> Namespace:
     parser = program.Parser("Train a network on CIFAR-10.", prog="cifar10 train")
-    parser.add_argument("--recipe", choices=list(RECIPES), default="modern", help="which network (default: modern)")
+    parser.add_argument(
+        "--recipe", choices=list(RECIPES), default="modern", help="modern (default), or document, a plainer network"
+    )
     parser.add_argument(
         "--optimizer", choices=("gradient_descent", "adam"), help="for --recipe document (default: gradient_descent)"
     )
@@ -145,7 +147,7 @@ def flags_of(arguments: list[str]) -> Namespace:
     )
     flags = parser.parse_args(arguments)
     if flags.optimizer and flags.recipe == "modern":
-        raise ScratchError("--optimizer: the modern recipe has its own; choose --recipe document")
+        raise ScratchError("--optimizer: the modern recipe sets its own; add --recipe document")
     if flags.optimizer == "adam" and flags.lr is None:
         flags.lr = ADAM_RATE
     if flags.smoke:

@@ -1,8 +1,8 @@
-"""The sentiment of movie-review phrases, in five degrees: by characters, by a bag of words, or by an LSTM.
+"""The sentiment of movie-review phrases, on a five-point scale: from characters, a bag of words, or an LSTM.
 
   python examples/movie_reviews train --model glove               or characters, or lstm
   python examples/movie_reviews train --split sentence            hold out whole sentences, not phrases
-  python examples/movie_reviews predict "A quiet , moving film"   by trained weights
+  python examples/movie_reviews predict "A quiet , moving film"   with trained weights
   python examples/movie_reviews evaluate --model characters       accuracy, errors by length, confusion matrix
 
 The phrases are those of Kaggle's "Sentiment analysis on movie reviews": the parse trees of 8,529 sentences, with a

@@ -36,17 +36,17 @@ def command(arguments: list[str]) -> None:
     labels = numpy.array([phrase.label for phrase in held_out])
     confusion = count_confusions(labels, guesses, len(LABELS))
     print(table(confusion, LABELS))
-    print("\nConfusion matrix: rows are the truth, columns the guess, in the same order")
+    print("\nConfusion matrix: rows are true classes, columns predicted classes, in the same order")
     for label, row in zip(LABELS, confusion, strict=True):
         print(f"{label:18}" + "".join(f"{count:>7}" for count in row))
     lengths = numpy.array([len(words_of(phrase.text)) for phrase in held_out])
-    print(f"\n{'words':>7} {'phrases':>8} {'wrong':>7}")
+    print(f"\n{'words':>7} {'phrases':>8} {'error':>7}")
     for least, beyond in zip(BUCKETS, (*BUCKETS[1:], 10**6), strict=True):
         some = (lengths >= least) & (lengths < beyond)
         name = f"{least}-{beyond - 1}" if beyond < 10**6 else f"{least}-"
         wrong = (guesses != labels)[some].mean() if some.any() else 0.0
         print(f"{name if beyond != least + 1 else least:>7} {some.sum():>8} {wrong:>7.3f}")
-    print(f"\n{len(held_out)} phrases held out by {known['split']}: accuracy {accuracy(confusion):.4f}, mean F1 "
+    print(f"\n{len(held_out)} held-out phrases (by {known['split']}): accuracy {accuracy(confusion):.4f}, mean F1 "
           f"{mean_f1(confusion):.4f}")
     if flags.plot:
         confusion_matrix(flags.plot, shares(confusion), LABELS, "Held-out phrases")

@@ -96,7 +96,7 @@ def start_from(model: Layer, w2i: dict[str, int], words: list[str], vectors: num
     """
     embedding = model.embedding.w.data
     if vectors.shape[1] != embedding.shape[1]:
-        raise ScratchError(f"expected vectors of {embedding.shape[1]} numbers; the file has vectors of "
+        raise ScratchError(f"--glove: expected vectors of {embedding.shape[1]} numbers, got vectors of "
                            f"{vectors.shape[1]}")
     embedding *= float(vectors.std()) / 2
     embedding[0] = 0

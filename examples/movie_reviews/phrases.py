@@ -36,7 +36,7 @@ def read_phrases(path: Path) -> list[Phrase]:
     if path.is_dir():
         path = next((file for file in (path / "kaggle" / "train.tsv", path / "train.tsv") if file.is_file()), path)
     if not path.is_file():
-        raise ScratchError(f"{path}: expected train.tsv of the competition")
+        raise ScratchError(f"{path}: expected the Kaggle competition's train.tsv")
     phrases, lines = [], read_text(path).split("\n")
     for number, line in enumerate(lines[1:], 2):
         if not line and number == len(lines):
@@ -45,7 +45,9 @@ def read_phrases(path: Path) -> list[Phrase]:
             phrase_id, sentence_id, text, label = line.split("\t")
             phrases.append(Phrase(int(phrase_id), int(sentence_id), text, int(label)))
         except ValueError:
-            raise ScratchError(f"{path}: line {number} is not PhraseId, SentenceId, Phrase, Sentiment") from None
+            raise ScratchError(
+                f"{path}: line {number} does not have the fields PhraseId, SentenceId, Phrase, Sentiment"
+            ) from None
         if not 0 <= phrases[-1].label < len(LABELS):
             raise ScratchError(f"{path}: line {number} has Sentiment {label}; expected 0 to {len(LABELS) - 1}")
     if not phrases:
@@ -72,7 +74,7 @@ def split(phrases: Sequence[Phrase], by: str) -> tuple[list[Phrase], list[Phrase
         number = phrase.phrase_id if by == "phrase" else phrase.sentence_id
         parts[2 if number % 10 == 0 else 1 if number % 40 == 1 else 0].append(phrase)
     if not all(parts):
-        raise ScratchError("too few phrases: 1 in 10 is held out, and 1 in 40 is for the validation set")
+        raise ScratchError("too few phrases: one in 10 is held out, and one in 40 is for the validation set")
     return parts
 
 

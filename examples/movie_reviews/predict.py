@@ -13,7 +13,7 @@ from scratch.tools import program
 
 def command(arguments: list[str]) -> None:
     parser = program.Parser("Predict the sentiment of phrases.", prog="movie_reviews predict")
-    parser.add_argument("texts", nargs="*", metavar="TEXT", help="phrases; without any, one a line on standard input")
+    parser.add_argument("texts", nargs="*", metavar="TEXT", help="phrases (default: lines of standard input)")
     add_model(parser)
     parser.common(weights=None, device=None, plain=False)
     flags = parser.parse_args(arguments)

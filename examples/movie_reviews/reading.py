@@ -80,6 +80,10 @@ def committed(model: str, split: str) -> Path:
 
 def add_model(parser: Parser) -> None:
     """Add the flags that choose a network."""
-    parser.add_argument("--model", choices=KINDS, default="glove", help="glove (default), characters or lstm")
-    parser.add_argument("--split", choices=SPLITS, default="phrase", help="what is held out (default: phrase)")
-    parser.add_argument("--summary", action="store_true", help="only print the layers or parameters and their shapes")
+    parser.add_argument("--model", choices=KINDS, default="glove", help="network: glove (default), characters or lstm")
+    parser.add_argument(
+        "--split", choices=SPLITS, default="phrase", help="hold out single phrases (default) or whole sentences"
+    )
+    parser.add_argument(
+        "--summary", action="store_true", help="only print the layers, or the parameters, with their shapes"
+    )

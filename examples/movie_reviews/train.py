@@ -58,7 +58,7 @@ def command(arguments: list[str]) -> None:
     if isinstance(reader, Words) and not flags.smoke:
         words, vectors = read_glove(find_glove(flags.glove), known["vocabulary"].keys())
         num_found = start_from(model, known["vocabulary"], words, vectors)
-        print(f"{num_found} of {reader.vocab.size} words start from a GloVe vector")
+        print(f"{num_found} of {reader.vocab.size} words have a GloVe vector")
     optimizer, loss = AdamW(flags.lr, flags.weight_decay, clip_norm=1.0), SoftmaxCrossEntropy()
     if not flags.plain:
         model, loss, optimizer = fast(model, flags.threads), fast(loss), fast(optimizer)
@@ -126,7 +126,7 @@ def flags_of(arguments: list[str]) -> Namespace:
     parser.add_argument("--glove", type=Path, metavar="FILE", help="word vectors (default: the data set glove)")
     for name, what in (
         ("dropout", "dropout in the network"),
-        ("drop", "share of the characters or words made unknown in each training step"),
+        ("drop", "probability that a character or word is hidden in a training step"),
         ("weight_decay", "AdamW's weight decay"),
     ):
         flag = f"--{name.replace('_', '-')}"
@@ -140,5 +140,5 @@ def flags_of(arguments: list[str]) -> Namespace:
         if getattr(flags, name) is None:
             setattr(flags, name, value)
     if max(flags.dropout, flags.drop) >= 1:
-        raise ScratchError("--dropout and --drop: expected a share below 1")
+        raise ScratchError("--dropout and --drop: expected probabilities below 1")
     return flags

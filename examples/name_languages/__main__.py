@@ -1,10 +1,10 @@
 """Names to languages: a recurrent network reads a surname letter by letter and predicts its language.
 
   python examples/name_languages predict Hinton Schmidhuber     three guesses each, with the trained weights
-  python examples/name_languages serve                          a page and a JSON service on port 5533
-  python examples/name_languages train                          the best recipe, a few minutes
-  python examples/name_languages train --recipe tutorial        the PyTorch tutorial's network and training
-  python examples/name_languages evaluate                       accuracy, recalls and confusions on held-out names
+  python examples/name_languages serve                          a web page and a JSON service on port 5533
+  python examples/name_languages train                          train by the best recipe, in a few minutes
+  python examples/name_languages train --recipe tutorial        train as the PyTorch tutorial does
+  python examples/name_languages evaluate                       accuracy, recall and confusion matrix on held-out names
 
 After Sean Robertson, "Classifying names with a character-level RNN", a PyTorch tutorial. Losses are in nats per name;
 chance, a uniform guess among 18 languages, is log(18) = 2.890.

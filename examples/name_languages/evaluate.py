@@ -35,12 +35,12 @@ def command(arguments: list[str]) -> None:
     origin.expect(digest_of(data))
     if tuple(data) != model.labels:
         known, found = ", ".join(model.labels), ", ".join(data)
-        raise ScratchError(f"{flags.weights}: has the languages {known}; the data has {found}")
+        raise ScratchError(f"{flags.weights}: was trained on the languages {known}; the data has {found}")
     *_, held_out = split(data)
     confusion = confusions(model, held_out)
     _, recall, _ = per_class(confusion)
     print(table(confusion, model.labels))
-    print("\nConfusion matrix: rows are the truth, columns the guess, in the same order")
+    print("\nConfusion matrix: rows are true classes, columns predicted classes, in the same order")
     for label, row in zip(model.labels, confusion, strict=True):
         print(f"{label:12}" + "".join(f"{count or '.':>5}" for count in row))
     figures = f"accuracy {accuracy(confusion):.4f}, mean recall {mean_recall(confusion):.4f}"

@@ -53,7 +53,7 @@ def split(data: dict[str, list[str]]) -> tuple[list[Example], list[Example], lis
             part = held_out if number % 5 == 0 else validation if number // 5 % 15 == 0 else training
             part.append((name, k))
         if not training or training[-1][1] != k:
-            raise ScratchError(f"{label}: none of its {len(names)} names is in the training set; add more names")
+            raise ScratchError(f"{label}: none of its {len(names)} names is in the training set; add more")
     if not (validation and held_out):
         raise ScratchError("too few names: a fifth is held out, and a fifteenth of the rest is the validation set")
     return training, validation, held_out
@@ -71,7 +71,7 @@ def by_language(examples: Sequence[Example], num_languages: int) -> list[list[Ex
 def check(name: str, alphabet: str) -> str:
     """`name` itself. Raises: ScratchError when it is too long, or has no letter of the alphabet."""
     if len(name) > MAX_LENGTH:
-        raise ScratchError(f"a name of {len(name)} characters; expected at most {MAX_LENGTH}")
+        raise ScratchError(f"the name has {len(name)} characters; expected at most {MAX_LENGTH}")
     if not any(letter.isalpha() and letter in alphabet for letter in without_accents(name)):
         raise ScratchError(f"{one_line(name)!r} has no letter that the network knows; it knows {alphabet}")
     return name

@@ -36,10 +36,12 @@ def predict(model: NameReader, names: Sequence[str], top: int) -> list[list[tupl
 
 def command(arguments: list[str]) -> None:
     parser = program.Parser("Predict the languages of names.", prog="name_languages predict")
-    parser.add_argument("names", nargs="*", metavar="NAME", help="names; without any, one a line on standard input")
-    parser.add_argument("--top", type=program.positive, default=3, metavar="K", help="how many guesses (default: 3)")
+    parser.add_argument("names", nargs="*", metavar="NAME", help="names (default: lines of standard input)")
     parser.add_argument(
-        "--log-probabilities", action="store_true", help="in place of per cent, as in the tutorial: (-0.47) Scottish"
+        "--top", type=program.positive, default=3, metavar="K", help="number of languages to show per name (default: 3)"
+    )
+    parser.add_argument(
+        "--log-probabilities", action="store_true", help="show log-probabilities, as in the tutorial: (-0.47) Scottish"
     )
     parser.common(weights=WEIGHTS, device=None, plain=False)
     flags = parser.parse_args(arguments)

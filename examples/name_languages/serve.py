@@ -1,7 +1,8 @@
-"""The PyTorch tutorial's JSON service: GET /Yourname returns {"result": [[-0.47, "Scottish"], ...]}; / is a page.
+"""The PyTorch tutorial's JSON service: GET /Satoshi returns the likeliest languages of that name; / is a web page.
 
-It listens on localhost only. Names that arrive at about the same time are read by the network as one batch, which takes
-little longer than one name. A connection that makes no progress is closed.
+The answer is {"result": [[-0.47, "Scottish"], ...]}: pairs of log-probability (nats) and language, the likeliest first.
+The service listens on localhost only. Names that arrive together are predicted as one batch, which takes little longer
+than a single name. A connection that makes no progress is closed.
 """
 
 import asyncio
@@ -43,7 +44,7 @@ class Guesses(BaseModel):
 
 
 class Refusal(BaseModel):
-    """Why there is no result: the name has no letter that the network knows, or contains a slash."""
+    """Why there is no result: the network knows no letter of the name, or the name contains a slash."""
 
     detail: str
 
@@ -143,10 +144,10 @@ def make_app(model: NameReader) -> FastAPI:
     @app.get("/{name}", response_model=Guesses, responses={404: {"model": Refusal}})
     async def languages(
         request: Request,
-        name: Annotated[str, PathParameter(max_length=MAX_LENGTH, description="a name, percent-encoded")],
-        top: Annotated[int, Query(ge=1, le=1000, description="how many languages to return")] = 10,
+        name: Annotated[str, PathParameter(max_length=MAX_LENGTH, description="the name, percent-encoded")],
+        top: Annotated[int, Query(ge=1, le=1000, description="number of languages to return")] = 10,
     ) -> JSONResponse:
-        """The likeliest languages of a name, each with its log-probability."""
+        """Return the likeliest languages of a name, each with its log-probability in nats."""
         try:
             check(name, model.alphabet)
         except ScratchError as error:
@@ -156,7 +157,7 @@ def make_app(model: NameReader) -> FastAPI:
 
     @app.exception_handler(404)
     async def unknown(request: Request, error: Any) -> JSONResponse:
-        return JSONResponse({"detail": "expected /NAME, with no slash in the name"}, status_code=404)
+        return JSONResponse({"detail": "expected the address /NAME, with no slash in the name"}, status_code=404)
 
     return app
 
@@ -178,13 +179,15 @@ def serve(model: NameReader, port: int) -> None:
     except (OSError, OverflowError) as error:
         raise ScratchError(f"port {port} cannot be used ({error}); choose another with --port") from None
     address = f"http://localhost:{port}/"
-    print(f"The page is {address}; {address}Satoshi returns JSON. Ctrl-C stops the service.", flush=True)
+    print(f"Web page: {address}; JSON: {address}Satoshi. Ctrl-C stops the service.", flush=True)
     make_server(model).run(sockets=[listener])
 
 
 def command(arguments: list[str]) -> None:
-    parser = program.Parser("Answer on http://localhost:5533/NAME, with a page at /.", prog="name_languages serve")
-    parser.add_argument("--port", type=program.positive, default=5533, help="the port on localhost (default: 5533)")
+    parser = program.Parser(
+        "Serve predictions at http://localhost:5533/NAME, and a web page at /.", prog="name_languages serve"
+    )
+    parser.add_argument("--port", type=program.positive, default=5533, help="port on localhost (default: 5533)")
     parser.common(weights=WEIGHTS, device=None, plain=False)
     flags = parser.parse_args(arguments)
     program.begin(flags)

@@ -135,7 +135,7 @@ def command(arguments: list[str]) -> None:
         training, validation = training + validation, []
     for label, names in data.items():
         if max(encode("".join(names), flags.alphabet)) < 0:
-            raise ScratchError(f"{label}: none of its letters is in the alphabet; give --alphabet")
+            raise ScratchError(f"{label}: none of its letters is in the alphabet; extend it with --alphabet")
 
     adjustment = logit_adjustment(training, len(data), flags.balance)
     model: Any = build(
@@ -173,9 +173,9 @@ def command(arguments: list[str]) -> None:
     picture = flags.out / "confusion.png"
     draw_confusions(picture, model, training, confusion, flags.recipe)
     print(f"\nHeld out: accuracy {figures['accuracy']:.3f}, mean recall {figures['mean_recall']:.3f}")
-    print(f"Weights:  {run.weights}, curve: {run.plot}, confusions: {picture}")
+    print(f"Weights:  {run.weights}, curve: {run.plot}, confusion matrix: {picture}")
     more = ["predict", "--weights", run.weights, "Satoshi"]
-    print(f"More:     {program.command_line('examples/name_languages', more)}")
+    print(f"Try:      {program.command_line('examples/name_languages', more)}")
 
 
 def optimizer_of(flags: Namespace) -> Optimizer:
@@ -190,24 +190,26 @@ def draw_confusions(path: Path, model: NameReader, training: list[Example], conf
     if recipe == "tutorial":
         names_of = by_language(training, len(model.labels))
         drawn = [random.choice(random.choice(names_of)) for _ in range(10_000)]
-        confusion, title = confusions(model, drawn), "10,000 names, drawn as in training"
+        confusion, title = confusions(model, drawn), "10,000 training names, sampled as in training"
     confusion_matrix(path, shares(confusion), model.labels, title)
 
 
 def flags_of(arguments: list[str]) -> Namespace:
     parser = program.Parser("Train a network on names.", prog="name_languages train")
-    parser.add_argument("--recipe", choices=RECIPES, default="best", help="best (the default), or the tutorial's")
-    parser.add_argument("--layer", choices=LAYERS, help="best: the recurrent layers (default: gru)")
-    parser.add_argument("--hidden", type=program.positive, metavar="N", help="their size (default: 128)")
+    parser.add_argument(
+        "--recipe", choices=RECIPES, default="best", help="best (default), or tutorial, as in the PyTorch tutorial"
+    )
+    parser.add_argument("--layer", choices=LAYERS, help="best: type of the recurrent layers (default: gru)")
+    parser.add_argument("--hidden", type=program.positive, metavar="N", help="size of each layer (default: 128)")
     parser.add_argument(
         "--members", type=program.positive, metavar="N",
-        help="best: how many networks are averaged (default: 3)",
+        help="best: number of networks that are averaged (default: 3)",
     )
     parser.add_argument(
         "--balance", type=program.rate, metavar="B",
-        help="best: 0: languages as frequent as in the data; 1: all equally frequent (default: 0.65)",
+        help="best: from 0, languages as frequent as in the data, to 1, all equally frequent (default: 0.65)",
     )
-    parser.add_argument("--alphabet", default=ALPHABET, help="the known letters (default: %(default)r)")
+    parser.add_argument("--alphabet", default=ALPHABET, help="characters that the network reads (default: %(default)r)")
     parser.common(
         data=None, out=Path("runs/name_languages"), epochs=None, lr=None, batch_size=None, patience=None, seed=0,
         device=None, threads=None, plain=False, resume=False, report=None, plot=None, smoke=False,
@@ -215,7 +217,7 @@ def flags_of(arguments: list[str]) -> Namespace:
     flags = parser.parse_args(arguments)
     given = [name for name in FIXED if getattr(flags, name) is not None]
     if flags.recipe == "tutorial" and given:
-        raise ScratchError(f"--{given[0].replace('_', '-')} is not for the tutorial's recipe")
+        raise ScratchError(f"--{given[0].replace('_', '-')} does not apply to --recipe tutorial")
     for name, value in RECIPES[flags.recipe].items():
         if getattr(flags, name) is None:
             setattr(flags, name, value)
@@ -226,5 +228,5 @@ def flags_of(arguments: list[str]) -> Namespace:
         raise ScratchError(f"--balance: expected a number from 0 to 1, got {flags.balance:g}")
     flags.alphabet = "".join(dict.fromkeys(without_accents(flags.alphabet)))  # names lose their accents too
     if not flags.alphabet:
-        raise ScratchError("--alphabet: expected letters")
+        raise ScratchError("--alphabet: expected at least one character")
     return flags

@@ -28,7 +28,7 @@ def by_hand(answer: Any) -> None:
         optimizer.step(layer)
         right.append(layer.w.data[0, 0])
     if list(answer) == [1, 2, 3, 4]:
-        raise Wrong("these are the weights of GradientDescent alone; every second step ends with the slow weights")
+        raise Wrong("these are the weights of GradientDescent alone; every second step must end with the slow weights")
     if list(answer) == [1, 1, 2, 1.5]:
-        raise Wrong("the slow weight is kept: at step 4 it is 1, not 0 as at the start")
+        raise Wrong("the slow weight persists: at step 4 it is 1, not 0 as at the start")
     expect_equal(answer, right, "the list of the weights")

@@ -22,7 +22,7 @@ def lost(answer: Any) -> None:
     """
     n = numpy.float32(answer)
     if n < 1 or int(n) != answer:
-        raise Wrong(f"{answer} is no positive whole number that float32 can represent")
+        raise Wrong(f"{answer} is not a positive whole number that float32 can represent")
     if n > 2**24:
         raise Wrong(f"a number below {int(n)} already equals its successor in float32: the answer is smaller")
     if n + numpy.float32(1) != n:

@@ -48,7 +48,7 @@ def mean_loss(answer: Any) -> None:
     try:
         mean, gradient = answer(losses.copy(), mask.copy())
     except TypeError as error:
-        raise Wrong(f"mean_loss does not return two things, the mean and the gradient: {error}") from None
+        raise Wrong(f"mean_loss must return two things, the mean and the gradient: {error}") from None
     for wrong, why in (
         (losses.mean(), "it averages padding too"),
         ((losses * mask).mean(), "it divides by all 15 steps; only 9 are real"),
@@ -74,7 +74,7 @@ def pieces(answer: Any) -> None:
     if len(answer) != len(expected):
         raise Wrong(f"there are {len(answer)} pieces, expected {len(expected)}: each row has (12 - 1) // 2 = 5 ids")
     if numpy.array_equal(numpy.ravel(answer[0]), numpy.arange(6)):
-        raise Wrong("the second row of a piece continues the first, but it is the next piece that continues each row")
+        raise Wrong("the second row of a piece continues the first, but each row must continue in the next piece")
     if numpy.array_equal(answer[0], [[0, 1, 2], [6, 7, 8]]):
         raise Wrong("each row has 12 / 2 = 6 ids, but the last id of the text has no next id: it is (12 - 1) // 2 = 5")
     for k, (found, right) in enumerate(zip(answer, expected, strict=True)):

@@ -28,7 +28,7 @@ def changed(answer: Any) -> None:
     """
     found = numpy.asarray(answer)
     if found.shape == (4, 2) and not found[:3, 1].all():
-        raise Wrong("the second layer reads the last letter first: doesn't this letter change all of its later states?")
+        raise Wrong("the second layer reads the last letter first: does it not change all later states?")
     if found.shape == (4, 2) and found[:3, 0].any():
         raise Wrong("the first layer has not read the last letter when it returns its first three outputs")
     expect_equal(found, [[0, 1], [0, 1], [0, 1], [1, 1]], "the table")
@@ -59,7 +59,7 @@ def Added(answer: Any) -> None:
         found = answer(first, second).forward(x, mask)
         if found is not None and numpy.shape(found) == (2, 4, 2):
             if numpy.allclose(found, both[..., :2] + both[:, ::-1, 2:]):
-                raise Wrong("the second layer's outputs are added in the order of its reading: reverse them first")
+                raise Wrong("the second layer's outputs are added in its reading order: reverse them first")
             if numpy.allclose(found, both[..., :2] + second.forward(x, mask=mask)):
                 raise Wrong("the second layer reads from the beginning too: reverse its input")
         expect_equal(found, both[..., :2] + both[..., 2:], f"{when}, the output")

@@ -94,7 +94,7 @@ def expect_gradients(layer: Layer, *inputs: Any, **kwargs: Any) -> None:
     """Rejects a layer whose backward pass differs from central differences."""
     for name, error in gradient_errors(layer, *inputs, **kwargs).items():
         if error > TOLERANCE:
-            raise Wrong(f"the gradient of {name} differs from central differences by {error:.2g} of the largest")
+            raise Wrong(f"the gradient of {name} differs from central differences by {error:.2g} (relative)")
 
 
 def brief(array: numpy.ndarray) -> str:

@@ -53,13 +53,13 @@ def log_sum_exp(answer: Any) -> None:
         for z in pairs:
             found = answer(numpy.array(z))
             if found is not None and numpy.shape(found) == () and not numpy.isfinite(found):
-                raise Wrong(f"for z = {z} it is {float(found)}: subtract the largest z first")
+                raise Wrong(f"for z = {z}, the result is {float(found)}: subtract the largest z first")
             right = max(z) + numpy.log(numpy.exp(numpy.array(z) - max(z)).sum())
             if found is not None and numpy.allclose(found, right - max(z)):
-                raise Wrong(f"for z = {z} it is {float(found):.4g}: the largest z was subtracted, but not added again")
-            expect_equal(found, right, f"for z = {z} it")
+                raise Wrong(f"for z = {z}, the result is {float(found):.4g}: the largest z was not added back")
+            expect_equal(found, right, f"for z = {z}, the result")
         many = generator().standard_normal((3, 4))
-        expect_equal(answer(many), numpy.log(numpy.exp(many).sum(axis=-1)), "for a z of shape (3, 4) it")
+        expect_equal(answer(many), numpy.log(numpy.exp(many).sum(axis=-1)), "for a z of shape (3, 4), the result")
 
 
 @exercise
@@ -81,7 +81,7 @@ def nucleus(answer: Any) -> None:
         found = answer(numpy.array(probabilities), p)
         if found is not None and numpy.shape(found) == numpy.shape(right):
             if numpy.sum(found) < p - 1e-9:
-                raise Wrong(f"for {probabilities} and p = {p}, those kept add up to only {numpy.sum(found):.2g}")
+                raise Wrong(f"for {probabilities} and p = {p}, the result adds up to only {numpy.sum(found):.2g}")
             kept, enough = numpy.count_nonzero(found), numpy.count_nonzero(right)
             if kept > enough:
                 raise Wrong(f"for {probabilities} and p = {p}, {kept} letters are kept, but {enough} are enough")

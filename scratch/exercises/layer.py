@@ -55,9 +55,9 @@ def Residual(answer: Any) -> None:
     gradient = numpy.ones((4, 3))
     layer.backward(gradient)
     if (gradient != 1).any():
-        raise Wrong("backward changes the gradient that it is given, which belongs to the caller")
+        raise Wrong("backward changes its argument, which belongs to the caller")
     if not layer.named_parameters():
-        raise Wrong("Residual(f) has no parameters: is f an attribute of it?")
+        raise Wrong("Residual(f) has no parameters: is f stored as an attribute?")
     expect_gradients(layer, x)
 
 
@@ -84,5 +84,5 @@ def Twice(answer: Any) -> None:
     expect_equal(layer.forward(x), f.forward(f.forward(x)), "the output")
     found, own = layer.parameters(), f.parameters()
     if len(found) > len(own):
-        raise Wrong(f"Twice(f) has {len(found)} Parameters and f has {len(own)}: both places must have the same ones")
+        raise Wrong(f"Twice(f) has {len(found)} Parameters and f has {len(own)}: both places must use the same ones")
     expect_gradients(layer, x)

@@ -73,4 +73,4 @@ def best_gap(answer: Any) -> None:
         slope = SoftmaxCrossEntropy(label_smoothing=s).gradient(scores, [0])[0, 0]
         if not abs(slope) < 1e-6:
             direction = "larger" if slope < 0 else "smaller"
-            raise Wrong(f"for s = {s} and K = {K} you give {gap:.4g}, but a {direction} gap has a lower loss")
+            raise Wrong(f"for s = {s} and K = {K} your gap is {gap:.4g}, but a {direction} gap has a lower loss")

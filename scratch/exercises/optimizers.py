@@ -55,7 +55,7 @@ def rate(answer: Any) -> None:
         rate = 0
     """
     if not answer > 0:
-        raise Wrong("a learning rate that moves the weights is positive")
+        raise Wrong("expected a positive learning rate")
     for share in (0.99, 1.01):
         layer, optimizer = Linear(2, 1, bias=False), GradientDescent(answer * share)
         layer.w.data[:] = 1
@@ -101,9 +101,9 @@ def Heavy(answer: Any) -> None:
         optimizer.step(layer)
         right.step(twin)
         if (layer.w.data == before).all():
-            raise Wrong("a step changes no weight: `data -= ...` works in place, `data = data - ...` doesn't")
+            raise Wrong("a step changes no weight: `data -= ...` works in place, `data = data - ...` does not")
         if not optimizer.state[layer.w][0].any():
-            raise Wrong("u is still zero after a step: `u[...] = ...` works in place, `u = ...` doesn't")
+            raise Wrong("u is still zero after a step: `u[...] = ...` works in place, `u = ...` does not")
         if numpy.allclose((before - layer.w.data) / (1 - 0.8), before - twin.w.data):
-            raise Wrong("the steps are those of Momentum, 1 - mo times as long as PyTorch's: g has no factor")
+            raise Wrong("the steps are those of Momentum, 1 - mo times as long as PyTorch's: there, g has no factor")
         expect_equal(layer.w.data, twin.w.data, f"with lr = 0.01 and mo = 0.8, the weights after step {step + 1}")

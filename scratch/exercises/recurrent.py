@@ -33,7 +33,7 @@ def one_step(answer: Any) -> None:
     for name, expected in right.items():
         what = f"the gradient of the {'' if name == 'cell before' else 'sum inside '}{name}"
         if expected and numpy.isclose(answer[name], expected / 2):
-            raise Wrong(f"{what} is half of what it should be: the gradient of the new cell is 1 * o + 0.5, not 1 * o")
+            raise Wrong(f"{what} is half the expected value: the gradient of the new cell is 1 * o + 0.5, not 1 * o")
         if expected and name in slopes and numpy.isclose(answer[name], expected / slopes[name]):
             raise Wrong(f"{what} lacks a factor: this is the gradient of {name} itself, not of the sum inside it")
         expect_equal(answer[name], expected, what)

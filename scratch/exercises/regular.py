@@ -29,7 +29,7 @@ def by_hand(answer: Any) -> None:
     if numpy.array_equal(answer["x"], [2, 0, 0, 0]):
         raise Wrong("the gradient of x is [2, 0, 0, 0], as if mean and variance were constants; they depend on every x")
     if numpy.array_equal(answer["x"], [1.5, -0.5, -0.5, -0.5]):
-        raise Wrong("the gradient of x is [1.5, -0.5, -0.5, -0.5]: the part through the variance is missing")
+        raise Wrong("the gradient of x is [1.5, -0.5, -0.5, -0.5]: the term through the variance is missing")
     for name, expected in {"y": [-1, -1, 1, 1], "w": [-4], "b": [4], "x": [1, -1, 0, 0]}.items():
         expect_equal(answer[name], expected, "y" if name == "y" else f"the gradient of {name}")
 

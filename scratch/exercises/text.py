@@ -25,7 +25,7 @@ def banana(answer: Any) -> None:
     expect_equal(answer["p_1"], NgramModel(vocab.encode("banana"), 3, 1).following([]), "p_1")
     found = numpy.asarray(answer["p_2 after a"], dtype=float)
     if found.shape == (3,) and numpy.allclose(found, (numpy.array([0, 0, 2]) + answer["p_1"]) / 4, atol=0.002):
-        raise Wrong("p_2 after a has a total of 3, but nothing follows the last a: only 2 ids follow an a")
+        raise Wrong("p_2 after a uses a total of 3, but nothing follows the last a: only 2 ids follow an a")
     expect_equal(found, NgramModel(vocab.encode("banana"), 3, 2).following(vocab.encode("a")), "p_2 after a")
 
 

@@ -57,7 +57,7 @@ class Kernel:
         first: Any = arrays[0]
         steps, core = first.shape[:axis], first.shape[axis + 1 :]
         num_numbers = max(array.size for array in arrays if array is not None)
-        expect(num_numbers < 2**31, "fused", "less than 2^31 numbers", num_numbers)
+        expect(num_numbers < 2**31, "fused", "fewer than 2^31 numbers", num_numbers)
         num_places = math.prod(core)
         self.sizes = [numpy.int32(size) for size in (math.prod(steps) * num_places, num_places, core[-1])]
         lines: list[str] = []
@@ -100,7 +100,7 @@ class Argument:
         elif with_blocks and not steps and xp.moveaxis(array, 0, -2).flags.c_contiguous:  # in each row side by side
             self.index = f"(row * {blocks} + {{k}}) * width + i % width"
         else:
-            raise ScratchError(f"fused: an array of shape {array.shape} does not lie as it should")
+            raise ScratchError(f"fused: unsupported memory layout of an array of shape {array.shape}")
         self.symbols = [Symbol(f"{name}_{k}", lines) for k in range(blocks)]
         self.array: numpy.ndarray = numpy.empty(blocks, dtype=object)
         self.array[:] = self.symbols
@@ -149,7 +149,7 @@ class Symbol:
         return self.new("-{}", self)
 
     def __bool__(self, *other: Any) -> bool:
-        raise ScratchError("fused: what a kernel will know cannot be compared, or asked for its truth; use xp.where")
+        raise ScratchError("fused: a kernel's values cannot be compared or used as conditions; use xp.where")
 
     __eq__ = __ne__ = __lt__ = __le__ = __gt__ = __ge__ = __bool__
     __hash__ = None  # type: ignore[assignment]

@@ -60,7 +60,7 @@ class NegativeLogLikelihood(losses.NegativeLogLikelihood):
         if self.class_weights is None:
             weights = xp.ones(predicted.size // predicted.shape[-1], dtype=predicted.dtype)
         else:
-            expect(actual.ndim < predicted.ndim, self, "ids for the truth, where there are class weights", actual)
+            expect(actual.ndim < predicted.ndim, self, "targets as ids, since class weights are given", actual)
             table = as_floats(list(self.class_weights))
             expect(table.shape == predicted.shape[-1:], self, f"{predicted.shape[-1]} class weights", table)
             weights = table[actual.reshape(-1)]
@@ -86,7 +86,7 @@ class NegativeLogLikelihood(losses.NegativeLogLikelihood):
         if actual.shape == predicted.shape:
             return as_floats(actual)
         if actual.shape != predicted.shape[:-1]:
-            expect(False, self, f"ids {predicted.shape[:-1]} or rows {predicted.shape}", actual)
+            expect(False, self, f"target ids {predicted.shape[:-1]} or rows {predicted.shape}", actual)
         return as_ids(self, actual, num_classes, hint="")
 
 

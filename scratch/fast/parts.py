@@ -156,8 +156,8 @@ class InParts(Layer):
         given = [value for value in (*inputs, *named.values()) if value is not None]
         N, processes = len(first), job()
         if any(len(value) != N for value in given):
-            expect(False, self, f"{N} rows each", [len(value) for value in given])
-        expect(type(current.get()) is Part, self, "a batch that is not yet in parts", "one part of it")
+            expect(False, self, f"{N} rows in every input", [len(value) for value in given])
+        expect(type(current.get()) is Part, self, "a batch that is not yet split into parts", "one part of it")
         if N < processes.num_ranks:
             processes = Alone()  # all have all rows, and the first one's gradients count
         start, stop = (k * N // processes.num_ranks for k in (processes.rank, processes.rank + 1))

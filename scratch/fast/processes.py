@@ -131,11 +131,11 @@ def join() -> Alone:
         mpi = importlib.import_module("mpi4py.MPI")
     except (ImportError, RuntimeError) as error:
         raise ScratchError(
-            f"{size_of_job()} processes were started, which takes pip install -e '.[mpi]' and an MPI library ({error})"
+            f"{size_of_job()} processes need mpi4py and an MPI library ({error}); run pip install -e '.[mpi]'"
         ) from error
     processes = Processes(mpi)
     if processes.num_ranks < size_of_job():
-        raise ScratchError("the processes do not find each other: mpiexec is of another MPI library than mpi4py's")
+        raise ScratchError("the processes cannot find each other; mpiexec and mpi4py need the same MPI library")
     _job = processes  # from here on `ending_all` ends the others, too
     processes.take_devices()
     ThreadpoolController().limit(limits=processes.num_cores, user_api="blas")  # for as long as the process lives
@@ -150,14 +150,14 @@ def devices_of_job(rank: int, num_ranks: int, local_rank: int) -> Any:
     """
     num_devices = xp.cuda.runtime.getDeviceCount()
     if local_rank >= num_devices:
-        raise ScratchError(f"there are more processes on this machine than its GPUs, {num_devices}; start one for each")
+        raise ScratchError(f"this machine has more processes than GPUs ({num_devices}); start one process per GPU")
     xp.cuda.Device(local_rank).use()
     try:
         distributed = importlib.import_module("cupyx.distributed")
         return distributed.init_process_group(num_ranks, rank, use_mpi=True)
     except (ImportError, RuntimeError) as error:
         raise ScratchError(
-            f"processes on GPUs send by NCCL ({error}): pip install nvidia-nccl-cu12, or nvidia-nccl-cu13 for CUDA 13"
+            f"several GPUs need NCCL ({error}); run pip install nvidia-nccl-cu12, or nvidia-nccl-cu13 for CUDA 13"
         ) from error
 
 

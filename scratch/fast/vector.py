@@ -33,7 +33,7 @@ def in_one_vector(parameters: list[Parameter]) -> tuple[Array, Array]:
     if not parameters:
         return xp.zeros(0, dtype=float_type()), xp.zeros(0, dtype=float_type())
     if len({parameter.data.dtype for parameter in parameters}) > 1:
-        raise ScratchError("parameters of one model must share a dtype; were some built inside precision(...)?")
+        raise ScratchError("all parameters of a model must have the same dtype; were some built inside precision(...)?")
     first = _places.get(parameters[0])
     if first is not None and _side_by_side(parameters, first):
         stop = first.start + sum(parameter.data.size for parameter in parameters)

@@ -66,7 +66,7 @@ def load_checkpoint(
     if not isinstance(metadata.get("settings"), dict):
         raise ScratchError(f"{path}: not a checkpoint")
     if metadata.get("format") != FORMAT:
-        raise ScratchError(f"{path}: the checkpoint of an older version; leave off --resume to begin the run anew")
+        raise ScratchError(f"{path}: a checkpoint of an older version; omit --resume to start a new run")
     _check_settings(path, metadata["settings"], json.loads(json.dumps(settings)))
     named = model.named_parameters()
     arrays, metadata = read_arrays(path, lambda shapes: _check_shapes(path, model, shapes))
@@ -80,7 +80,7 @@ def load_checkpoint(
     values = [as_type(path, name, arrays.pop(f"model/{name}"), p.data.dtype) for name, p in named.items()]
     moments = {name.partition("/")[2]: array for name, array in arrays.items()}
     if not all(array.dtype.kind == "f" for array in moments.values()):
-        raise ScratchError(f"{path}: the optimizer's state has an array that does not hold floats")
+        raise ScratchError(f"{path}: the optimizer's state has an array that is not of floats")
     # Now apply it all. Only `load_state` can raise, and it does so before changing anything.
     try:
         optimizer.load_state(model, {**metadata["optimizer"], "arrays": moments})
@@ -97,7 +97,7 @@ def _check_settings(path: str | Path, before: dict[str, Any], now: dict[str, Any
     for name, value in now.items():
         if before.get(name) != value:
             shown = reprlib.repr(before.get(name)), reprlib.repr(value)
-            raise ScratchError(f"{path}: was made with {name} = {shown[0]}, not {shown[1]}; give the flags of that run")
+            raise ScratchError(f"{path}: made with {name} = {shown[0]}, not {shown[1]}; repeat the flags of that run")
 
 
 def _check_shapes(path: str | Path, model: Layer, found: Shapes) -> None:
@@ -108,7 +108,7 @@ def _check_shapes(path: str | Path, model: Layer, found: Shapes) -> None:
     for name in found.keys() - wanted.keys():  # such as optimizer/m/layers.0.w
         right = right and name.startswith("optimizer/") and shapes.get(name.split("/", 2)[-1]) == found[name]
     if not right:
-        raise ScratchError(f"{path}: is the checkpoint of another model, or of one of another size")
+        raise ScratchError(f"{path}: a checkpoint of another model, or of a model of another size")
 
 
 def set_aside(paths: Sequence[Path]) -> Path | None:

@@ -1,4 +1,4 @@
-"""Copy a file of weights from .npz to .safetensors or back; arrays, their types and the metadata stay the same.
+"""Convert a weights file from .npz to .safetensors, or back. Arrays, their types and the metadata stay the same.
 
     python -m scratch.tools.convert weights/cifar10.npz cifar10.safetensors
 
@@ -14,16 +14,16 @@ from scratch.tools.program import Parser, run, writable_file
 
 def main() -> None:
     """Read the first file that the command line names, and write the second."""
-    parser = Parser(__doc__)
-    parser.add_argument("source", type=Path, help="the file to read")
-    parser.add_argument("target", type=Path, help="the file to write; one that exists is replaced")
+    parser = Parser(__doc__.partition("\n\nRead next")[0], prog="python -m scratch.tools.convert")
+    parser.add_argument("source", type=Path, help="weights file to read")
+    parser.add_argument("target", type=Path, help="weights file to write; an existing file is replaced")
     flags = parser.parse_args()
     for path in (flags.source, flags.target):
         if path.suffix not in FORMS:
             raise ScratchError(f"{path}: expected a name that ends in {' or '.join(FORMS)}")
     writable_file(flags.target, flags.source)
     write_arrays(flags.target, *read_arrays(flags.source))
-    print(f"wrote {flags.target}")
+    print(f"Wrote {flags.target}")
 
 
 if __name__ == "__main__":

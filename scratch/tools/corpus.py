@@ -59,8 +59,8 @@ def read_corpus(path: str | Path, vocab: Vocabulary | None = None, folder: str |
         vocab = Vocabulary(sorted(characters))
     elif unknown := sorted(characters - vocab.w2i.keys()):
         raise ScratchError(
-            f"{path}: {''.join(unknown)[:40]!r}: {len(unknown)} of its characters are not among the vocabulary's "
-            f"{vocab.size}; is it the text, or the language, that the weights have learned?"
+            f"{path}: {len(unknown)} of its characters are not in the vocabulary of {vocab.size}: "
+            f"{''.join(unknown)[:40]!r}; were the weights trained on this text, or on its language?"
         )
     dtype = numpy.min_scalar_type(max(vocab.size - 1, 0))
     table = numpy.zeros(1 + max(map(ord, characters), default=0), dtype=dtype)
@@ -69,11 +69,11 @@ def read_corpus(path: str | Path, vocab: Vocabulary | None = None, folder: str |
     with tempfile.TemporaryFile(dir=folder) as file:
         for piece in progress(pieces(path), "reading again", num_pieces):
             if not set(piece) <= characters:
-                raise ScratchError(f"{path}: changed while it was read")
+                raise ScratchError(f"{path}: changed while it was being read; try again")
             table[numpy.frombuffer(piece.encode("utf-32-le"), dtype="<u4")].tofile(file)
             length -= len(piece)
         if length:
-            raise ScratchError(f"{path}: changed while it was read")
+            raise ScratchError(f"{path}: changed while it was being read; try again")
         file.flush()
         length = file.tell() // dtype.itemsize
         ids: Any = numpy.memmap(file, dtype, "r", shape=(length,)) if length else numpy.zeros(0, dtype)

@@ -152,7 +152,7 @@ def find(name: str, given: str | Path | None = None) -> Path:
     place = os.environ.get("SCRATCH_DATA")
     if place and (Path(place) / name).is_dir():
         return Path(place) / name
-    elsewhere = f"not in SCRATCH_DATA ({place})" if place else "not in SCRATCH_DATA, which is not set"
+    elsewhere = f"not in SCRATCH_DATA ({place or 'which is not set'})"
     if not source.address:
         raise ScratchError(f"the data set {name} is {elsewhere}; {source.by_hand}")
     pooch = extra("pooch", f"the data set {name} is {elsewhere}; downloading it", source.by_hand)
@@ -202,7 +202,7 @@ class TrainedOn(NamedTuple):
         """Raise ScratchError if the data found has a digest other than the recorded one."""
         if self.digest not in (None, digest):
             where = self.place or f"the data set {self.name}"
-            raise ScratchError(f"{where}: not the data that {self.weights} was trained on; give that with --data")
+            raise ScratchError(f"{where}: not the data that {self.weights} was trained on; pass that with --data")
 
 
 def recorded(name: str, given: str | Path | None, digest: str) -> dict[str, str]:
@@ -224,7 +224,7 @@ def trained_on(weights: Path, name: str, given: Path | None) -> TrainedOn:
     if isinstance(data, str) and data in SOURCES:
         return TrainedOn(weights, data, None, digest)
     if not data or not isinstance(data, str):
-        raise ScratchError(f"{weights}: does not say which data it was trained on; give --data")
+        raise ScratchError(f"{weights}: does not record its training data; give --data")
     if not (Path(data).is_file() or Path(data).is_dir()):
         raise ScratchError(f"{weights}: was trained on {data}, which no longer exists; give --data")
     return TrainedOn(weights, name, Path(data), digest)
@@ -260,7 +260,7 @@ def read_labelled_lines(folder: Path) -> dict[str, list[str]]:
         label = decoded(path.stem, f"the name of {path}")
         found[label] = list(dict.fromkeys(line for line in read_text(path).split("\n") if line.strip()))
         if not found[label]:
-            raise ScratchError(f"{path}: is empty; expected one example a line, or no file for a label without any")
+            raise ScratchError(f"{path}: is empty; expected one example per line (omit the file of an empty label)")
     return found
 
 
@@ -303,5 +303,5 @@ def read_glove(path: str | Path, wanted: Collection[str] | None = None) -> tuple
     except (EOFError, zlib.error, ValueError) as error:
         raise ScratchError(f"{path}: not a file of GloVe vectors (line {number or 1}: {error})") from None
     if not rows:
-        raise ScratchError(f"{path}: has no vector for any wanted word")
+        raise ScratchError(f"{path}: has no vector for any of the words needed")
     return list(rows), numpy.array(list(rows.values()))

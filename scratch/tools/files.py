@@ -82,7 +82,7 @@ def replacing(path: str | Path) -> Iterator[BinaryIO]:
         return
     path = Path(os.path.realpath(path))  # replace a link's target, not the link
     if path.exists() and not path.is_file():
-        raise ScratchError(f"{path}: not a plain file, so it cannot be replaced")
+        raise ScratchError(f"{path}: not a regular file, so it cannot be replaced")
     unfinished = path.with_name(f".{path.name}.{os.getpid()}.unfinished")
     remove_when_stopped(unfinished)
     try:
@@ -163,7 +163,7 @@ def write_arrays(path: str | Path, arrays: Mapping[str, numpy.ndarray], metadata
     except (TypeError, ValueError) as error:
         raise ScratchError(f"{path}: the metadata cannot be written as JSON ({error})") from error
     if len(text) > MAX_TEXT:
-        raise ScratchError(f"{path}: {len(text)} bytes of metadata are too many")
+        raise ScratchError(f"{path}: {len(text)} bytes are too many for the metadata")
     if len(arrays) >= _MAX_ARRAYS:
         raise ScratchError(f"{path}: {len(arrays)} arrays are too many")
     for name, array in arrays.items():
@@ -181,7 +181,7 @@ def write_arrays(path: str | Path, arrays: Mapping[str, numpy.ndarray], metadata
 
 def _expect_finite(path: str | Path, name: str, array: numpy.ndarray) -> None:
     if not npz.is_plain(array.dtype) or not numpy.isfinite(array).all():
-        raise ScratchError(f"{path}: {name} holds values that are not finite numbers")
+        raise ScratchError(f"{path}: {name} contains values that are not finite numbers")
 
 
 def _is_name(name: str) -> bool:

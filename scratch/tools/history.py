@@ -102,5 +102,6 @@ def _reported(items: Iterable[Item], label: str, total: int | None) -> Iterator[
 def stop_unless_finite(loss: float, model: Layer, where: str) -> float:
     """Return `loss`. Raises: ScratchError when the run has diverged: the loss or a weight is not finite."""
     if not math.isfinite(loss) or not all(bool(xp.isfinite(array).all()) for array in model.params()):
-        raise ScratchError(f"the loss is {loss:g}, or a weight is not finite, in {where}: a smaller --lr may help")
+        cause = f"the loss is {loss:g}, or a weight is not finite"
+        raise ScratchError(f"training diverged in {where} ({cause}); try a smaller --lr")
     return loss

@@ -36,7 +36,7 @@ def decoded(value: Any, name: str) -> Any:
     try:
         return value.encode("utf-8", "surrogateescape").decode("utf-8") if isinstance(value, str) else value
     except UnicodeError:
-        raise ScratchError(f"{name}: expected a text in UTF-8") from None
+        raise ScratchError(f"{name}: expected text in UTF-8") from None
 
 
 def standard_input() -> str:
@@ -79,7 +79,7 @@ def pieces(
         "".encode(encoding)  # raises also for a codec that is not for text, such as base64
         decoder, is_utf8 = codecs.getincrementaldecoder(encoding)(), codecs.lookup(encoding).name == "utf-8"
     except (LookupError, ValueError):
-        raise ScratchError(f"unknown encoding {encoding!r}") from None
+        raise ScratchError(f"unknown encoding {encoding!r}; use a name that Python knows, such as latin-1") from None
     line_ends = io.IncrementalNewlineDecoder(None, translate=True)
     marked, last = start == 0, False
     while not last:
@@ -91,7 +91,7 @@ def pieces(
         last = len(piece) < most or start + len(piece) == end
         pending = len(decoder.getstate()[0])  # bytes of a character that began in the piece before
         if is_utf8 and b"\0" in piece:
-            raise ScratchError(f"{name}: has a zero at byte {start + piece.index(0)}; expected a text")
+            raise ScratchError(f"{name}: has a zero byte at {start + piece.index(0)}; expected text")
         try:
             text = decoder.decode(piece, final=last)
             text.encode()  # some codecs return halves of surrogate pairs
@@ -111,6 +111,6 @@ def lines(texts: Iterable[str], name: str | Path) -> Iterator[str]:
         *whole, rest = (rest + text).split("\n")
         yield from (f"{line}\n" for line in whole)
         if len(rest) > _LONGEST_LINE:
-            raise ScratchError(f"{name}: a line has more than {_LONGEST_LINE} characters; is it a text?")
+            raise ScratchError(f"{name}: a line has more than {_LONGEST_LINE} characters; is it a text file?")
     if rest:
         yield rest

@@ -68,10 +68,10 @@ def _locked(place: Path, folder: str | Path) -> bool:
     except (BlockingIOError, PermissionError):
         other = os.read(descriptor, 200).decode("utf-8", "replace").strip() or "another process"
         os.close(descriptor)
-        raise ScratchError(f"{folder}: {other} has a run there; wait for its end, or choose another folder") from None
+        raise ScratchError(f"{folder}: in use by {other}; wait until it ends, or choose another folder") from None
     except OSError as error:  # some network file systems have no locks
         os.close(descriptor)
-        print(f"{folder}: cannot be locked ({error.strerror or error}); do not start a second run there")
+        print(f"{folder}: cannot be locked ({error.strerror or error}); do not start a second run in this folder")
         return False
     _claimed[place] = descriptor
     os.ftruncate(descriptor, 0)

@@ -57,7 +57,7 @@ def _check_claims(members: Sequence[zipfile.ZipInfo], size: int, most_unpacked: 
         if member.compress_type not in allowed:  # a compressed array could be far larger than the file
             raise ValueError(f"{name} is not an array written by this framework")
         if member.compress_type == zipfile.ZIP_STORED and member.file_size != member.compress_size:
-            raise ValueError(f"{name} claims two sizes")
+            raise ValueError(f"{name} has two different sizes")
     if sum(member.compress_size for member in members) > size:
         raise ValueError("its arrays claim more bytes than the file has")
     if most_unpacked is not None and sum(member.file_size for member in members) > most_unpacked:
@@ -99,5 +99,5 @@ class Npz(zipfile.ZipFile):
             return None
         shape, dtype = self.header(METADATA)
         if len(shape) != 1 or dtype != numpy.uint8 or shape[0] > MAX_TEXT:
-            raise ValueError("the metadata is not a text of allowed size")
+            raise ValueError("the metadata is not text, or is too long")
         return self.array(METADATA).tobytes()

@@ -71,7 +71,7 @@ def confusion_matrix(path: str | Path, shares: Any, labels: Sequence[str], title
     axes.set_yticks(range(len(labels)), names, fontsize=size)
     axes.xaxis.tick_top()
     axes.xaxis.set_label_position("top")
-    axes.set(xlabel="guess", ylabel="truth")
+    axes.set(xlabel="predicted class", ylabel="true class")
     figure.suptitle(_cut(title, int(9 * side + 10)) + (", per cent of each row" if cell >= 0.3 else ""))
     _write(path, figure)
 

@@ -52,26 +52,25 @@ def rate(text: str) -> float:
 
 
 _COMMON: dict[str, dict[str, Any]] = {
-    "data": {"type": Path, "metavar": "PATH", "help": "the data set to use"},
-    "out": {"type": Path, "metavar": "FOLDER", "help": "folder for the checkpoint, weights, figures and plots"},
-    "weights": {"type": Path, "metavar": "FILE", "help": "the .npz file of weights to use"},
+    "data": {"type": Path, "metavar": "PATH", "help": "path to a data set, in place of the default one"},
+    "out": {"type": Path, "metavar": "FOLDER", "help": "folder for the files that the run writes"},
+    "weights": {"type": Path, "metavar": "FILE", "help": "weights file, .npz or .safetensors"},
     "epochs": {"type": positive, "metavar": "N", "help": "number of passes over the training set"},
     "batch_size": {"type": positive, "metavar": "N", "help": "examples per training step"},
-    "lr": {"type": rate, "metavar": "RATE", "help": "the learning rate"},
-    "seed": {"type": int, "metavar": "N", "help": "random seed: the same seed repeats the same run"},
-    "device": {"choices": DEVICES, "help": "where to compute (default: $SCRATCH_DEVICE, else cpu)"},
-    "threads": {"type": positive, "metavar": "N", "help": "threads that share a batch (default: one per core)"},
-    "plain": {"action": "store_true", "help": "use the plain layers, not the engine: slower, with the same results"},
+    "lr": {"type": rate, "metavar": "RATE", "help": "learning rate"},
+    "seed": {"type": int, "metavar": "N", "help": "random seed; the same seed repeats the same run"},
+    "device": {"choices": DEVICES, "help": "device to compute on (default: $SCRATCH_DEVICE, or cpu)"},
+    "threads": {"type": positive, "metavar": "N", "help": "threads that share each batch (default: one per core)"},
+    "plain": {"action": "store_true", "help": "use the plain layers, not the fast engine: slower, same results"},
     "resume": {"action": "store_true", "help": "resume from the checkpoint in --out"},
-    "report": {"type": Path, "metavar": "FILE", "help": "write the run's figures to FILE as JSON"},
+    "report": {"type": Path, "metavar": "FILE", "help": "write the results to FILE as JSON"},
     "plot": {"type": Path, "metavar": "FILE", "help": "write the plot to FILE as PNG"},
-    "patience": {"type": positive, "metavar": "N", "help": "stop after N epochs without a new best"},
-    "count": {"type": positive, "metavar": "N", "help": "how many to generate"},
+    "patience": {"type": positive, "metavar": "N", "help": "stop after N epochs without improvement"},
     "temperature": {"type": rate, "metavar": "T", "help": "below 1 favours likely characters, above 1 adds variety"},
-    "samples": {"type": positive, "metavar": "N", "help": "number of texts to sample at once, as one batch"},
-    "top_k": {"type": positive, "metavar": "K", "help": "sample only among the K likeliest characters"},
-    "seed_text": {"metavar": "TEXT", "help": "the text that each sample begins with"},
-    "smoke": {"action": "store_true", "help": "a run of a few seconds on a tiny sample, to check that all works"},
+    "samples": {"type": positive, "metavar": "N", "help": "number of texts to generate at once, as one batch"},
+    "top_k": {"type": positive, "metavar": "K", "help": "sample only from the K likeliest characters"},
+    "seed_text": {"metavar": "TEXT", "help": "text with which every sample begins"},
+    "smoke": {"action": "store_true", "help": "run briefly on a tiny sample, to check that everything works"},
 }
 
 
@@ -87,7 +86,7 @@ class Parser(argparse.ArgumentParser):
         for name, default in defaults.items():
             options = dict(_COMMON[name])
             if default is not None and default is not False and default != "":
-                options["help"] += f" (default: {default})"
+                options["help"] = f"{options['help'].partition(' (default')[0]} (default: {default})"
             self.add_argument(f"--{name.replace('_', '-')}", default=default, **options)
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
@@ -202,7 +201,7 @@ _begun = argparse.Namespace()  # the flags of the running program
 
 def _what_needs_less() -> str:
     size = getattr(_begun, "batch_size", None) or 1
-    return f"try --batch-size {size // 2}" if size > 1 else "a smaller network or batch needs less memory"
+    return f"try --batch-size {size // 2}" if size > 1 else "use a smaller network or batch"
 
 
 def _say(text: str) -> None:
@@ -210,7 +209,8 @@ def _say(text: str) -> None:
     rank = job().rank
     if rank:
         time.sleep(1)  # gives process 0 time to report an error that all share, and to end the others
-    print(f"{Path(sys.argv[0]).stem}: {f'process {rank}: ' * bool(rank)}{message(text)}", file=sys.stderr)
+    program = Path(sys.argv[0].removesuffix(f"{os.sep}__main__.py")).stem  # with `python -m`, the file of a package
+    print(f"{program}: {f'process {rank}: ' * bool(rank)}{message(text)}", file=sys.stderr)
 
 
 def begin(flags: argparse.Namespace, shared: bool = False) -> None:
@@ -225,7 +225,7 @@ def begin(flags: argparse.Namespace, shared: bool = False) -> None:
     if getattr(flags, "seed", None) is not None:
         random.seed(flags.seed)
     if getattr(flags, "plain", False) and getattr(flags, "threads", None):
-        raise ScratchError("--threads needs the engine: leave out --threads or --plain")
+        raise ScratchError("--threads needs the engine; omit --threads or --plain")
     if shared and join().rank:
         leave_writing_to_another()
         sys.stdout = open(os.devnull, "w", encoding="utf-8")
@@ -253,12 +253,12 @@ def writable_file(path: Path | None, *others: Path | None) -> None:
         return
     taken = [other.resolve() for other in others if other is not None]
     if path.resolve() in taken or path.resolve().parent in taken:
-        raise ScratchError(f"{path}: is needed for something else; choose another name")
+        raise ScratchError(f"{path}: already in use for something else; choose another name")
     if not path.name or (path.exists() and not path.is_file()):
-        raise ScratchError(f"{str(path)!r}: not the name of a plain file to write to")
+        raise ScratchError(f"{str(path)!r}: expected the name of a regular file to write to")
     writable(path.parent)
     if len(os.fsencode(path.name)) > 200:
-        raise ScratchError(f"{path.name[:20]}...: the name is too long")
+        raise ScratchError(f"{path.name[:20]}...: the file name is too long; use at most 200 bytes")
 
 
 def answer(given: Sequence[str], what: str, reply: Callable[[Sequence[str]], None]) -> None:
@@ -268,7 +268,7 @@ def answer(given: Sequence[str], what: str, reply: Callable[[Sequence[str]], Non
     Raises: ScratchError ("no `what`") when there is no line.
     """
     if given or sys.stdin is None or not sys.stdin.isatty():
-        reply(given or lines_of_stdin(f"{what}; give some, or one a line on standard input"))
+        reply(given or lines_of_stdin(f"{what} given; pass some, or type one per line on standard input"))
         return
     print(f"Type {what}, one per line; Ctrl-D ends the program.", file=sys.stderr)
     while True:

@@ -86,7 +86,7 @@ class Run:
         done: dict[str, Any] = {"epoch": 0, "rows": [], "seconds": 0.0, "state": dict(self.state)}
         if self.flags.resume:
             if not self.checkpoint.exists():
-                raise ScratchError(f"{self.checkpoint}: there is no run to resume; leave off --resume to begin one")
+                raise ScratchError(f"{self.checkpoint}: there is no run to resume; omit --resume to start one")
             return self._resumed()
         if may_write():
             if aside := set_aside(paths):
@@ -95,7 +95,7 @@ class Run:
                 save_checkpoint(self.checkpoint, self.model, self.optimizer, self.settings, done)
         program.job().wait()
         if self.keeps_checkpoint and not self.checkpoint.exists():
-            raise ScratchError(f"{self.checkpoint}: not all processes see it; give a folder that all machines share")
+            raise ScratchError(f"{self.checkpoint}: not visible to every process; use a folder that all machines share")
         return done
 
     def _resumed(self) -> dict[str, Any]:
@@ -114,7 +114,8 @@ class Run:
         # A kill may have come after the weights of an epoch were saved, and before its checkpoint was.
         epochs = self.best_epoch, *range(self.epoch + 1, self.epoch + self.every + 1)
         if saved["settings"] != json.loads(json.dumps(self.settings)) or saved["best_epoch"] not in epochs:
-            raise ScratchError(f"{self.weights}: not of the run in {self.out}; it needs the weights of its best epoch")
+            found = f"{self.weights}: not of the run in {self.out}"
+            raise ScratchError(f"{found}, which needs the weights of its best epoch")
 
     @property
     def best_epoch(self) -> int:
@@ -129,7 +130,7 @@ class Run:
         patience = getattr(self.flags, "patience", None)
         for epoch in range(self.epoch + 1, self.flags.epochs + 1):
             if patience and epoch - self.best_epoch > patience:
-                print(f"{patience} epochs in a row were not the best: stopped")
+                print(f"stopped: no improvement in {patience} epochs")
                 return
             yield epoch
 
@@ -183,7 +184,7 @@ class Run:
 
     def how_to_resume(self) -> str:
         """The hint that Ctrl-C prints during training."""
-        return f"--resume goes on after epoch {self.saved_epoch}" if self.keeps_checkpoint else ""
+        return f"--resume continues after epoch {self.saved_epoch}" if self.keeps_checkpoint else ""
 
     def __enter__(self) -> "Run":
         program.say_when_stopped(self.how_to_resume)

@@ -30,7 +30,7 @@ from scratch.checks import ScratchError
 
 SIZE = range(1, 1_000_001)  # such as a layer's size; the range that flags of type `program.positive` accept
 _NAMES: dict[Any, str] = {
-    str: "a text", bool: "true or false", int: "a whole number", float: "a finite number", dict: "an object",
+    str: "a string", bool: "true or false", int: "a whole number", float: "a finite number", dict: "an object",
     list: "a list", None: "null",
 }
 

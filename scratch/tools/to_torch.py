@@ -190,7 +190,7 @@ def _convolution(layer: Any) -> Any:
     size, stride, padding = layer.kernel_size, getattr(layer, "stride", 1), layer.padding
     if padding == "same" and stride > 1:  # PyTorch only pads both ends equally here
         if size % 2 == 0:
-            raise ScratchError(f"to_torch: {layer}: PyTorch has no 'same' for a stride and an even kernel_size")
+            raise ScratchError(f"to_torch: {layer}: PyTorch has no 'same' for this stride and an even kernel_size")
         padding = size // 2
     options = {"stride": stride, "padding": padding, "bias": layer.b is not None}
     cls = Conv1d if isinstance(layer, convolution.Conv1d) else Conv2d

@@ -37,7 +37,7 @@ from scratch.tools.schema import check, vocabulary
 Model = TypeVar("Model", bound=Layer)
 
 _PIECES = 4  # the most arrays created for one Parameter: an LSTM initialises the rows of each gate separately
-_CAUSE = "are they the weights of another model, or of another size?"
+_CAUSE = "is the file for another model, or for a model of another size?"
 
 
 def save_weights(model: Layer, filename: str | Path, metadata: Mapping[str, Any] | None = None) -> None:
@@ -93,7 +93,7 @@ def no_larger_than(filename: str | Path, shapes: Shapes) -> Iterator[None]:
         with at_most(_PIECES * len(shapes), sum(map(math.prod, shapes.values()))):
             yield
     except ScratchError as error:
-        raise ScratchError(f"{filename}: its metadata do not fit its arrays ({error})") from error
+        raise ScratchError(f"{filename}: its metadata does not fit its arrays ({error})") from error
 
 
 def fill(filename: str | Path, parameters: dict[str, Parameter], values: list[numpy.ndarray]) -> None:
@@ -109,7 +109,7 @@ def as_type(filename: str | Path, name: str, value: numpy.ndarray, dtype: Any) -
     with numpy.errstate(over="ignore"):
         value = value.astype(dtype)
     if not numpy.isfinite(value).all():
-        raise ScratchError(f"{filename}: {name} holds numbers that are not finite in {dtype}")
+        raise ScratchError(f"{filename}: {name} contains numbers that are not finite in {dtype}")
     return value
 
 
@@ -157,7 +157,7 @@ def metadata_of(filename: str | Path, program: str, **schema: Any) -> dict[str, 
     """
     metadata = read_metadata(filename)
     if metadata.get("program") != program:
-        raise ScratchError(f"{filename}: not weights of {program}")
+        raise ScratchError(f"{filename}: not a weights file of {program}")
     return check(metadata, schema, filename)
 
 

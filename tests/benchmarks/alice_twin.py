@@ -1,7 +1,7 @@
 """The Keras tutorial's first network in PyTorch, on the same windows: python tests/benchmarks/alice_twin.py --epochs 3
 
-Prints the training loss of each epoch, beside that of `examples/alice train --recipe small --report FILE` where
---report names that file. Both start from the same weights and see each window once an epoch; their Dropout masks
+Prints the training loss of each epoch, beside that of `examples/alice train --recipe small --report FILE` if
+--report names that file. Both start from the same weights and see each window once per epoch; their dropout masks
 differ.
 """
 
@@ -29,7 +29,7 @@ def main() -> None:
     parser = program.Parser(__doc__)
     parser.common(epochs=3, seed=0, data=None, report=None)
     flags = parser.parse_args()
-    extra("torch", "the twin")
+    extra("torch", "this benchmark")
     ours = json.loads(flags.report.read_text())["losses"] if flags.report else []
     small = flags_of(["--recipe", "small"])
     small.data, small.smoke, small.text = flags.data, False, None

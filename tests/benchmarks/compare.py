@@ -1,8 +1,8 @@
-"""How fast each model trains, beside PyTorch: python tests/benchmarks/compare.py
+"""Compare each model's training speed with PyTorch's: python tests/benchmarks/compare.py
 
-There are four sides. `ours` is the model through the engine, `fast(model)`; `plain` is the same model as the book has
+There are four sides. `ours` is the model run by the engine, `fast(model)`; `plain` is the same model as the book has
 it, which shows what clarity costs. `eager` is PyTorch as a user would write it; `tuned` is the fastest equivalent that
-was found. Each side runs in processes of its own, in turn (ours, plain, eager, tuned, ours, ...), with nothing else
+was found. Each side runs in its own processes, in turn (ours, plain, eager, tuned, ours, ...), with nothing else
 running, and the median over all of them is reported. Before anything is timed, the gradients of `ours` are compared
 with PyTorch's, which proves that both do the same work. The peak speed of a float32 matrix product is measured before
 and after each workload; when it fell far below its best, the machine was busy, and no ratio is given.
@@ -13,7 +13,7 @@ and after each workload; when it fell far below its best, the machine was busy, 
     python tests/benchmarks/compare.py --device cuda               # all on a GPU: after pip install -e '.[cuda12]'
 
 On a GPU `eager` is PyTorch with its own defaults, by which cuDNN's convolutions may round to TF32; ours do not, unless
-CUPY_TF32=1. The gradients are compared on the CPU. Beside the times stand two lower bounds for any program that
+CUPY_TF32=1. The gradients are compared on the CPU. Two lower bounds are reported beside the times, for any program that
 computes the same products and passes on the same arrays. One is the number of operations at the peak speed of a matrix
 product. The other is a number of bytes at the speed of a copy: each layer's output and its gradient, each written and
 read once, and each parameter, its gradient and the optimizer's state.
@@ -76,15 +76,15 @@ def main() -> None:
     parser = Parser(__doc__)
     parser.add_argument(
         "workloads", nargs="*", metavar="WORKLOAD",
-        help=f"of: {', '.join([*WORKLOADS, *FORWARD])}; NAME:BATCH only predicts (default: all)",
+        help=f"one of {', '.join([*WORKLOADS, *FORWARD])}; NAME:BATCH only predicts (default: all)",
     )
-    parser.add_argument("--rounds", type=positive, default=5, help="processes for each side (default: 5)")
-    parser.add_argument("--seconds", type=positive, default=3, help="seconds of timing in each (default: 3)")
+    parser.add_argument("--rounds", type=positive, default=5, help="number of processes per side (default: 5)")
+    parser.add_argument("--seconds", type=positive, default=3, help="seconds of timing per process (default: 3)")
     parser.add_argument(
-        "--processes", type=positive, default=1, help="how many processes share each batch of `ours` (default: 1)"
+        "--processes", type=positive, default=1, help="number of processes that share each batch of `ours` (default: 1)"
     )
     parser.common(device="cpu")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the rows to FILE")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the rows to FILE as JSON")
     parser.add_argument("--worker", nargs=2, metavar=("WORKLOAD", "SIDE"), help="time one side in this process")
     flags = parser.parse_args()
     if flags.worker:
@@ -93,11 +93,11 @@ def main() -> None:
     known = WORKLOADS | FORWARD
     unknown = set(flags.workloads) - set(known)
     if unknown:
-        raise ScratchError(f"unknown workload {min(unknown)!r}; choose of: {', '.join(known)}")
+        raise ScratchError(f"unknown workload {min(unknown)!r}; choose from {', '.join(known)}")
     names = flags.workloads or [name for name in known if flags.processes == 1 or name in SHARED]
     if flags.processes > 1 and not SHARED.issuperset(names):
-        raise ScratchError(f"with --processes, choose of: {', '.join(sorted(SHARED))}")
-    extra("torch", "the comparison")
+        raise ScratchError(f"with --processes, choose from {', '.join(sorted(SHARED))}")
+    extra("torch", "this benchmark")
     if flags.processes > 1:
         mpiexec()  # is missed now, not in the middle
     rows, headings = [], HEADINGS if flags.device == "cpu" else HEADINGS.replace("share of peak", FLOORS)

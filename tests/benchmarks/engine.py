@@ -1,7 +1,7 @@
-"""What each file of the engine gains: plain layers beside their fast twins, on one thread.
+"""Measure what each file of the engine gains: plain layers and their fast twins, on one thread.
 
     python tests/benchmarks/engine.py
-    python tests/benchmarks/engine.py --threads 2        # 2 LSTM of 256 in 2 parts; with 1, BLAS has all cores
+    python tests/benchmarks/engine.py --threads 2        # two LSTMs of 256 in 2 parts; with 1, BLAS has all cores
 
 Every row is a forward and a backward (or a step of an optimizer), the median of alternating runs in one process, with
 nothing else running. The sizes are those of the models.
@@ -82,7 +82,7 @@ LAYERS: dict[str, tuple[str, Callable[[], Any], Callable[[], Any]]] = {
 
 def main() -> None:
     parser = Parser(__doc__)
-    parser.add_argument("--rounds", type=positive, default=15, help="runs of each side (default: 15)")
+    parser.add_argument("--rounds", type=positive, default=15, help="number of runs per side (default: 15)")
     parser.common(threads=None)
     flags = parser.parse_args()
     if flags.threads:  # in a process of its own: BLAS's threads go on waiting for a while after a product

@@ -3,8 +3,8 @@
     pip install -e '.[bench]'
     python tests/benchmarks/ngram_baseline.py french_reviews
 
-N-grams of 1 to 5 characters with tf-idf weights, by scikit-learn. The strength of the regularisation is chosen on the
-validation set, which is the network's; the score is on the test rows.
+The features are n-grams of 1 to 5 characters with tf-idf weights, from scikit-learn. The regularisation strength is
+chosen on the network's validation set; the score is that on the test rows.
 """
 
 import random
@@ -25,10 +25,10 @@ from scratch.tools.scores import accuracy, count_confusions, mean_f1
 
 def main() -> None:
     parser = Parser(__doc__)
-    parser.add_argument("data", choices=data.KNOWN, help="a known data set")
+    parser.add_argument("data", choices=data.KNOWN, help="name of a known data set")
     flags = parser.parse_args()
-    features = extra("sklearn.feature_extraction.text", "the baseline")
-    linear = extra("sklearn.linear_model", "the baseline")
+    features = extra("sklearn.feature_extraction.text", "this baseline")
+    linear = extra("sklearn.linear_model", "this baseline")
     random.seed(0)
     path, known = data.file_of(flags.data, "train")
     texts, labels = read(path, known)

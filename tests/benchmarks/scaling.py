@@ -1,15 +1,15 @@
-"""How a training step scales over processes: python tests/benchmarks/scaling.py
+"""Measure how a training step scales over processes: python tests/benchmarks/scaling.py
 
-Measures 2 LSTM of 512 (64 rows of 100 characters and one thread for each process) in one process and in several under
-mpiexec, and predicts the step of more processes on a network:
+Two LSTMs of 512, with 64 rows of 100 characters and one thread per process, run in one process and in several under
+mpiexec. From that, the step time of more processes on a network is predicted:
 
     step(P) = compute + P loss + sum(gradient bytes) + sum(P output bytes)
     sum(bytes) = 2 (P - 1) / P * bytes / bandwidth + 2 log2(P) * latency
 
 Each process computes its own 64 rows. The outputs and the gradients are summed over all processes, and each process
 computes the loss of the whole batch. The cost of a sum is that of Rabenseifner's all-reduce (2004,
-https://doi.org/10.1007/978-3-540-24685-5_1): every number is sent and received about twice, in 2 log2(P) messages one
-after the other. No two of these overlap.
+https://doi.org/10.1007/978-3-540-24685-5_1): every number is sent and received about twice, in 2 log2(P) consecutive
+messages. No two of these overlap.
 """
 
 import json
@@ -43,8 +43,8 @@ NETWORKS = {"25 Gbit/s Ethernet": (25e9 / 8, 20e-6), "200 Gbit/s InfiniBand": (2
 
 def main() -> None:
     parser = program.Parser(__doc__)
-    parser.add_argument("--processes", type=program.positive, default=2, help="how many to measure (default: 2)")
-    parser.add_argument("--rounds", type=program.positive, default=3, help="measurements of each (default: 3)")
+    parser.add_argument("--processes", type=program.positive, default=2, help="number of processes (default: 2)")
+    parser.add_argument("--rounds", type=program.positive, default=3, help="measurements of each number (default: 3)")
     parser.add_argument("--worker", action="store_true", help="measure in this process")
     flags = parser.parse_args()
     if flags.worker:
@@ -59,7 +59,7 @@ def main() -> None:
     one = found[1]
     gradient_bytes, output_bytes = one["gradient_bytes"], one["output_bytes"]
     print(f"gradients of {gradient_bytes / 1e6:.1f} MB, outputs of {output_bytes / 1e6:.1f} MB per process\n")
-    print("| processes | ms a step | of it the all-reduces | of it the loss | efficiency |\n|---|---|---|---|---|")
+    print("| processes | ms per step | of which all-reduces | of which the loss | efficiency |\n|---|---|---|---|---|")
     for n, figures in found.items():
         step, sums, loss = (1000 * figures[name] for name in ("step", "sums", "loss"))
         print(f"| {n} | {step:.0f} | {sums:.1f} | {loss:.1f} | {one['step'] / figures['step']:.2f} |")

@@ -156,5 +156,5 @@ def mpiexec() -> str:
     places = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
     found = shutil.which("mpiexec", path=places)
     if found is None:
-        raise ScratchError("there is no mpiexec; pip install -e '.[mpi]' mpich")
+        raise ScratchError("mpiexec not found; run pip install -e '.[mpi]' mpich")
     return found
