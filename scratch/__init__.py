@@ -13,6 +13,7 @@ from scratch.attention import BidirectionalAttention, DotAttention
 from scratch.averages import Lookahead, MovingAverage
 from scratch.backend import precision, to_device, to_host, use
 from scratch.bidirectional import Bidirectional
+from scratch.bpe import BytePairs
 from scratch.checks import ScratchError
 from scratch.convolution import Conv1d, Conv2d
 from scratch.dense import Embedding, Flatten, Linear
@@ -40,6 +41,7 @@ __all__ = [
     "BatchNorm",
     "Bidirectional",
     "BidirectionalAttention",
+    "BytePairs",
     "Conv1d",
     "Conv2d",
     "DotAttention",

@@ -15,7 +15,7 @@ The simplest language model counts which id followed each run of ids. It is the 
     model = NgramModel(vocab.encode("abac"), vocab.size, order=2)
     model.following(vocab.encode("a"))  # [0.214, 0.393, 0.393] for a, b, c; derived in NgramModel
 
-Read next: `batching.py`.
+Read next: `bpe.py`.
 """
 
 import re

@@ -19,7 +19,8 @@ CODE = sorted([*ROOT.glob("scratch/**/*.py"), *ROOT.glob("examples/**/*.py"), *R
 # Chapters that import each other's names only from above: each row may import from the rows before it.
 FLOORS = [
     ["checks"], ["backend"], ["initial", "functions", "schedules"], ["layer"], ["optimizer_state", "plain_arrays"],
-    ["dense", "activations", "losses", "optimizers"], ["text", "recurrent"], ["convolution", "pooling", "over_time"],
+    ["dense", "activations", "losses", "optimizers"], ["text", "bpe", "recurrent"],
+    ["convolution", "pooling", "over_time"],
     ["regular"],
     ["attention"],
     ["bidirectional", "averages", "batching", "gradient_check"],
