@@ -70,6 +70,7 @@ _COMMON: dict[str, dict[str, Any]] = {
     "temperature": {"type": rate, "metavar": "T", "help": "below 1 favours likely characters, above 1 adds variety"},
     "samples": {"type": positive, "metavar": "N", "help": "number of texts to sample at once, as one batch"},
     "top_k": {"type": positive, "metavar": "K", "help": "sample only among the K likeliest characters"},
+    "top_p": {"type": rate, "metavar": "P", "help": "sample only among the likeliest characters that make up P of 1"},
     "seed_text": {"metavar": "TEXT", "help": "the text that each sample begins with"},
     "smoke": {"action": "store_true", "help": "a run of a few seconds on a tiny sample, to check that all works"},
 }

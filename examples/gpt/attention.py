@@ -1,0 +1,2 @@
+def command(arguments):
+    raise NotImplementedError
