@@ -88,10 +88,9 @@ def nats(
     read again from the last window and only the others count, so that each has at least `overlap` ids before it.
     """
     loss, total = SoftmaxCrossEntropy(), 0.0
-    parts = list(windows(ids, context, overlap))
-    # All windows but the first and the last have the same length, so they make batches.
-    groups = [parts[:1], *(parts[k : min(k + batch_size, len(parts) - 1)] for k in range(1, len(parts) - 1, batch_size))]
-    groups += [parts[-1:]] if len(parts) > 1 else []
+    first, *others = windows(ids, context, overlap)
+    middle, last = others[:-1], others[-1:]  # those in the middle have the same length, so they make batches
+    groups = [[first], *(middle[k : k + batch_size] for k in range(0, len(middle), batch_size)), *([last] if last else [])]
     with evaluating(model):
         for group in progress(groups, "reading"):
             seen = group[0][2]

@@ -2,7 +2,6 @@
 
 import codecs
 from collections.abc import Iterable, Iterator
-from functools import partial
 from typing import Any
 
 import numpy

@@ -36,8 +36,9 @@ def command(arguments: list[str]) -> None:
     tokens = learned(corpus.vocab, parts[0], flags.tokens, flags.vocab_size)
     training, validation, held_out = (tokens.of(part) for part in parts)
     if len(training) <= flags.context or min(len(validation), len(held_out)) < 2:
-        text = path or "the text"
-        raise ScratchError(f"{text}: a training set of {len(training)} tokens is too short for --context {flags.context}")
+        raise ScratchError(
+            f"{path or 'the text'}: a training set of {len(training)} tokens is too short for --context {flags.context}"
+        )
 
     model = build(tokens.size, **{name: getattr(flags, name) for name in SIZES}, dropout=flags.dropout)
     loss = SoftmaxCrossEntropy()

@@ -157,12 +157,72 @@ def labelled_points(path: str | Path, points: Any, labels: Sequence[str], title:
     _write(path, figure)
 
 
-def _figure(width: float, height: float, grid: tuple[int, int] | None = None) -> tuple[Any, Any]:
+def heads(path: str | Path, weights: Any, tokens: Sequence[str], title: str = "", most: int = 56) -> None:
+    """Draw the attention of each head of a transformer: `weights` (layers, heads, T, T) on the host, row t for token t.
+
+    Left, a square for each head: row t is where token t looks. Right, a line for each head: where the last token looks.
+    Only the last `most` tokens are drawn. Beside each line is the distance at which the head looks most, on average.
+    """
+    from matplotlib.colors import PowerNorm
+
+    (num_layers, num_heads, T, _), shown = weights.shape, [_visible(token) for token in tokens[-most:]]
+    num, first = len(shown), max(T - most, 0)
+    height = max(0.21 * num_layers * num_heads, 1.5 * num_layers, 3.0)  # inches
+    side, width = height / num_layers * num_heads, max(0.19 * num, 4.0)
+    figure, axes = _figure(min(side, 7.0) + width + 3.2, height + 1.0, (1, 2), [min(side, 7.0), width + 2.4])
+    norm = PowerNorm(0.5, 0, 1)  # so that a tenth of the attention is visible too
+    left, right = axes[0]
+    # One array of all squares, with a line of nothing between them.
+    squares = numpy.full((num_layers * (num + 1), num_heads * (num + 1)), numpy.nan)
+    for (layer, head), _ in numpy.ndenumerate(weights[..., 0, 0]):
+        top, start = layer * (num + 1), head * (num + 1)
+        below = numpy.tril(numpy.ones((num, num), bool))
+        squares[top : top + num, start : start + num] = numpy.where(below, weights[layer, head, first:, first:], numpy.nan)
+    left.imshow(squares, norm=norm, cmap="Blues", aspect="auto", interpolation="nearest")
+    left.set_xticks([(num + 1) * (head + 0.5) for head in range(num_heads)], range(1, num_heads + 1))
+    left.set_yticks([(num + 1) * (layer + 0.5) for layer in range(num_layers)], range(1, num_layers + 1))
+    left.set(xlabel="head", ylabel="layer", title="where each token looks (a row for each)")
+    left.tick_params(length=0)
+    for spine in left.spines.values():
+        spine.set_visible(False)
+    lines = weights[:, :, -1, first:].reshape(-1, num)
+    image = right.imshow(lines, norm=norm, cmap="Blues", aspect="auto")
+    for (row, column), share in numpy.ndenumerate(lines):
+        color = "white" if share > 0.4 else "black" if share > 0.02 else "darkgray"
+        right.text(column, row, shown[column], ha="center", va="center_baseline", color=color, fontsize=8)
+    for layer in range(1, num_layers):
+        right.axhline(layer * num_heads - 0.5, color="black", linewidth=0.8)
+    names = [f"{layer}.{head}" for layer in range(1, num_layers + 1) for head in range(1, num_heads + 1)]
+    right.set_yticks(range(len(names)), names, fontsize=8)
+    right.set(xticks=[], ylabel="layer.head", title="where the last token looks")
+    farthest = right.secondary_yaxis("right")
+    farthest.set_yticks(range(len(names)), [_distance(a) for a in weights.reshape(-1, T, T)], fontsize=8)
+    farthest.tick_params(length=0)
+    _per_cent(figure.colorbar(image, ax=right, pad=0.01), "of a token's attention")
+    figure.suptitle(_cut(title, 100))
+    _write(path, figure)
+
+
+def _distance(attention: Any) -> str:
+    """How far back a head looks most often, and how much of its attention is there: `attention` is (T, T)."""
+    T = len(attention)
+    shares = [float(attention.diagonal(-back).mean()) for back in range(max(T // 2, 1))]
+    back = int(numpy.argmax(shares))
+    return f"{f'{back} back' if back else 'itself'} {100 * shares[back]:.0f} %"
+
+
+def _visible(token: str) -> str:
+    return token.replace(" ", "\N{OPEN BOX}").replace("\n", "\N{DOWNWARDS ARROW WITH CORNER LEFTWARDS}")
+
+
+def _figure(
+    width: float, height: float, grid: tuple[int, int] | None = None, ratios: Sequence[float] | None = None
+) -> tuple[Any, Any]:
     # pyplot is avoided, because it would select a window system for the whole program.
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(width, height), dpi=120, layout="constrained")
-    return figure, figure.subplots() if grid is None else figure.subplots(*grid, squeeze=False)
+    return figure, figure.subplots() if grid is None else figure.subplots(*grid, squeeze=False, width_ratios=ratios)
 
 
 def _cut(text: str, most: int) -> str:
