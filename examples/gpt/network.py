@@ -61,8 +61,11 @@ def load(path: Path, context: int | None = None, stateful: bool = False) -> tupl
     )
     if context is not None and context > metadata["context"]:
         raise ScratchError(f"--context: these weights have learned {metadata['context']} positions, not {context}")
-    pairs = metadata["pairs"]
-    tokens = Tokens(vocabulary_of(metadata["vocabulary"], path), None if pairs is None else BytePairs(pairs))
+    try:
+        pairs = None if metadata["pairs"] is None else BytePairs(metadata["pairs"])
+    except ScratchError as error:
+        raise ScratchError(f"{path}: {error}") from None
+    tokens = Tokens(vocabulary_of(metadata["vocabulary"], path), pairs)
     sizes = {name: metadata[name] for name in SIZES}
     return load_model(path, lambda: build(tokens.size, **sizes, stateful=stateful)), tokens, metadata
 
@@ -90,9 +93,9 @@ def nats(
     loss, total = SoftmaxCrossEntropy(), 0.0
     first, *others = windows(ids, context, overlap)
     middle, last = others[:-1], others[-1:]  # those in the middle have the same length, so they make batches
-    groups = [[first], *(middle[k : k + batch_size] for k in range(0, len(middle), batch_size)), *([last] if last else [])]
+    batches = [middle[k : k + batch_size] for k in range(0, len(middle), batch_size)]
     with evaluating(model):
-        for group in progress(groups, "reading"):
+        for group in progress([[first], *batches, *filter(None, [last])], "reading"):
             seen = group[0][2]
             predicted = model.forward(to_device(numpy.stack([given for given, _, _ in group])))[:, seen:]
             following = numpy.stack([following for _, following, _ in group])[:, seen:]
