@@ -106,17 +106,17 @@ def sample_from(
         raise ScratchError("sample_from: expected a list of weights, all finite, none negative, at least one positive")
     if not 0 <= temperature < numpy.inf or (top_k is not None and top_k < 1):
         raise ScratchError(f"sample_from: expected temperature >= 0 and top_k >= 1, got {temperature} and {top_k}")
-    if top_k is not None and top_k < len(weights):
-        weights[numpy.argsort(-weights, kind="stable")[top_k:]] = 0.0
     if top_p is not None and not 0 < top_p <= 1:
         raise ScratchError(f"sample_from: expected top_p above 0 and at most 1, got {top_p}")
+    weights /= largest  # the largest is now 1, so a low temperature cannot underflow every weight to 0
+    if top_k is not None and top_k < len(weights):
+        weights[numpy.argsort(-weights, kind="stable")[top_k:]] = 0.0
     if top_p is not None:
         order = numpy.argsort(-weights, kind="stable")
-        before = numpy.cumsum(weights[order] / largest)
-        weights[order[1:][before[:-1] >= top_p * before[-1]]] = 0.0  # those before it are enough
+        sums = weights[order].cumsum()
+        weights[order[1:][sums[:-1] >= top_p * sums[-1]]] = 0.0  # the larger ones before them are enough
     if temperature == 0:
         return int(weights.argmax())
-    weights /= largest  # the largest is now 1, so a low temperature cannot underflow every weight to 0
     if temperature != 1:
         # weights ** (1 / temperature), in logarithms. A quotient too negative for a float becomes -inf, like log(0);
         # exp(-inf) is 0.
