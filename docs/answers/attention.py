@@ -5,7 +5,7 @@ import numpy
 from scratch import Layer, Parameter, softmax
 from scratch.functions import softmax_gradient
 
-# exp(S) = [3, 1], so a = [3/4, 1/4] and u~ = 3/4 * 4 = 3. The gradient of a is u = [4, 0]. Its mean, weighted by a, is
+# exp(S) = [3, 1], so a = [3/4, 1/4] and u~ = 3/4 * 4 = 3. The gradient of a is u = [4, 0]. Its mean weighted by a is
 # 3, so the gradient of S is [3/4 * (4 - 3), 1/4 * (0 - 3)]. The gradient of u is a.
 by_hand = {"a": [3 / 4, 1 / 4], "u~": 3, "a_grad": [4, 0], "S_grad": [3 / 4, -3 / 4], "u_grad": [3 / 4, 1 / 4]}
 

@@ -13,11 +13,11 @@ class SmoothMaxOverTime(Layer):
         # log sum exp(x) = m + log sum exp(x - m), for any m; with the largest x as m, no exp is above 1.
         m = input.max(axis=1, keepdims=True)
         output = (m + numpy.log(numpy.exp(input - m).sum(axis=1, keepdims=True)))[:, 0]
-        # softmax works over the last axis, so the steps go there.
+        # softmax is over the last axis, so the steps are moved there.
         self.remember(output.shape, softmax(input.swapaxes(1, 2)).swapaxes(1, 2))
         return output
 
     def backward(self, gradient):
         (shares,) = self.recall(gradient)
-        # The shares of the steps sum to 1: the largest gets most of the gradient, the others the rest.
+        # The shares of the steps sum to 1, and the largest number has the largest share of the gradient.
         return shares * gradient[:, None]

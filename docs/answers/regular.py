@@ -23,7 +23,7 @@ class RowNorm(Layer):
         scale = 1 / numpy.sqrt(variance + 1e-5)  # (N, 1)
         normed = (input - mean) * scale
         self.remember(normed.shape, normed, scale)
-        return normed.copy()  # the caller may write to the output, but not to what backward needs
+        return normed.copy()  # a copy, as the caller may overwrite the output, and backward needs normed
 
     def backward(self, gradient):
         normed, scale = self.recall(gradient)

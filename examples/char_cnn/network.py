@@ -40,7 +40,7 @@ SIZES: dict[str, dict[str, Any]] = {
     for size, features, units in (("small", 256, 1024), ("large", 1024, 2048))
 }
 # Ours: a vector for each character (a window of one), then whether each of 256 patterns, as long as a word (10
-# characters), occurs anywhere in the text. Wider windows memorise a small training set.
+# characters), occurs anywhere in the text. Wider windows probably memorise a small training set.
 SIZES["compact"] = {"conv": [[32, 1, -1], [256, 5, 2], [256, 3, 0]], "fc": [256], "dropout": 0.5, "batch_norm": True}
 
 

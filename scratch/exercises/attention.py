@@ -21,16 +21,16 @@ from scratch.functions import softmax_gradient
 
 @exercise
 def by_hand(answer: Any) -> None:
-    """The similarities of a word of the paragraph to the two words of the question are S = [log 3, 0], and these words
-    are u = [4, 0] (each of one number). Work out on paper the weights a = softmax(S) and the mean u~. Then, if the
-    gradient of u~ is 1: the gradients of a, of S, and of u (the part through the mean).
+    """The similarities of a word of the paragraph to the two words of the question are S = [log 3, 0]. The vectors of
+    these two words have one number each: u = [4, 0]. Work out the weights a = softmax(S) and the mean u~ on paper. Then
+    let the gradient of u~ be 1, and work out the gradients of a, of S, and of u (the term of the mean).
 
     Start:
 
         by_hand = {"a": [0, 0], "u~": 0, "a_grad": [0, 0], "S_grad": [0, 0], "u_grad": [0, 0]}
     """
     if abs(sum(answer["S_grad"])) > 1e-9:
-        raise Wrong("the gradient of S does not sum to 0; it does, since adding the same to both changes no weight")
+        raise Wrong("the gradient of S does not sum to 0; adding the same number to both scores changes no weight")
     expected = {"a": [0.75, 0.25], "u~": 3, "a_grad": [4, 0], "S_grad": [0.75, -0.75], "u_grad": [0.75, 0.25]}
     for name, value in expected.items():
         expect_equal(answer[name], value, name)
@@ -43,7 +43,7 @@ def Gated(answer: Any) -> None:
         1.  a = inner(input)
         2.  output = a * input
 
-    If inner ends with a Sigmoid, a is a gate: it lets through between nothing and all of each number.
+    If inner ends with a Sigmoid, a is a gate: it passes between 0 and 100 % of each number.
 
     Start:
 
@@ -75,7 +75,7 @@ def Gated(answer: Any) -> None:
 @exercise
 def AttentionOverTime(answer: Any) -> None:
     """MeanOverTime gives each step the same weight. Write a layer that learns which steps matter. For an input x of
-    shape (N, T, dim) and a Parameter w of shape (dim,), which begins with ones:
+    shape (N, T, dim) and a Parameter w of shape (dim,), initially all ones:
 
         1.  a[n] = softmax over t of x[n, t] . w
         2.  output[n] = sum over t of a[n, t] x[n, t]

@@ -34,7 +34,7 @@ def by_hand(answer: Any) -> None:
 @exercise
 def kernel(answer: Any) -> None:
     """Choose the weights of Conv2d(1, 1, 3) so that each output is the mean of the window's bottom row minus the mean
-    of its top row: a positive number where the picture gets brighter downwards.
+    of its top row. It is then positive where the picture gets brighter downwards.
 
     Start:
 
@@ -44,7 +44,7 @@ def kernel(answer: Any) -> None:
     if given.shape != (3, 3):
         raise Wrong(f"the kernel has shape {given.shape}, expected (3, 3)")
     if numpy.allclose(given, -wanted):
-        raise Wrong("the kernel is upside down: w[k, m] multiplies the pixel in row k of the window, row 2 is lowest")
+        raise Wrong("the kernel is upside down: w[k, m] multiplies the pixel in row k of the window; row 2 is last")
     if numpy.allclose(given, wanted.T):
         raise Wrong("the kernel compares the right column with the left one: the first index is the row")
     layer, picture = Conv2d(1, 1, 3), generator().standard_normal((1, 5, 4, 1))
@@ -55,9 +55,9 @@ def kernel(answer: Any) -> None:
 
 @exercise
 def Depthwise(answer: Any) -> None:
-    """In Conv1d every output feature reads all channels. Write a layer that gives each channel a kernel of its own, and
-    keeps the channels apart: output[n, t, c] = sum over k of w[k, c] * input[n, t + k, c], for all t for which the
-    window is inside the sequence.
+    """In Conv1d every output feature reads all channels. Write a layer in which each channel has its own kernel and
+    depends on no other channel: output[n, t, c] = sum over k of w[k, c] * input[n, t + k, c], for every window within
+    the sequence.
 
     Start:
 

@@ -35,8 +35,8 @@ def by_hand(answer: Any) -> None:
 def SmoothMaxOverTime(answer: Any) -> None:
     """The maximum passes a gradient to one step only. Write a smooth version, without a mask:
     output[n, c] = log(sum over t of exp(input[n, t, c])). Its derivative with respect to input[n, t, c] is
-    exp(input[n, t, c]) divided by the same sum: a softmax over the steps. The output must be right for inputs near
-    1,000 too, whose exp overflows.
+    exp(input[n, t, c]) divided by the same sum: a softmax over the steps. The output must also be right for inputs
+    near 1,000, whose exp overflows.
 
     Start:
 

@@ -16,8 +16,8 @@ from scratch import Layer
 
 @exercise
 def Parabola(answer: Any) -> None:
-    """Write a layer the way Grus does, with plain arrays, params() and grads():
-    output[n, i] = w[i] * input[n, i]^2 + b[i]. At first, w is all ones and b all zeros.
+    """Write a layer in Grus's manner, with plain arrays, params() and grads():
+    output[n, i] = w[i] * input[n, i]^2 + b[i]. Initially, w is all ones and b all zeros.
 
     Start:
 
@@ -47,7 +47,7 @@ def Parabola(answer: Any) -> None:
         raise Wrong(f"the layer's Parameters are {list(parameters)}, expected ['w', 'b']: params() lists both arrays")
     w_grad, b_grad = (gradient * x**2).sum(axis=0), gradient.sum(axis=0)
     if numpy.allclose(parameters["w"].grad, b_grad) and numpy.allclose(parameters["b"].grad, w_grad):
-        raise Wrong("the gradients of w and b are exchanged: grads() must have the order of params()")
+        raise Wrong("the gradients of w and b are swapped: grads() must have the order of params()")
     parameters["w"].data[:], parameters["b"].data[:] = [1, 2, -3], [0, 1, 2]
     expect_equal(layer.forward(x), [1, 2, -3] * x**2 + [0, 1, 2], "the output")
     layer.backward(gradient)

@@ -33,16 +33,16 @@ def by_hand(answer: Any) -> None:
 
 @exercise
 def seen(answer: Any) -> None:
-    """Sequential([Conv1d(8, 8, 7), MaxPool1d(3), Conv1d(8, 8, 7), MaxPool1d(3)]): how many steps of its input can
-    change one step of its output? (With one Conv1d of 5 and one MaxPool1d(2) it is 6: two windows of 5 that are one
-    step apart.)
+    """How many steps of its input can change one step of the output of
+    Sequential([Conv1d(8, 8, 7), MaxPool1d(3), Conv1d(8, 8, 7), MaxPool1d(3)])? (With one Conv1d of 5 and one
+    MaxPool1d(2), the answer is 6: two windows of 5 that are one step apart.)
 
     Start:
 
         seen = 0
     """
     if answer == 17:
-        raise Wrong("seen is 17: steps that are neighbours after the first pool are 3 steps apart in the input")
+        raise Wrong("seen is 17: neighbouring steps after the first pool are 3 steps apart in the input")
     if answer == 7 * 3 * 7 * 3:
         raise Wrong("seen is 441: the windows of a Conv1d overlap, so the sizes do not multiply")
     expect_equal(answer, 33, "seen")

@@ -19,8 +19,8 @@ from scratch.initial import uniform
 @exercise
 def by_hand(answer: Any) -> None:
     """BatchNorm(1) has w = [1], b = [0], and an epsilon so small that it may be ignored. It is trained on four rows,
-    x = [1, 1, 5, 5], and the gradient of its output is [4, 0, 0, 0]. Work out on paper the output, and the gradients of
-    w, b and x.
+    x = [1, 1, 5, 5], and the gradient of its output is [4, 0, 0, 0]. Work out the output and the gradients of w, b and
+    x on paper.
 
     Start:
 
@@ -37,8 +37,8 @@ def by_hand(answer: Any) -> None:
 @exercise
 def ChannelDropout(answer: Any) -> None:
     """For inputs of shape (N, T, C), write a Dropout that drops whole channels: a channel of a sequence is set to zero
-    at all of its steps or at none. Only `draw` needs to change: what it returns is compared with p, and may have any
-    shape that broadcasts to the input's.
+    at all of its steps or at none. Only `draw` needs to change: its result is compared with p, and may have any shape
+    that broadcasts to the input's.
 
     Start:
 
