@@ -25,9 +25,11 @@ from scratch.over_time import MaxOverTime, MeanOverTime
 from scratch.plain_arrays import adapt as _adapt  # noqa: F401
 from scratch.pooling import AveragePool2d, MaxPool1d, MaxPool2d
 from scratch.recurrent import GRU, LSTM, SimpleRnn
-from scratch.regular import BatchNorm, Dropout
+from scratch.regular import BatchNorm, Dropout, LayerNorm
 from scratch.schedules import cosine_decay, step_decay
+from scratch.self_attention import SelfAttention
 from scratch.text import Vocabulary
+from scratch.transformer import Block, FeedForward, Positions, Transformer
 
 __all__ = [
     "GRU",
@@ -40,15 +42,18 @@ __all__ = [
     "BatchNorm",
     "Bidirectional",
     "BidirectionalAttention",
+    "Block",
     "Conv1d",
     "Conv2d",
     "DotAttention",
     "Dropout",
     "Embedding",
+    "FeedForward",
     "Flatten",
     "Gelu",
     "GradientDescent",
     "Layer",
+    "LayerNorm",
     "Linear",
     "LogSoftmax",
     "Lookahead",
@@ -62,15 +67,18 @@ __all__ = [
     "NegativeLogLikelihood",
     "Optimizer",
     "Parameter",
+    "Positions",
     "RMSProp",
     "Relu",
     "ScratchError",
+    "SelfAttention",
     "Sequential",
     "Sigmoid",
     "SimpleRnn",
     "Softmax",
     "SoftmaxCrossEntropy",
     "Tanh",
+    "Transformer",
     "Vocabulary",
     "cosine_decay",
     "evaluating",

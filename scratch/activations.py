@@ -103,7 +103,7 @@ class Gelu(Layer):
             p = 0.5 * xp.tanh(0.851 * x) + 0.5  # sigmoid(1.702 x); 1.702 x itself could overflow
             slope = 1.702 * p * (1 - p)  # sigmoid' = s (1 - s)
         else:
-            z = xp.clip(x, -10, 10)  # beyond, p is 0 or 1 to the last digit, and z^3 could overflow
+            z = xp.maximum(xp.minimum(x, 10), -10)  # beyond, p is 0 or 1, and z^3 may overflow
             if self.form == "tanh":
                 p = 0.5 * xp.tanh(TANH_SCALE * (z + 0.044715 * z**3)) + 0.5
                 slope = 2 * p * (1 - p) * TANH_SCALE * (1 + 3 * 0.044715 * z**2)  # 0.5 tanh(u) + 0.5 = sigmoid(2 u)

@@ -16,7 +16,7 @@ term for each use.
     attention = BidirectionalAttention(200)
     G = attention.forward(H, U, context_mask, question_mask)      # (N, T, 200), (N, J, 200) -> (N, T, 800)
 
-Read next: `plain_arrays.py`.
+Read next: `self_attention.py`.
 """
 
 from typing import Any

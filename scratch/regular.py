@@ -1,4 +1,4 @@
-"""Layers that reduce overfitting and keep activations at one scale: Dropout, BatchNorm.
+"""Layers that reduce overfitting and keep activations at one scale: Dropout, BatchNorm, LayerNorm.
 
 Dropout sets a random part of its input to zero at each training step, so that no unit can rely on another:
 
@@ -8,7 +8,8 @@ Dropout sets a random part of its input to zero at each training step, so that n
 With p = 0.5 and x = [3, 4], y is one of [0, 0], [6, 0], [0, 8] and [6, 8]: on average [3, 4].
 
 BatchNorm normalises each feature to mean 0 and variance 1 over the batch, then applies a learned scale and shift. So
-the scale of the next layer's input does not drift while the earlier layers learn.
+the scale of the next layer's input does not drift while the earlier layers learn. LayerNorm does so with each row, over
+its features: [1, 1, 1, 5], of mean 2 and variance 3, becomes [-0.58, -0.58, -0.58, 1.73].
 
     layer = Dropout(0.1)
     with evaluating(layer): ...              # passes its input on unchanged

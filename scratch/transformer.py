@@ -119,7 +119,8 @@ class Positions(Layer):
         expect(x.ndim == 3 and x.shape[2] == self.features, self, "sequences (N, T, {features})", x)
         start = self.state if self.stateful else 0
         stop = start + x.shape[1]
-        expect(stop <= self.num_positions, self, "at most {num_positions} positions", stop, "later ones have no vector")
+        hint = "no vector was learned for later ones"
+        expect(stop <= self.num_positions, self, "at most {num_positions} positions", stop, hint)
         self.state = stop if self.stateful else 0
         self.remember(x.shape, start, stop)
         return x + self.w.data[start:stop]

@@ -207,6 +207,10 @@ LAYERS = {
     "Linear": (book.Linear, lambda c: (book.Linear(6, 5, bias=c.ids), [((rows(c, 6),), {})] * 2), False),
     "Embedding": (book.Embedding, embedding, False),
     "Gelu": (book.Gelu, lambda c: (book.Gelu(), [((rows(c, 64) * 9,), {})] * 2), False),
+    **{
+        f"Gelu, {form}": (book.Gelu, lambda c, f=form: (book.Gelu(f), [((rows(c, 64) * 9,), {})] * 2), False)
+        for form in ("tanh", "exact")
+    },
     "LogSoftmax": (book.LogSoftmax, lambda c: (book.LogSoftmax(), [((rows(c, 64) * 9,), {})] * 2), False),
     "Conv1d": (book.Conv1d, conv1d, False),
     "Conv2d": (book.Conv2d, conv2d, False),

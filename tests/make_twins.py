@@ -173,8 +173,70 @@ def twins():
     g = torch.randn(N, D)
     output.backward(g)
     keep("Gelu", input=x, gradient=g, output=output, input_grad=x.grad)
+    attending(simple, keep)
     torch.set_default_dtype(torch.float32)
     return found
+
+
+def attending(simple, keep):
+    """What a transformer is made of."""
+    import torch
+    from torch import nn
+    from torch.nn import functional as F
+
+    E = 6  # features: three heads of two
+    simple("Gelu, tanh", nn.GELU(approximate="tanh"), torch.randn(N, D))
+    simple("Gelu, exact", nn.GELU(), torch.randn(N, D))
+    norm = nn.LayerNorm(D)
+    nn.init.normal_(norm.weight)
+    nn.init.normal_(norm.bias)
+    simple("LayerNorm", norm, torch.randn(N, T, D), w=norm.weight, b=norm.bias)
+
+    def named(layer):
+        nn.init.normal_(layer.in_proj_bias)
+        nn.init.normal_(layer.out_proj.bias)
+        return {
+            "in_projection.w": layer.in_proj_weight, "in_projection.b": layer.in_proj_bias,
+            "out_projection.w": layer.out_proj.weight, "out_projection.b": layer.out_proj.bias,
+        }
+
+    later = torch.ones(T, T, dtype=torch.bool).triu(1)
+    for case, hidden, real in (
+        ("SelfAttention", later, torch.ones(N, T, dtype=torch.bool)),
+        ("SelfAttention, masked", later, torch.arange(T) < torch.tensor([[3], [1]])),
+        ("SelfAttention, both ways", None, torch.arange(T) < torch.tensor([[3], [2]])),
+    ):
+        layer = nn.MultiheadAttention(E, 3, batch_first=True)
+        mask = None if real.all() else real
+        attend = lambda x, a=layer, h=hidden, m=mask: (  # noqa: E731
+            a(x, x, x, None if m is None else ~m, need_weights=False, attn_mask=h)[0]
+            * (1 if m is None else m[..., None])
+        )
+        simple(case, attend, torch.randn(N, T, E), **named(layer))
+        if mask is not None:
+            keep(case, mask=mask)
+
+    layer = nn.MultiheadAttention(E, 3, batch_first=True)  # only its weights
+
+    def by_one_function(x):
+        q, k, v = F.linear(x, layer.in_proj_weight, layer.in_proj_bias).chunk(3, dim=-1)
+        q, k, v = (part.unflatten(-1, (3, 2)).transpose(1, 2) for part in (q, k, v))
+        m = F.scaled_dot_product_attention(q, k, v, is_causal=True)
+        return layer.out_proj(m.transpose(1, 2).flatten(2))
+
+    simple("SelfAttention, in one function", by_one_function, torch.randn(N, T, E), **named(layer))
+
+    block = nn.TransformerEncoderLayer(
+        E, 3, 4 * E, 0.0, lambda x: F.gelu(x, approximate="tanh"), batch_first=True, norm_first=True
+    )
+    weights = {f"attention.{name}": weight for name, weight in named(block.self_attn).items()}
+    for ours, its in {
+        "norm1": block.norm1, "norm2": block.norm2, "feed_forward.up": block.linear1, "feed_forward.down": block.linear2
+    }.items():
+        nn.init.normal_(its.weight)
+        nn.init.normal_(its.bias)
+        weights |= {f"{ours}.w": its.weight, f"{ours}.b": its.bias}
+    simple("Block", lambda x: block(x, src_mask=later), torch.randn(N, T, E), **weights)
 
 
 def extremes():

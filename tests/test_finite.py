@@ -23,7 +23,7 @@ from scratch.layer import Layer, Parameter, evaluating
 from scratch.losses import MSE, SSE, NegativeLogLikelihood, SoftmaxCrossEntropy
 from scratch.optimizers import Adam, AdamW, GradientDescent, Momentum, RMSProp, clip_by_norm
 from scratch.over_time import MaxOverTime, MeanOverTime
-from scratch.regular import BatchNorm, Dropout
+from scratch.regular import BatchNorm, Dropout, LayerNorm
 
 LARGEST, SMALLEST = float(np.float32(1e38)), float(np.finfo(np.float32).smallest_subnormal)
 NUMBERS = st.one_of(
@@ -61,7 +61,10 @@ def both(function, *arrays):
         return found, function(*(to_device(array.astype(np.float64)) for array in arrays))
 
 
-LAYERS = [Sigmoid, Tanh, Relu, Gelu, Softmax, LogSoftmax, lambda: BatchNorm(0), lambda: Dropout(0.25)]
+LAYERS = [
+    Sigmoid, Tanh, Relu, Gelu, lambda: Gelu("tanh"), lambda: Gelu("exact"), Softmax, LogSoftmax, lambda: BatchNorm(0),
+    lambda: Dropout(0.25),
+]
 
 
 @EACH_WAY
@@ -186,6 +189,23 @@ def test_a_constant_feature_is_normalised_to_zero(how):
         assert not to_host(output).any()
         assert np.array_equal(to_host(layer.running_mean.data), row)
         assert not to_host(layer.running_variance.data).any()
+
+
+@EACH_WAY
+@given(rows=ROWS)
+@SEARCH
+def test_rows_are_normalised(how, rows):
+    def run(input):
+        layer = how(LayerNorm(rows.shape[1]))
+        output = layer.forward(input)
+        gradient = layer.backward(to_device(np.linspace(-1, 1, rows.size).reshape(rows.shape)))
+        return output, gradient, *layer.grads()
+
+    (output, gradient, *grads), (true_output, true_gradient, *true_grads) = both(run, rows)
+    agree(output, true_output, scale=1.0)
+    agree(gradient, true_gradient, scale=np.sqrt(1e5))  # 1 / sqrt(eps) is the largest factor of a gradient
+    for found, truth in zip(grads, true_grads, strict=True):
+        agree(found, truth, scale=1.0)
 
 
 @EACH_WAY

@@ -21,7 +21,7 @@ FLOORS = [
     ["checks"], ["backend"], ["initial", "functions", "schedules"], ["layer"], ["optimizer_state", "plain_arrays"],
     ["dense", "activations", "losses", "optimizers"], ["text", "recurrent"], ["convolution", "pooling", "over_time"],
     ["regular"],
-    ["attention"],
+    ["attention", "self_attention"], ["transformer"],
     ["bidirectional", "averages", "batching", "gradient_check"],
 ]
 LONGEST = {"layer": 130, "losses": 200, "optimizers": 200, "backend": 150, "convolution": 150, "pooling": 150}

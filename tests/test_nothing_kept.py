@@ -18,7 +18,9 @@ from scratch.losses import MSE, SSE, NegativeLogLikelihood, SoftmaxCrossEntropy
 from scratch.over_time import MaxOverTime, MeanOverTime
 from scratch.pooling import AveragePool2d, MaxPool1d, MaxPool2d
 from scratch.recurrent import GRU, LSTM, SimpleRnn
-from scratch.regular import BatchNorm, Dropout
+from scratch.regular import BatchNorm, Dropout, LayerNorm
+from scratch.self_attention import SelfAttention
+from scratch.transformer import Block, FeedForward, Positions, Transformer
 
 D, H = 3, 4
 ROWS, STEPS = [1, 2, 33], [1, 2, 60]
@@ -36,8 +38,15 @@ def texts(n, t):
     return floats(n, t, D), floats(n, t, D)
 
 
-ELEMENTWISE = [Sigmoid, Tanh, Relu, Gelu, Softmax, LogSoftmax, Flatten, lambda: Dropout(0.4), lambda: BatchNorm(D)]
+ELEMENTWISE = [
+    Sigmoid, Tanh, Relu, Gelu, Softmax, LogSoftmax, Flatten, lambda: Dropout(0.4), lambda: BatchNorm(D),
+    lambda: LayerNorm(D), lambda: FeedForward(D), lambda: Gelu("tanh"), lambda: Gelu("exact"),
+]
 OVER_TIME = [MaxOverTime, MeanOverTime, lambda: MaxPool1d(1), lambda: Linear(D, H), lambda: Highway(D)]
+OVER_TIME += [
+    lambda: SelfAttention(D, 1), lambda: SelfAttention(D, 3, 0.2, causal=False), lambda: Block(D, 3),
+    lambda: Positions(60, D),
+]
 IMAGES = [
     lambda: Conv2d(D, H, 1), lambda: Conv2d(D, H, 3, "same"), lambda: Conv2d(64, 64, 3, "same"), lambda: MaxPool2d(1),
     lambda: AveragePool2d(1), lambda: BatchNorm(D),
@@ -66,6 +75,7 @@ for padding in ("same", "valid"):
     convolution = lambda p=padding: Conv1d(D, H, 2 if p == "same" else 1, padding=p)  # noqa: E731
     LAYERS += [(convolution, lambda n, t: (floats(n, t, D),)), (convolution, lambda n, t: (ids(n, t),))]
 LAYERS += [(lambda: Embedding(D, H), lambda n, t: (ids(n, t),)), (lambda: Embedding(D, H), lambda n, t: (ids(1)[0],))]
+LAYERS += [(lambda: Transformer(D, H, 1, 2, 60, 0.1), lambda n, t: (ids(n, t),))]
 LAYERS += [(lambda: DotAttention(D), texts), (lambda: BidirectionalAttention(D), texts)]
 NAMES = [f"{k}-{str(make())[:60]}" for k, (make, _) in enumerate(LAYERS)]
 

@@ -15,7 +15,9 @@ from scratch.layer import Layer, Parameter, evaluating
 from scratch.optimizers import Adam, AdamW, GradientDescent, Momentum, RMSProp
 from scratch.over_time import MaxOverTime
 from scratch.pooling import AveragePool2d, MaxPool1d, MaxPool2d
-from scratch.regular import BatchNorm
+from scratch.regular import BatchNorm, LayerNorm
+from scratch.self_attention import SelfAttention
+from scratch.transformer import Block
 
 FIXTURES = dict(np.load(FILE))
 TOLERANCE = 1e-12
@@ -101,6 +103,25 @@ def test_dense_layers_and_activations(how, device):
     ],
 )
 def test_convolution_and_pooling(name, make, how, device):
+    with precision("float64"):
+        compare(how(make()), of(name))
+
+
+@EACH_WAY
+@pytest.mark.parametrize(
+    ("name", "make"),
+    [
+        ("Gelu, tanh", lambda: activations.Gelu("tanh")),
+        ("Gelu, exact", lambda: activations.Gelu("exact")),
+        ("LayerNorm", lambda: LayerNorm(5)),
+        ("SelfAttention", lambda: SelfAttention(6, 3)),
+        ("SelfAttention, masked", lambda: SelfAttention(6, 3)),
+        ("SelfAttention, both ways", lambda: SelfAttention(6, 3, causal=False)),
+        ("SelfAttention, in one function", lambda: SelfAttention(6, 3)),
+        ("Block", lambda: Block(6, 3)),
+    ],
+)
+def test_transformer(name, make, how, device):
     with precision("float64"):
         compare(how(make()), of(name))
 

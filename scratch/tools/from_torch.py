@@ -218,7 +218,7 @@ _KINDS: dict[Any, Any] = {
 }
 _CHANNELS_FIRST = (nn.Conv1d, nn.Conv2d, nn.MaxPool1d, nn.MaxPool2d, nn.AvgPool2d, nn.BatchNorm2d)
 _ANY_AXIS = (
-    nn.ReLU, nn.Tanh, nn.Sigmoid, ours.Gelu, nn.Softmax, nn.LogSoftmax, nn.Dropout, nn.Flatten, nn.BatchNorm1d,
+    nn.ReLU, nn.Tanh, nn.Sigmoid, nn.GELU, ours.Gelu, nn.Softmax, nn.LogSoftmax, nn.Dropout, nn.Flatten, nn.BatchNorm1d,
 )
 _LAYERS: dict[Any, Callable[[Any], Layer]] = {
     nn.Linear: _linear, nn.Embedding: _embedding, nn.Flatten: lambda _: dense.Flatten(),
@@ -231,6 +231,7 @@ _LAYERS: dict[Any, Callable[[Any], Layer]] = {
     ours.MaxOverTime: lambda _: over_time.MaxOverTime(), ours.MeanOverTime: lambda _: over_time.MeanOverTime(),
     nn.Dropout: lambda module: regular.Dropout(module.p), nn.ReLU: lambda _: activations.Relu(),
     nn.Tanh: lambda _: activations.Tanh(), nn.Sigmoid: lambda _: activations.Sigmoid(),
+    nn.GELU: lambda module: activations.Gelu("tanh" if module.approximate == "tanh" else "exact"),
     ours.Gelu: lambda _: activations.Gelu(), nn.Softmax: lambda _: activations.Softmax(),
     nn.LogSoftmax: lambda _: activations.LogSoftmax(),
 }

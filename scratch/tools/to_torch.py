@@ -222,6 +222,7 @@ def _recurrent(layer: Any, second: Any = None) -> Any:
     return module
 
 
+_GELU = {"exact": "none", "tanh": "tanh"}  # our forms, and what nn.GELU calls its approximation
 _TO: dict[Any, Callable[[Any], Any]] = {
     Sequential: lambda model: nn.Sequential(*map(_module, model.layers)),
     dense.Linear: _linear,
@@ -243,7 +244,7 @@ _TO: dict[Any, Callable[[Any], Any]] = {
     activations.Relu: lambda _: nn.ReLU(),
     activations.Tanh: lambda _: nn.Tanh(),
     activations.Sigmoid: lambda _: nn.Sigmoid(),
-    activations.Gelu: lambda _: Gelu(),
+    activations.Gelu: lambda layer: Gelu() if layer.form == "sigmoid" else nn.GELU(_GELU[layer.form]),
     activations.Softmax: lambda _: nn.Softmax(dim=-1),
     activations.LogSoftmax: lambda _: nn.LogSoftmax(dim=-1),
 }
