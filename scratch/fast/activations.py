@@ -1,7 +1,7 @@
 """The fast twins of Gelu and LogSoftmax.
 
-Gelu works piece by piece, so that its temporaries stay in a cache, and computes the slope in the same pass. LogSoftmax takes the
-larger number of operations of the book's only where a difference of scores overflows.
+Gelu works piece by piece, so that its temporaries stay in a cache, and computes the slope in the same pass. LogSoftmax
+takes the larger number of operations of the book's only where a difference of scores overflows.
 """
 
 from typing import Any
