@@ -43,8 +43,8 @@ class Block(nn.Module):
     def __init__(self, features, *options):
         super().__init__()
         self.norm1, self.attention = nn.LayerNorm(features, bias=False), Attention(features, *options)
-        self.norm2, self.up, self.down = nn.LayerNorm(features, bias=False), linear(features, 4 * features)
-        self.down = linear(4 * features, features)
+        self.norm2 = nn.LayerNorm(features, bias=False)
+        self.up, self.down = linear(features, 4 * features), linear(4 * features, features)
 
     def forward(self, x):
         x = x + self.attention(self.norm1(x))
