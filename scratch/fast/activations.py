@@ -21,11 +21,11 @@ class Gelu(activations.Gelu):
         input = as_floats(input)
         if self.form == "exact":
             return super().forward(input)
-        output, slope = xp.empty_like(input), xp.empty_like(input)
+        output, slope = xp.empty_like(input), xp.empty_like(input) if self._train else None
         function = _tanh_form if self.form == "tanh" else _sigmoid_form
         with numpy.errstate(over="ignore"):
             for piece in pieces(input, 1 << 14):
-                function(input[piece], output[piece], slope[piece])
+                function(input[piece], output[piece], None if slope is None else slope[piece])
         self.remember(output.shape, slope)
         return output
 
@@ -36,35 +36,42 @@ class Gelu(activations.Gelu):
         return gradient * slope
 
 
-def _sigmoid_form(x: Array, y: Array, s: Array) -> None:
-    """y = Gelu(x), and s = its slope."""
-    xp.multiply(x, 0.5 * 1.702, out=s)  # 1.702 x itself could overflow
-    xp.tanh(s, out=s)
-    s *= 0.5
-    s += 0.5  # sigmoid(1.702 x), in the form that cannot overflow
-    xp.multiply(x, s, out=y)
-    # y' = s + x s', and s' = 1.702 s (1 - s).
-    s += 1.702 * (1 - s) * y  # where y is huge, 1 - s is 0
+def _sigmoid_form(x: Array, y: Array, slope: Array | None) -> None:
+    """y = Gelu(x), and its slope where that is wanted."""
+    p = xp.empty_like(x) if slope is None else slope
+    xp.multiply(x, 0.5 * 1.702, out=p)  # 1.702 x itself could overflow
+    _half_tanh(p, x, y)  # p is sigmoid(1.702 x), in the form that cannot overflow
+    if slope is not None:
+        # y' = p + x p', and p' = 1.702 p (1 - p).
+        slope += 1.702 * (1 - p) * y  # where y is huge, 1 - p is 0
 
 
-def _tanh_form(x: Array, y: Array, s: Array) -> None:
-    """y = Gelu(x), and s = its slope."""
-    square = x * x
-    xp.minimum(square, 100, out=square)  # beyond, p is 0 or 1 to the last digit
-    xp.multiply(square, TANH_SCALE * 0.044715, out=s)
-    s += TANH_SCALE
-    s *= x
-    xp.tanh(s, out=s)
-    s *= 0.5
-    s += 0.5  # p
-    xp.multiply(x, s, out=y)
-    # y' = p + x p', and p' = 2 p (1 - p) TANH_SCALE (1 + 3 * 0.044715 x^2).
-    square *= 6 * 0.044715 * TANH_SCALE
-    square += 2 * TANH_SCALE
-    rest = 1 - s
-    rest *= y  # first: where y is huge, 1 - p is 0
-    rest *= square
-    s += rest
+def _tanh_form(x: Array, y: Array, slope: Array | None) -> None:
+    """y = Gelu(x), and its slope where that is wanted."""
+    square, p = xp.empty_like(x), xp.empty_like(x) if slope is None else slope
+    xp.multiply(x, x, out=square)
+    if slope is not None:
+        xp.minimum(square, 100, out=square)  # beyond, p is 0 or 1 to the last digit
+    xp.multiply(square, TANH_SCALE * 0.044715, out=p)
+    p += TANH_SCALE
+    p *= x
+    _half_tanh(p, x, y)
+    if slope is not None:
+        # y' = p + x p', and p' = 2 p (1 - p) TANH_SCALE (1 + 3 * 0.044715 x^2).
+        square *= 6 * 0.044715 * TANH_SCALE
+        square += 2 * TANH_SCALE
+        rest = 1 - p
+        rest *= y  # first: where y is huge, 1 - p is 0
+        rest *= square
+        slope += rest
+
+
+def _half_tanh(p: Array, x: Array, y: Array) -> None:
+    """In place, p becomes 0.5 tanh(p) + 0.5, and y becomes x p."""
+    xp.tanh(p, out=p)
+    p *= 0.5
+    p += 0.5
+    xp.multiply(x, p, out=y)
 
 
 class LogSoftmax(activations.LogSoftmax):

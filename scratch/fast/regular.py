@@ -26,7 +26,7 @@ class Dropout(regular.Dropout):
 
     def forward(self, input: Any) -> Array:
         input = as_floats(input)
-        keep = self.keep(input.shape)
+        keep = self.keep(input.shape) if self._train else None
         self.remember(input.shape, keep)
         return input if keep is None else self._scaled(input, keep)
 
@@ -40,9 +40,7 @@ class Dropout(regular.Dropout):
         return output
 
     def keep(self, shape: tuple[int, ...]) -> Array | None:
-        """Booleans, False for the numbers to be set to zero; None where all are kept."""
-        if not self.train:
-            return None
+        """In training: booleans, False for the numbers to be set to zero; None where all are kept."""
         draw = self._numbers(math.prod(shape))
         if not self.p:
             return None
@@ -129,30 +127,36 @@ class BatchNorm(regular.BatchNorm):
 
 
 class LayerNorm(regular.LayerNorm):
-    """As `regular.LayerNorm`."""
+    """As `regular.LayerNorm`. On a GPU the forward is the plain layer's."""
+
+    working = (*regular.LayerNorm.working, "_share")
+    _share: Any = None  # a row times it is the row's mean
 
     def forward(self, input: Any) -> Array:
         input = as_floats(input)
         expect(input.shape[-1:] == (self.features,), self, "input (..., {features})", input)
-        rows = input.reshape(-1, self.features)
-        output, normed, s = xp.empty_like(rows), xp.empty_like(rows), xp.empty((len(rows), 1), dtype=rows.dtype)
-        share = xp.full((self.features, 1), 1 / self.features, dtype=rows.dtype)  # a row times it is the row's mean
-        with numpy.errstate(over="ignore", invalid="ignore"):
-            for piece in pieces(rows):
-                x, n, y = rows[piece], normed[piece], output[piece]
-                xp.subtract(x, x.dot(share), out=n)
-                n -= n.dot(share)  # what the rounding of a large mean left
-                xp.multiply(n, n, out=y)
-                s[piece] = y.dot(share)
-        if xp.device == "cpu" and not numpy.isfinite(s).all():
+        if xp.device != "cpu":
             return super().forward(input)
+        if self._share is None or self._share.dtype != input.dtype:
+            self._share = numpy.full((self.features, 1), 1 / self.features, dtype=input.dtype)
+        rows = input.reshape(-1, self.features)
+        normed, s = numpy.empty_like(rows), numpy.empty((len(rows), 1), dtype=rows.dtype)
+        output = numpy.empty_like(rows) if self._train else normed
+        with numpy.errstate(over="ignore", invalid="ignore"):
+            for piece in pieces(rows) if len(rows) > 1 else (...,):
+                x, n = rows[piece], normed[piece]
+                numpy.subtract(x, x.dot(self._share), out=n)
+                n -= n.dot(self._share)  # what the rounding of a large mean left
+                s[piece] = (n * n).dot(self._share)
+            if not numpy.maximum.reduce(s, axis=None, initial=0) < numpy.inf:  # in float32, 1e20 squared overflows
+                return super().forward(input)
         s += self.eps
-        xp.sqrt(s, out=s)
-        xp.divide(1, s, out=s)
-        for piece in pieces(rows):
+        numpy.sqrt(s, out=s)
+        numpy.divide(1, s, out=s)
+        for piece in pieces(rows) if len(rows) > 1 else (...,):
             n, y = normed[piece], output[piece]
             n *= s[piece]
-            xp.multiply(n, self.w.data, out=y)
+            numpy.multiply(n, self.w.data, out=y)
             if self.b is not None:
                 y += self.b.data
         self.remember(input.shape, normed, s)

@@ -30,7 +30,7 @@ class SelfAttention(self_attention.SelfAttention):
     """
 
     working = (*self_attention.SelfAttention.working, "_room")
-    _room: tuple[Any, Array, Array] | None = None  # the state whose keys and values are in these arrays; the arrays
+    _room: Any = None  # the state whose arrays are views of these three, and whether all its positions are real
 
     def forward(self, input: Any, mask: Array | None = None) -> Array:
         x = as_floats(input)
@@ -45,35 +45,54 @@ class SelfAttention(self_attention.SelfAttention):
         seen, continued = real, self.stateful and self.state is not None
         if self.stateful:
             k, v, seen = self._with_state(k, v, real)
-        drop: Any = self.drop_weights  # a twin
-        keep = drop.keep((N, H, T, k.shape[2]))
-        scale = 1.0 if keep is None else 1 / (1 - self.dropout)
         # 2. and 3.
-        m, shares, exponentials = xp.empty_like(x), xp.empty((N, H, T, 1), dtype=x.dtype), []
+        memory: Any = ()
+        if T == 1 and seen is None and not self._train:
+            m = self._last_means(q, k, v).reshape(N, T, F)
+        else:
+            m, *memory = self._means(q, k, v, seen)
+        # 4.
+        output = only_real(self.drop_output.forward(self.out_projection.forward(m)), real)
+        self.remember(output.shape, real, continued, q, k, v, m, *memory)
+        return output
+
+    def _means(self, q: Array, k: Array, v: Array, seen: Array | None) -> tuple[Any, ...]:
+        """The heads' means side by side, (N, T, features), and what backward needs: what divides them, e and keep."""
+        (N, H, T, size), S, dtype = q.shape, k.shape[2], q.dtype
+        drop: Any = self.drop_weights  # a twin
+        keep = drop.keep((N, H, T, S)) if self._train else None
+        scale = 1.0 if keep is None else 1 / (1 - self.dropout)
+        m, shares, exponentials = xp.empty((N, T, H * size), dtype=dtype), xp.empty((N, H, T, 1), dtype=dtype), []
         (means,) = self.split(m, 1)
-        for piece in self._pieces(N, T, k.shape[2]):
+        for piece in self._pieces(N, T, S):
             rows, queries, keys = piece
             e = q[rows, :, queries] @ k[rows, :, keys].swapaxes(2, 3)
-            self._exp(e, None if seen is None else seen[rows, keys], k.shape[2] - T + queries.start)
-            total = e.reshape(-1, e.shape[3]).dot(xp.ones((e.shape[3], 1), dtype=x.dtype)).reshape(*e.shape[:3], 1)
+            self._exp(e, None if seen is None else seen[rows, keys], S - T + queries.start)
+            total = e.reshape(-1, e.shape[3]).dot(xp.ones((e.shape[3], 1), dtype=dtype)).reshape(*e.shape[:3], 1)
             if seen is not None:
                 total[total == 0] = 1
             shares[rows, :, queries] = scale / total
             kept = e if keep is None else e * keep[rows, :, queries, keys]
             xp.matmul(kept, v[rows, :, keys], out=means[rows, :, queries])
-            if self.train:
+            if self._train:
                 exponentials.append((piece, e))
         means *= shares
-        # 4.
-        output = only_real(self.drop_output.forward(self.out_projection.forward(m)), real)
-        self.remember(output.shape, real, q, k, v, m, shares, exponentials, keep, continued)
-        return output
+        return m, shares, exponentials, keep
+
+    def _last_means(self, q: Array, k: Array, v: Array) -> Array:
+        """The means of the last position, which sees all: a letter of a text that is being generated."""
+        e = q @ k.swapaxes(2, 3)
+        e -= e.max(axis=3, keepdims=True)
+        xp.exp(e, out=e)
+        m = e @ v
+        m /= e.sum(axis=3, keepdims=True)
+        return m
 
     def backward(self, gradient: Array) -> Array:
-        real, q, k, v, m, shares, exponentials, keep, continued = self.recall(gradient)
+        real, continued, q, k, v, m, *memory = self.recall(gradient)
         if continued:
             raise RuntimeError(f"{self}: backward cannot reach the earlier pieces of a text; call reset_hidden_state()")
-        (N, H, T, size), F = q.shape, self.features
+        (N, H, T, size), F, (shares, exponentials, keep) = q.shape, self.features, memory
         # 4. From here on the gradient is of means of exponentials, which are not divided by their sum.
         m_grad = self.out_projection.backward(self.drop_output.backward(only_real(gradient, real)))
         (grad,) = self.split(m_grad, 1)
@@ -126,27 +145,28 @@ class SelfAttention(self_attention.SelfAttention):
             allowed = allowed & (xp.arange(S) <= xp.arange(first, first + T)[:, None])
         scores[...] = softmax(scores, mask=allowed)
 
-    def _with_state(self, k: Array, v: Array, real: Array | None) -> tuple[Array, Array, Array]:
-        """The keys, values and mask of all positions so far, which are the next state."""
-        (N, H, T, size), before = k.shape, self.state
-        seen = xp.ones((N, T), dtype=bool) if real is None else real
-        start = 0
+    def _with_state(self, k: Array, v: Array, real: Array | None) -> tuple[Array, Array, Array | None]:
+        """The keys, values and mask (None where all are real) of all positions so far. They become the state."""
+        (N, H, T, size), before, start, whole = k.shape, self.state, 0, real is None
         if before is not None:
             right, hint = len(before[0]) == N, "call reset_hidden_state() between texts"
             expect(right, self, f"a carried state of {N} rows", len(before[0]), hint)
-            start, seen = before[0].shape[2], xp.concatenate([before[2], seen], axis=1)
-        stop = start + T
-        if self._room is None or self._room[0] is not before or self._room[1].shape[2] < stop or not start:
-            # Not written to is what a caller has taken, a state that may be put back.
-            keys, values = (xp.empty((N, H, stop if not start else 2 * stop, size), dtype=k.dtype) for _ in range(2))
+            start = before[0].shape[2]
+        stop, room = start + T, self._room
+        if start and room is not None and room[0] is before and room[1].shape[2] >= stop:
+            _, keys, values, mask, known = room
+        else:  # a state that somebody took, and put back, is copied
+            length, known = 2 * stop if start else stop, before is None or bool(before[2].all())
+            keys, values = (xp.empty((N, H, length, size), dtype=k.dtype) for _ in range(2))
+            mask = xp.ones((N, length), dtype=bool)
             if before is not None:
-                keys[:, :, :start], values[:, :, :start] = before[:2]
-        else:
-            _, keys, values = self._room
+                keys[:, :, :start], values[:, :, :start], mask[:, :start] = before
         keys[:, :, start:stop], values[:, :, start:stop] = k, v
-        self.state = keys[:, :, :stop], values[:, :, :stop], seen
-        self._room = self.state, keys, values
-        return self.state
+        mask[:, start:stop] = True if real is None else real
+        whole = whole and known
+        self.state = keys[:, :, :stop], values[:, :, :stop], mask[:, :stop]
+        self._room = self.state, keys, values, mask, whole
+        return *self.state[:2], None if whole else self.state[2]
 
 
 TWINS: dict[type, type] = {self_attention.SelfAttention: SelfAttention}

@@ -43,6 +43,8 @@ class Positions(transformer.Positions):
 class Transformer(transformer.Transformer):
     """As `transformer.Transformer`."""
 
+    least_rows = 2  # of a batch, for each thread: a row is a whole text, whose positions are computed at once
+
     def forward(self, input: Any, mask: Array | None = None) -> Array:
         x = self.drop.forward(self.positions.forward(self.embedding.forward(input)))
         for block in self.blocks:
