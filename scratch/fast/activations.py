@@ -1,7 +1,8 @@
 """The fast twins of Gelu and LogSoftmax.
 
-Gelu works piece by piece, so that its temporaries stay in a cache, and computes the slope in the same pass. LogSoftmax
-takes the larger number of operations of the book's only where a difference of scores overflows.
+Gelu works piece by piece, so that its temporaries stay in a cache, and computes the slope in the same pass; on a GPU it
+is one kernel. LogSoftmax takes the larger number of operations of the book's only where a difference of scores
+overflows.
 """
 
 from typing import Any
@@ -12,20 +13,36 @@ from scratch import activations
 from scratch.activations import TANH_SCALE
 from scratch.backend import Array, as_floats, xp
 from scratch.fast.arrays import minus_max, pieces
+from scratch.fast.fusion import fused
 
 
 class Gelu(activations.Gelu):
     """As `activations.Gelu`; the exact form is the plain layer's."""
 
+    working = (*activations.Gelu.working, "_kernels")
+    _kernels: dict[tuple, Any] | None = None  # for a GPU, by what they are for
+
     def forward(self, input: Any) -> Array:
         input = as_floats(input)
         if self.form == "exact":
             return super().forward(input)
-        output, slope = xp.empty_like(input), xp.empty_like(input) if self._train else None
         function = _tanh_form if self.form == "tanh" else _sigmoid_form
+        if xp.device != "cpu":
+            return self._in_one_kernel(function, input if input.flags.c_contiguous else xp.ascontiguousarray(input))
+        output, slope = xp.empty_like(input), xp.empty_like(input) if self._train else None
         with numpy.errstate(over="ignore"):
-            for piece in pieces(input, 1 << 14):
+            for piece in pieces(input):
                 function(input[piece], output[piece], None if slope is None else slope[piece])
+        self.remember(output.shape, slope)
+        return output
+
+    def _in_one_kernel(self, function: Any, input: Array) -> Array:
+        output, slope = xp.empty_like(input), xp.empty_like(input) if self._train else None
+        arrays = [None if array is None else array.reshape(1, 1, -1) for array in (input, output, slope)]
+        self._kernels, key = self._kernels or {}, (input.size, input.dtype.char, self._train)
+        if key not in self._kernels:
+            self._kernels[key] = fused(function, *arrays)
+        self._kernels[key](*arrays)
         self.remember(output.shape, slope)
         return output
 

@@ -176,7 +176,10 @@ _give_operators()
 
 
 class _Tracing:
-    """What `xp` is meanwhile: NumPy, which does its arithmetic with any objects, but for what asks them for a truth."""
+    """What `xp` is meanwhile: NumPy, which does its arithmetic with any objects, but for what asks them for a truth.
+
+    `minimum`, like C's fmin, takes the number where the other is NaN.
+    """
 
     def __getattr__(self, name: str) -> Any:
         return getattr(numpy, name)
@@ -184,3 +187,7 @@ class _Tracing:
     @staticmethod
     def where(condition: Any, yes: Any, no: Any) -> Any:
         return numpy.frompyfunc(lambda mask, a, b: mask.new("{} ? {} : {}", mask, a, b), 3, 1)(condition, yes, no)
+
+    @staticmethod
+    def minimum(values: Any, limit: float, out: Any = None) -> Any:
+        return numpy.frompyfunc(lambda value: value.new("fmin({}, {})", value, limit), 1, 1)(values, out=out)

@@ -41,9 +41,10 @@ class Dropout(regular.Dropout):
 
     def keep(self, shape: tuple[int, ...]) -> Array | None:
         """In training: booleans, False for the numbers to be set to zero; None where all are kept."""
-        draw = self._numbers(math.prod(shape))
         if not self.p:
+            current.get().chance.getrandbits(64)  # as if numbers were drawn
             return None
+        draw = self._numbers(math.prod(shape))
         keep = xp.empty(math.prod(shape), dtype=bool)
         for piece in pieces(keep):
             keep[piece] = draw(len(keep[piece])) >= self.p
@@ -139,21 +140,23 @@ class LayerNorm(regular.LayerNorm):
             return super().forward(input)
         if self._share is None or self._share.dtype != input.dtype:
             self._share = numpy.full((self.features, 1), 1 / self.features, dtype=input.dtype)
+        if input.size == self.features and not self._train:
+            return self._of_one_row(input)
         rows = input.reshape(-1, self.features)
         normed, s = numpy.empty_like(rows), numpy.empty((len(rows), 1), dtype=rows.dtype)
         output = numpy.empty_like(rows) if self._train else normed
         with numpy.errstate(over="ignore", invalid="ignore"):
-            for piece in pieces(rows) if len(rows) > 1 else (...,):
+            for piece in pieces(rows):
                 x, n = rows[piece], normed[piece]
                 numpy.subtract(x, x.dot(self._share), out=n)
                 n -= n.dot(self._share)  # what the rounding of a large mean left
-                s[piece] = (n * n).dot(self._share)
+                s[piece] = numpy.multiply(n, n, out=output[piece] if self._train else None).dot(self._share)
             if not numpy.maximum.reduce(s, axis=None, initial=0) < numpy.inf:  # in float32, 1e20 squared overflows
                 return super().forward(input)
         s += self.eps
         numpy.sqrt(s, out=s)
         numpy.divide(1, s, out=s)
-        for piece in pieces(rows) if len(rows) > 1 else (...,):
+        for piece in pieces(rows):
             n, y = normed[piece], output[piece]
             n *= s[piece]
             numpy.multiply(n, self.w.data, out=y)
@@ -161,6 +164,22 @@ class LayerNorm(regular.LayerNorm):
                 y += self.b.data
         self.remember(input.shape, normed, s)
         return output.reshape(input.shape)
+
+    def _of_one_row(self, input: Array) -> Array:
+        """The same with fewer operations: a text is generated letter by letter."""
+        x, share = input.reshape(-1), self._share[:, 0]
+        with numpy.errstate(over="ignore", invalid="ignore"):
+            n = x - x.dot(share)
+            n -= n.dot(share)
+            variance = float(n.dot(n)) / self.features
+        if not variance < math.inf:
+            return super().forward(input)
+        n *= 1 / math.sqrt(variance + self.eps)
+        n *= self.w.data
+        if self.b is not None:
+            n += self.b.data
+        self.remember(input.shape)
+        return n.reshape(input.shape)
 
     def backward(self, gradient: Array) -> Array:
         n, s = self.recall(gradient)

@@ -247,7 +247,7 @@ class RawKernel:
 
     def __call__(self, grid, block, args):
         launches[0] += 1
-        names = {f: getattr(np, f) for f in ("exp", "log", "sqrt", "tanh", "where")} | {"number": self.number}
+        names = {f: getattr(np, f) for f in ("exp", "log", "sqrt", "tanh", "fmin", "where")} | {"number": self.number}
         for index, size, axis in (("threadIdx", block[0], 0), ("blockIdx", grid[0], 1)):
             names[index] = types.SimpleNamespace(x=np.expand_dims(np.arange(size), axis))
         names["blockDim"] = types.SimpleNamespace(x=block[0])
