@@ -7,8 +7,6 @@ overflows.
 
 from typing import Any
 
-import numpy
-
 from scratch import activations
 from scratch.activations import TANH_SCALE
 from scratch.backend import Array, as_floats, xp
@@ -30,9 +28,8 @@ class Gelu(activations.Gelu):
         if xp.device != "cpu":
             return self._in_one_kernel(function, input if input.flags.c_contiguous else xp.ascontiguousarray(input))
         output, slope = xp.empty_like(input), xp.empty_like(input) if self._train else None
-        with numpy.errstate(over="ignore"):
-            for piece in pieces(input):
-                function(input[piece], output[piece], None if slope is None else slope[piece])
+        for piece in pieces(input):
+            function(input[piece], output[piece], None if slope is None else slope[piece])
         self.remember(output.shape, slope)
         return output
 
@@ -66,12 +63,11 @@ def _sigmoid_form(x: Array, y: Array, slope: Array | None) -> None:
 def _tanh_form(x: Array, y: Array, slope: Array | None) -> None:
     """y = Gelu(x), and its slope where that is wanted."""
     square, p = xp.empty_like(x), xp.empty_like(x) if slope is None else slope
-    xp.multiply(x, x, out=square)
-    if slope is not None:
-        xp.minimum(square, 100, out=square)  # beyond, p is 0 or 1 to the last digit
+    xp.clip(x, -10, 10, out=y)  # beyond, p is 0 or 1, and x^3 may overflow
+    xp.multiply(y, y, out=square)
     xp.multiply(square, TANH_SCALE * 0.044715, out=p)
     p += TANH_SCALE
-    p *= x
+    p *= y
     _half_tanh(p, x, y)
     if slope is not None:
         # y' = p + x p', and p' = 2 p (1 - p) TANH_SCALE (1 + 3 * 0.044715 x^2).

@@ -178,7 +178,7 @@ _give_operators()
 class _Tracing:
     """What `xp` is meanwhile: NumPy, which does its arithmetic with any objects, but for what asks them for a truth.
 
-    `minimum`, like C's fmin, takes the number where the other is NaN.
+    `clip`, in C, gives the lower limit for NaN.
     """
 
     def __getattr__(self, name: str) -> Any:
@@ -189,5 +189,6 @@ class _Tracing:
         return numpy.frompyfunc(lambda mask, a, b: mask.new("{} ? {} : {}", mask, a, b), 3, 1)(condition, yes, no)
 
     @staticmethod
-    def minimum(values: Any, limit: float, out: Any = None) -> Any:
-        return numpy.frompyfunc(lambda value: value.new("fmin({}, {})", value, limit), 1, 1)(values, out=out)
+    def clip(values: Any, low: float, high: float, out: Any = None) -> Any:
+        limit = numpy.frompyfunc(lambda value: value.new("fmin(fmax({}, {}), {})", value, low, high), 1, 1)
+        return limit(values, out=out)
