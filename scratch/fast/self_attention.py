@@ -1,8 +1,9 @@
 """The fast twin of SelfAttention: some rows, all heads and some queries at a time.
 
-The scores of a piece fit a cache, from their product to the means of the values, and no scores are made of keys later
-than all queries of the piece. What is kept for backward are the exponentials of the scores; their sum divides the means
-and not them, being fewer numbers. Heads are views of the projections, in and out, so nothing is transposed or joined.
+The scores of such a piece stay in a cache until the means of the values are made, and no scores are computed for keys
+later than all queries of the piece. The exponentials of the scores are kept for backward. The means, which are fewer
+numbers, are divided by the sum instead of the exponentials. Heads are views of what the projections read and write, so
+nothing is transposed or joined.
 """
 
 import math
@@ -24,9 +25,9 @@ Piece = tuple[slice, slice, slice]
 
 
 class SelfAttention(self_attention.SelfAttention):
-    """As `self_attention.SelfAttention`. Scores beyond 30 take the plain layer's softmax.
+    """As `self_attention.SelfAttention`. A piece with a score beyond 30 takes the plain layer's softmax.
 
-    The keys and values of a carried state lie in arrays with room for more, so a further position copies only itself.
+    The keys and values of a carried state are in arrays with room for more, so a new position copies only its own.
     """
 
     working = (*self_attention.SelfAttention.working, "_room")
