@@ -99,7 +99,7 @@ def test_what_cannot_be_sampled_from_is_refused(weights):
 
 @pytest.mark.parametrize("options", [{"top_p": 0}, {"top_p": 1.1}, {"top_p": float("nan")}, {"top_k": 0}])
 def test_wrong_options_of_sampling_are_refused(options):
-    with pytest.raises(ScratchError, match="expected .*top_"):
+    with pytest.raises(ScratchError, match="top_"):
         sample_from([1, 2], **options)
 
 

@@ -20,6 +20,7 @@ from char_lm.texts import corpus_file, read, split  # noqa: E402
 from gpt.network import RECIPES, SIZES, build, windows  # noqa: E402
 from gpt.train import flags_of, learning_rate, random_windows  # noqa: E402
 
+from scratch.regular import Dropout  # noqa: E402
 from scratch.tools import program  # noqa: E402
 from scratch.tools.extras import extra  # noqa: E402
 from scratch.tools.history import progress  # noqa: E402
@@ -62,6 +63,7 @@ class Twin:
         self.p = {
             name: torch.nn.Parameter(torch.from_numpy(p.data.copy())) for name, p in model.named_parameters().items()
         }
+        self.num_dropouts = sum(isinstance(layer, Dropout) for layer in model.all_layers())
         self.names = [f"blocks.{k}" for k in range(model.num_layers)]
 
     def linear(self, x, name):
@@ -111,6 +113,8 @@ class Twin:
                 loss.backward()
                 torch.nn.utils.clip_grad_norm_(values, 1.0)
                 optimizer.step()
+                for _ in range(self.num_dropouts):  # each of ours draws a number in a step, and then come the windows
+                    random.getrandbits(64)
             yield total / flags.steps
 
     def nats(self, ids, context):
