@@ -35,7 +35,7 @@ RECIPES = {
         "layers": 6, "heads": 6, "features": 384, "context": 256, "dropout": 0.2, "epochs": 20, "batch_size": 64,
     },
     "better": NANOGPT_CPU | {
-        "layers": 4, "heads": 6, "features": 192, "context": 128, "dropout": 0.1, "epochs": 20, "batch_size": 32,
+        "layers": 4, "heads": 6, "features": 192, "context": 128, "dropout": 0.2, "epochs": 20, "batch_size": 64,
         "lr": 0.002,
     },
 }
