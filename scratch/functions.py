@@ -87,14 +87,18 @@ def one_hot(ids: Any, num_ids: int) -> Array:
     return (ids[..., None] == xp.arange(num_ids)).astype(float_type())
 
 
-def sample_from(weights: Any, temperature: float = 1.0, top_k: int | None = None) -> int:
+def sample_from(
+    weights: Any, temperature: float = 1.0, top_k: int | None = None, top_p: float | None = None
+) -> int:
     """Draw an index at random, with probability proportional to its weight.
 
     `weights` need not sum to 1. Weight i counts as `weights[i] ** (1 / temperature)`: a `temperature` below 1 favours
     likely indices (0 always takes the likeliest), and one above 1 evens them out. With `top_k`, only the k largest
-    weights take part. Random numbers come from Python's `random`.
+    weights take part; with `top_p`, only as many of the largest as make up at least this share of the sum (the
+    "nucleus"; Holtzman et al. 2019, https://arxiv.org/abs/1904.09751), before the temperature changes them. Random
+    numbers come from Python's `random`.
 
-    Raises: ScratchError for weights that are negative, not finite or all zero, or an invalid `temperature` or `top_k`.
+    Raises: ScratchError for weights that are negative, not finite or all zero, or an invalid option.
     """
     weights = numpy.array(to_host(weights), dtype=numpy.float64)
     largest = weights.max(initial=0) if weights.ndim == 1 else 0.0
@@ -102,11 +106,17 @@ def sample_from(weights: Any, temperature: float = 1.0, top_k: int | None = None
         raise ScratchError("sample_from: expected a list of weights, all finite, none negative, at least one positive")
     if not 0 <= temperature < numpy.inf or (top_k is not None and top_k < 1):
         raise ScratchError(f"sample_from: expected temperature >= 0 and top_k >= 1, got {temperature} and {top_k}")
+    if top_p is not None and not 0 < top_p <= 1:
+        raise ScratchError(f"sample_from: expected top_p above 0 and at most 1, got {top_p}")
+    weights /= largest  # the largest is now 1, so a low temperature cannot underflow every weight to 0
     if top_k is not None and top_k < len(weights):
         weights[numpy.argsort(-weights, kind="stable")[top_k:]] = 0.0
+    if top_p is not None:
+        order = numpy.argsort(-weights, kind="stable")
+        sums = weights[order].cumsum()
+        weights[order[1:][sums[:-1] >= top_p * sums[-1]]] = 0.0  # the larger ones before them are enough
     if temperature == 0:
         return int(weights.argmax())
-    weights /= largest  # the largest is now 1, so a low temperature cannot underflow every weight to 0
     if temperature != 1:
         # weights ** (1 / temperature), in logarithms. A quotient too negative for a float becomes -inf, like log(0);
         # exp(-inf) is 0.

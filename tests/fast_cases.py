@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 import scratch as book
 from scratch.attention import BidirectionalAttention, DotAttention
-from scratch.backend import to_device, xp
+from scratch.backend import float_type, to_device, xp
 from scratch.fast import TWINS
 from scratch.layer import Layer, Parameter, Sequential
 from scratch.recurrent import GRU, LSTM, Recurrent, SimpleRnn
@@ -118,6 +118,20 @@ def normed(c):
     return layer, [((floats(c.N, T, C) + 1 if c.N == 1 or c.ids else floats(c.N, C),), {}) for _ in range(2)]
 
 
+def heads(c):
+    T, (F, H) = {1: (1, (4, 2)), 2: (5, (6, 3)), PAST: (130, (8, 2))}[c.T]  # 130 queries are three pieces
+    layer = book.SelfAttention(F, H, P * c.ids, causal=c.sequences, bias=not c.ids, stateful=c.stateful)
+    large = c.N == 8 and float_type() == "float64"  # scores whose exponentials overflow
+    layer.in_projection.w.data *= 2000 if large else 50
+    return layer, [((floats(c.N, T, F),), ragged(c, T)) for _ in range(1 if c.stateful else 2)]
+
+
+def transformer(c):
+    T = 70 if c.T is PAST else c.T
+    model = book.Transformer(V, 8, 2, 2, 2 * T, P * c.sequences, bias=c.ids, stateful=c.stateful)
+    return model, [((ids(c.N, T),), ragged(c, T)) for _ in range(1 if c.stateful else 2)]
+
+
 def embedding(c):
     num, D = (V, 64) if c.stateful else (300, 5)
     shape = (c.N, 50) if c.T is PAST else (c.N,) if c.T == 1 else ()
@@ -220,6 +234,13 @@ LAYERS = {
     "MaxOverTime": (book.MaxOverTime, over_time, True),
     "Dropout": (book.Dropout, lambda c: (book.Dropout(P), [((rows(c, 5),), {})] * 2), False),
     "BatchNorm": (book.BatchNorm, normed, False),
+    "LayerNorm": (book.LayerNorm, lambda c: (book.LayerNorm(64, bias=c.ids), [((rows(c, 64) + 9,), {})] * 2), False),
+    "SelfAttention": (book.SelfAttention, heads, False),
+    "Block": (
+        book.Block, lambda c: (book.Block(6, 2, P), [((floats(c.N, 5, 6),), ragged(c, 5)) for _ in range(2)]), False,
+    ),
+    "Positions": (book.Positions, lambda c: (book.Positions(9, 6), [((floats(c.N, 5, 6),), {})] * 2), False),
+    "Transformer": (book.Transformer, transformer, False),
     "a reader's own recurrent layer": (None, leaky, False),
     "DotAttention": (None, lambda c: attention(DotAttention, c), False),
     "BidirectionalAttention": (None, lambda c: attention(BidirectionalAttention, c), False),

@@ -80,6 +80,12 @@ def test_sampling_follows_the_weights():
     assert abs(counts[2] - 0.75) < 0.03
     assert {sample_from([0.2, 0.5, 0.3], temperature=0) for _ in range(20)} == {1}
     assert {sample_from([0.2, 0.5, 0.3], top_k=2) for _ in range(99)} == {1, 2}
+    assert {sample_from([0.2, 0.5, 0.3], top_p=0.79) for _ in range(99)} == {1, 2}
+    assert {sample_from([2, 5, 3], top_p=0.5) for _ in range(99)} == {1}  # half is enough
+    assert {sample_from([0.2, 0.5, 0.3], top_p=1) for _ in range(99)} == {0, 1, 2}
+    assert {sample_from([1, 1, 1, 1], top_p=0.5) for _ in range(99)} == {0, 1}  # of equal weights, the first
+    assert {sample_from([6, 3, 1], top_k=2, top_p=0.65) for _ in range(99)} == {0}  # a share of what top_k leaves
+    assert {sample_from([1e300, 1.7e308, 1.7e308], top_p=0.9) for _ in range(99)} == {1, 2}  # their sum overflows
     assert {sample_from([1e-300, 1.0], temperature=1e-3) for _ in range(20)} == {1}
     warm = np.bincount([sample_from([1, 9], temperature=2) for _ in range(4000)]) / 4000
     assert abs(warm[0] - 0.25) < 0.03  # 1 : sqrt(9)
@@ -89,6 +95,12 @@ def test_sampling_follows_the_weights():
 def test_what_cannot_be_sampled_from_is_refused(weights):
     with pytest.raises(ScratchError, match="expected a list of weights"):
         sample_from(weights)
+
+
+@pytest.mark.parametrize("options", [{"top_p": 0}, {"top_p": 1.1}, {"top_p": float("nan")}, {"top_k": 0}])
+def test_wrong_options_of_sampling_are_refused(options):
+    with pytest.raises(ScratchError, match="top_"):
+        sample_from([1, 2], **options)
 
 
 @pytest.mark.parametrize(("init", "spread"), [("normal", 1), ("xavier", (2 / 500) ** 0.5), ("he", (2 / 300) ** 0.5)])

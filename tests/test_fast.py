@@ -10,7 +10,7 @@ from fast_cases import CONFIGS, LAYERS, PAST, TOLERANCE, Config, Leaky, Scaled, 
 from hypothesis import example, given, settings
 
 import scratch as book
-from scratch.backend import float_type, precision, to_device, to_host, xp
+from scratch.backend import float_type, precision, to_device, to_host
 from scratch.checks import ScratchError
 from scratch.fast import TWINS, fast, parts
 from scratch.fast.arrays import pieces
@@ -21,7 +21,7 @@ from scratch.recurrent import GRU, LSTM, SimpleRnn
 
 WITH_PARAMETERS = (
     "SimpleRnn", "SimpleRnn, steps", "GRU", "GRU, steps", "LSTM", "LSTM, steps", "Bidirectional GRU", "Linear",
-    "Embedding", "Conv1d", "Conv2d", "BatchNorm",
+    "Embedding", "Conv1d", "Conv2d", "BatchNorm", "LayerNorm", "SelfAttention", "Block", "Positions", "Transformer",
 )
 
 
@@ -56,8 +56,9 @@ def everything(layer, batches):
     for name, parameter in layer.named_parameters().items():
         found[name], found[f"gradient of {name}"] = to_host(parameter.data).copy(), to_host(parameter.grad).copy()
     for k, same in enumerate(zip(*(part.all_layers() for part in in_parts(layer)), strict=True)):
-        if states := [xp.stack(list(one.state)) for one in same if getattr(one, "state", None) is not None]:
-            found[f"state of {k}"] = to_host(xp.concatenate(states, axis=1))
+        states = [one.state for one in same if not isinstance(getattr(one, "state", None), int | None)]
+        for i, carried in enumerate(zip(*states, strict=True)):
+            found[f"state {i} of {k}"] = 1.0 * np.concatenate([to_host(array) for array in carried])
     with evaluating(layer):
         found["evaluating"] = to_host(layer.forward(*batches[0][0], **batches[0][1])).copy()
     assert all(np.array_equal(to_host(array), value) for array, value in handed)  # nobody wrote to them since

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from conftest import STAND_IN
 
+from scratch.activations import Gelu
 from scratch.backend import precision, to_device, to_host, xp
 from scratch.bidirectional import Bidirectional
 from scratch.checks import ScratchError
@@ -11,6 +12,7 @@ from scratch.fast import fast
 from scratch.fast.fusion import fused
 from scratch.functions import sigmoid
 from scratch.gradient_check import relative_error
+from scratch.layer import evaluating
 from scratch.recurrent import GRU, LSTM, SimpleRnn
 
 rng = np.random.default_rng(3)
@@ -107,6 +109,23 @@ def test_one_operation_is_one(stand_in):
     function, before = fused(lambda blocks: xp.tanh(blocks * 2, out=blocks), array), STAND_IN.launches[0]
     function(array)
     assert STAND_IN.launches[0] == before + 1
+
+
+@pytest.mark.parametrize("form", ["sigmoid", "tanh"])
+def test_gelu_is_one_operation_there_and_one_back(form, stand_in):
+    plain = Gelu(form)
+    layer, x = fast(plain), to_device(rng.normal(size=(2, 3, 4)))
+    for scale in (1, 9, 1e18):
+        scaled = x * scale
+        for _ in range(2):
+            before = STAND_IN.launches[0]
+            output = layer.forward(scaled)
+            gradient = layer.backward(x)
+        assert STAND_IN.launches[0] == before + 4  # two make room, for the output and the slope
+        assert relative_error(output, plain.forward(scaled)) < 1e-6
+        assert relative_error(gradient, plain.backward(x)) < 1e-6
+    with evaluating(layer):
+        assert relative_error(layer.forward(scaled.swapaxes(0, 1)), output.swapaxes(0, 1)) < 1e-6
 
 
 @pytest.mark.parametrize("masked", [False, True], ids=["whole", "masked"])

@@ -39,6 +39,12 @@ def attention(num_rows, num_columns, text, marked=range(0, 1)):
     return lambda: plots.attention_map("", weights, rows, columns, marked, " ".join(columns))
 
 
+def heads(num_layers, num_heads, length, text):
+    weights = numpy.tril(draw.random((num_layers, num_heads, length, length)) ** 9) + 1e-9
+    letters = ["M", " ", "\n", "i"] * (-(-length // 4))
+    return lambda: plots.heads("", weights / weights.sum(axis=-1, keepdims=True), letters[:length], text)
+
+
 def grid(count, text, right=()):
     images = [draw.random((8, 8, 3)) for _ in range(count)]
     return lambda: plots.image_grid("", images, [f"{text}{k}\n✗ automobile 99.9%\ncat 0.1%" for k in range(count)],
@@ -54,6 +60,7 @@ PICTURES = {
     for kind, sizes in (
         (confusion, [(1,), (2,), (5,), (18,), (36,), (37,), (60,), (100,)]),
         (attention, [(1, 1), (5, 2), (70, 7), (90, 1), (400, 12), (400, 30), (30, 300)]),
+        (heads, [(1, 1, 1), (4, 4, 40), (12, 12, 3)]),
         (grid, [(0,), (1,), (10,)]),
         (points, [(1,)]),
     )

@@ -19,7 +19,7 @@ from scratch.tools.history import progress
 
 def generate(
     model: Layer, seed: Sequence[int], count: int, num_texts: int = 1, temperature: float = 1.0,
-    top_k: int | None = None, window: int | None = None,
+    top_k: int | None = None, window: int | None = None, top_p: float | None = None,
 ) -> Iterator[list[int]]:
     """`count` times the next id of each of `num_texts` texts that begin with `seed`, as one batch.
 
@@ -32,7 +32,7 @@ def generate(
         with evaluating(model):
             scores = model.forward(to_device(texts if window is None else texts[:, -window:]))
         p = softmax(scores[:, -1] if scores.ndim == 3 else scores)
-        drawn = [sample_from(row, temperature, top_k) for row in p]
+        drawn = [sample_from(row, temperature, top_k, top_p) for row in p]
         yield drawn
         following = numpy.array(drawn)[:, None]
         texts = following if window is None else numpy.concatenate([texts, following], axis=1)[:, -window:]
@@ -93,7 +93,7 @@ def command(arguments: list[str]) -> None:
     parser = program.Parser("Continue a seed in the style of the training text.", prog="char_lm sample")
     parser.common(
         weights=WEIGHTS, device=None, plain=False, seed=None, samples=1, seed_text=None, temperature=0.8,
-        top_k=None,
+        top_k=None, top_p=None,
     )
     parser.add_argument(
         "--greedy", action="store_true", help="always choose the likeliest character, as with --temperature 0"
@@ -106,4 +106,7 @@ def command(arguments: list[str]) -> None:
     seed_text = first_letter(vocab) if flags.seed_text is None else flags.seed_text
     seed_text = known_part(seed_text, vocab, flags.skip_unknown)
     temperature = 0.0 if flags.greedy else flags.temperature
-    write_on(model, vocab, seed_text, flags.count, flags.samples, temperature=temperature, top_k=flags.top_k)
+    write_on(
+        model, vocab, seed_text, flags.count, flags.samples, temperature=temperature, top_k=flags.top_k,
+        top_p=flags.top_p,
+    )

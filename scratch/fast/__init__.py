@@ -11,7 +11,19 @@ from typing import Any, TypeVar
 
 from scratch.averages import Averager
 from scratch.backend import xp
-from scratch.fast import activations, bidirectional, convolution, dense, losses, optimizers, pooling, recurrent, regular
+from scratch.fast import (
+    activations,
+    bidirectional,
+    convolution,
+    dense,
+    losses,
+    optimizers,
+    pooling,
+    recurrent,
+    regular,
+    self_attention,
+    transformer,
+)
 from scratch.fast.arrays import keep_memory
 from scratch.fast.parts import InParts
 from scratch.fast.processes import job
@@ -22,7 +34,10 @@ from scratch.optimizers import Optimizer
 
 Thing = TypeVar("Thing", Layer, Loss, Optimizer)
 
-_MODULES = (activations, bidirectional, convolution, dense, losses, optimizers, pooling, recurrent, regular)
+_MODULES = (
+    activations, bidirectional, convolution, dense, losses, optimizers, pooling, recurrent, regular, self_attention,
+    transformer,
+)
 TWINS: dict[type, type] = {plain: twin for module in _MODULES for plain, twin in module.TWINS.items()}
 
 

@@ -176,7 +176,10 @@ _give_operators()
 
 
 class _Tracing:
-    """What `xp` is meanwhile: NumPy, which does its arithmetic with any objects, but for what asks them for a truth."""
+    """What `xp` is meanwhile: NumPy, which does its arithmetic with any objects, but for what asks them for a truth.
+
+    `clip`, in C, gives the lower limit for NaN.
+    """
 
     def __getattr__(self, name: str) -> Any:
         return getattr(numpy, name)
@@ -184,3 +187,8 @@ class _Tracing:
     @staticmethod
     def where(condition: Any, yes: Any, no: Any) -> Any:
         return numpy.frompyfunc(lambda mask, a, b: mask.new("{} ? {} : {}", mask, a, b), 3, 1)(condition, yes, no)
+
+    @staticmethod
+    def clip(values: Any, low: float, high: float, out: Any = None) -> Any:
+        limit = numpy.frompyfunc(lambda value: value.new("fmin(fmax({}, {}), {})", value, low, high), 1, 1)
+        return limit(values, out=out)

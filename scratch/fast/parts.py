@@ -33,7 +33,7 @@ from scratch.layer import Layer, Parameter
 
 Result = TypeVar("Result")
 
-_ROWS = 8  # of a batch: fewer for each thread are not worth it
+_ROWS = 8  # of a batch: fewer for each thread are not worth it, unless the model's `least_rows` says otherwise
 
 
 class Part:
@@ -116,7 +116,7 @@ class InParts(Layer):
         keep_memory()  # steps allocate the same arrays again and again
         self.threads = threads
         self.num_threads = 1 if xp.device != "cpu" else threads or job().num_cores
-        self.least_rows = 1 if threads else _ROWS  # for each thread
+        self.least_rows = 1 if threads else getattr(model, "least_rows", _ROWS)  # for each thread
         self.model, self._own = model, model.parameters()
         # Of several processes each sums its own gradients before it sends them, so even its first part has its own.
         several = job().num_ranks > 1

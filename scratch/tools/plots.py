@@ -157,12 +157,75 @@ def labelled_points(path: str | Path, points: Any, labels: Sequence[str], title:
     _write(path, figure)
 
 
-def _figure(width: float, height: float, grid: tuple[int, int] | None = None) -> tuple[Any, Any]:
+def heads(path: str | Path, weights: Any, tokens: Sequence[str], title: str = "") -> None:
+    """Draw the attention of each head of a transformer: `weights` (layers, heads, T, T) on the host, row t for token t.
+
+    Left, a triangle for each head: row t is where token t looks. Right, a line for each head: where the last token
+    looks, and the distance at which the head looks most on average. Only the last 48 tokens and 60 heads are drawn.
+    """
+    from matplotlib.colors import PowerNorm
+
+    (num_layers, num_heads, T, _), shown = weights.shape, [_visible(token) for token in tokens[-48:]]
+    num = len(shown)
+    names = [f"{layer}.{head}" for layer in range(1, num_layers + 1) for head in range(1, num_heads + 1)][-60:]
+    height, side = max(0.21 * len(names), 3.0), max(1.2 * num_heads, 3.0)  # inches
+    side, width = min(side, height * num_heads / num_layers, 5.0), max(0.17 * num, 3.0)
+    figure, ((left, right),) = _figure(side + width + 3.2, height + 1.0, (1, 2), [side, width + 2.2])
+    norm = PowerNorm(0.5, 0, 1)  # a scale of square roots, on which a tenth of the attention is visible too
+    for (layer, head), place in numpy.ndenumerate(numpy.arange(num_layers * num_heads).reshape(num_layers, num_heads)):
+        part = weights.reshape(-1, T, T)[place][-num:, -num:]
+        part = numpy.where(numpy.tri(num, dtype=bool), part, numpy.nan)  # nothing is drawn where nothing can be seen
+        left.imshow(part, norm=norm, cmap="Blues", extent=(head + 0.04, head + 0.96, layer + 0.96, layer + 0.04))
+    every = -(-max(num_layers, num_heads) // 24)
+    left.set_xticks(numpy.arange(0, num_heads, every) + 0.5, range(1, num_heads + 1, every))
+    left.set_yticks(numpy.arange(0, num_layers, every) + 0.5, range(1, num_layers + 1, every))
+    left.set(
+        xlabel="head", ylabel="layer", title="where each token looks", xlim=(0, num_heads), ylim=(num_layers, 0),
+        aspect="auto",
+    )
+    left.tick_params(length=0)
+    left.spines[:].set_visible(False)
+
+    lines = weights[:, :, -1, -num:].reshape(-1, num)[-len(names) :]
+    image = right.imshow(lines, norm=norm, cmap="Blues", aspect="auto")
+    for (row, column), share in numpy.ndenumerate(lines):
+        color = "white" if share > 0.4 else "black" if share > 0.04 else "silver"
+        right.text(column, row, shown[column], ha="center", va="center_baseline", color=color, fontsize=8)
+    for row, name in enumerate(names):
+        if name.endswith(".1"):
+            right.axhline(row - 0.5, color="black", linewidth=0.8)
+    right.set_yticks(range(len(names)), names, fontsize=8)
+    right.set(xticks=[], ylabel="layer.head", title="where the last token looks")
+    distances = right.secondary_yaxis("right")
+    distances.set_yticks(
+        range(len(names)), [_distance(a) for a in weights.reshape(-1, T, T)[-len(names) :]], fontsize=8
+    )
+    distances.tick_params(length=0)
+    _per_cent(figure.colorbar(image, ax=right, pad=0.01), "of a token's attention")
+    figure.suptitle(_cut(title, int(8 * (side + width))))
+    _write(path, figure)
+
+
+def _distance(attention: Any) -> str:
+    """How far back a head looks most, and how much of its attention is there: means over the later half of (T, T)."""
+    later = range(len(attention) // 2, len(attention))
+    shares = [sum(float(attention[t, t - back]) for t in later) / len(later) for back in range(later[0] + 1)]
+    back = int(numpy.argmax(shares))
+    return f"{f'{back} back' if back else 'itself'}, {100 * shares[back]:.0f} %"
+
+
+def _visible(token: str) -> str:
+    return token.translate({ord(" "): "\u2423", ord("\n"): "\u21b5"})  # signs for a space and the end of a line
+
+
+def _figure(
+    width: float, height: float, grid: tuple[int, int] | None = None, ratios: Sequence[float] | None = None
+) -> tuple[Any, Any]:
     # pyplot is avoided, because it would select a window system for the whole program.
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(width, height), dpi=120, layout="constrained")
-    return figure, figure.subplots() if grid is None else figure.subplots(*grid, squeeze=False)
+    return figure, figure.subplots() if grid is None else figure.subplots(*grid, squeeze=False, width_ratios=ratios)
 
 
 def _cut(text: str, most: int) -> str:

@@ -69,6 +69,7 @@ _COMMON: dict[str, dict[str, Any]] = {
     "temperature": {"type": rate, "metavar": "T", "help": "below 1 favours likely characters, above 1 adds variety"},
     "samples": {"type": positive, "metavar": "N", "help": "number of texts to generate at once, as one batch"},
     "top_k": {"type": positive, "metavar": "K", "help": "sample only from the K likeliest characters"},
+    "top_p": {"type": rate, "metavar": "P", "help": "sample only from the likeliest characters that make up P of 1"},
     "seed_text": {"metavar": "TEXT", "help": "text with which every sample begins"},
     "smoke": {"action": "store_true", "help": "run briefly on a tiny sample, to check that everything works"},
 }

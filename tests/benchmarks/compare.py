@@ -49,6 +49,9 @@ WORKLOADS = {
     "images-128": "CIFAR-10, 3x3 convolutions of 64, 128, 256, 256 with BatchNorm, batch 128, SGD with momentum",
     "images-512": "CIFAR-10, the same, batch 512",
     "bidaf-32": "BiDAF, batch 32, contexts of 200, questions of 30, hidden 100, Adam",
+    "gpt-small": "transformer, 4 layers of 128 features, 4 heads, context 64, batch 12, AdamW",
+    "gpt-64": "transformer, 4 layers of 192 features, 6 heads, context 128, batch 64, AdamW",
+    "gpt-letters": "gpt-small generates 64 letters with a key-value cache, one letter",
 }
 FORWARD = {  # prediction only, for a batch of 1 and of 64
     f"{name}:{size}": f"{label}, batch {size}"
@@ -57,11 +60,11 @@ FORWARD = {  # prediction only, for a batch of 1 and of 64
         "lstm-256": "2 LSTM of 256, sequences of 50", "lstm-512": "2 LSTM of 512, sequences of 100",
         "lstm-alice": "Alice, 1 LSTM of 256, windows of 100", "lstm-alice2": "Alice, 2 LSTM of 256, windows of 100",
         "charcnn-150": "char-CNN, texts of 150", "charcnn-1014": "char-CNN, texts of 1014",
-        "images-128": "CIFAR-10's network", "bidaf-32": "BiDAF",
+        "images-128": "CIFAR-10's network", "bidaf-32": "BiDAF", "gpt-small": "transformer, 64 letters",
     }.items()
     for size in (1, 64)
 }
-SHARED = {name for name in WORKLOADS if re.search("[0-9]$|alice", name)}  # a batch that processes can share
+SHARED = {name for name in WORKLOADS if re.search("[0-9]$|alice|gpt-small", name)}  # a batch that processes can share
 # The products of a batch of one are small matrices, or vectors; the peak of large ones says nothing about them.
 BATCH_OF_ONE = {name for name in WORKLOADS | FORWARD if name.endswith(":1")} | WORKLOADS.keys() - SHARED
 BUSY = 0.7  # a peak below this fraction of the best one means that something else was running

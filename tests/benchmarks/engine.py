@@ -27,11 +27,14 @@ from scratch import (
     Dropout,
     Embedding,
     Gelu,
+    LayerNorm,
     Linear,
     MaxPool1d,
     MaxPool2d,
+    SelfAttention,
     Sequential,
     SoftmaxCrossEntropy,
+    Transformer,
     to_device,
 )
 from scratch.fast import fast
@@ -75,6 +78,17 @@ LAYERS: dict[str, tuple[str, Callable[[], Any], Callable[[], Any]]] = {
     "BatchNorm of 64, batch 64, 32 by 32": ("regular.py", lambda: BatchNorm(64), lambda: floats(64, 32, 32, 64)),
     "Dropout, 64 by 50 by 256": ("regular.py", lambda: Dropout(0.3), lambda: floats(64, 50, 256)),
     "Gelu, 64 by 16 by 16 by 256": ("activations.py", Gelu, lambda: floats(64, 16, 16, 256)),
+    "Gelu, tanh form, 12 by 64 by 512": ("activations.py", lambda: Gelu("tanh"), lambda: floats(12, 64, 512)),
+    "LayerNorm of 128, 12 by 64": ("regular.py", lambda: LayerNorm(128), lambda: floats(12, 64, 128)),
+    "SelfAttention of 128, 4 heads, 12 texts of 64": (
+        "self_attention.py", lambda: SelfAttention(128, 4), lambda: floats(12, 64, 128),
+    ),
+    "SelfAttention of 192, 6 heads, 64 texts of 128": (
+        "self_attention.py", lambda: SelfAttention(192, 6), lambda: floats(64, 128, 192),
+    ),
+    "Transformer, 4 layers of 128, 12 texts of 64": (
+        "transformer.py", lambda: Transformer(65, 128, 4, 4, 64), lambda: ids(65, 12, 64),
+    ),
     "Linear 256 to 65, 64 by 50 rows": ("dense.py", lambda: Linear(256, 65), lambda: floats(64, 50, 256)),
     "Embedding of 20,000, 64 by 20 ids": ("dense.py", lambda: Embedding(20_000, 100), lambda: ids(20_000, 64, 20)),
 }

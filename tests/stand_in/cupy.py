@@ -178,7 +178,7 @@ FUNCTIONS = {
     "where": ("condition", "x", "y"), "take": ("a", "indices", "axis", "out"), "count_nonzero": ("a", "axis"),
     "take_along_axis": ("a", "indices", "axis"), "ascontiguousarray": ("a", "dtype"),
     "moveaxis": ("a", "source", "destination"), "matmul": ("a", "b", "out"), "broadcast_to": ("array", "shape"),
-    "pad": ("array", "pad_width", "mode"),
+    "clip": ("a", "a_min", "a_max", "out"), "pad": ("array", "pad_width", "mode"),
     "unique": ("ar", "return_index", "return_inverse", "return_counts", "axis"),
 }
 OF_THE_HOST = ("arange", "empty", "zeros", "ones", "full")  # made of plain numbers
@@ -247,7 +247,8 @@ class RawKernel:
 
     def __call__(self, grid, block, args):
         launches[0] += 1
-        names = {f: getattr(np, f) for f in ("exp", "log", "sqrt", "tanh", "where")} | {"number": self.number}
+        names = {f: getattr(np, f) for f in ("exp", "log", "sqrt", "tanh", "fmin", "fmax", "where")}
+        names["number"] = self.number
         for index, size, axis in (("threadIdx", block[0], 0), ("blockIdx", grid[0], 1)):
             names[index] = types.SimpleNamespace(x=np.expand_dims(np.arange(size), axis))
         names["blockDim"] = types.SimpleNamespace(x=block[0])
