@@ -83,7 +83,7 @@ class Gelu(Layer):
         y = x * p       where p is the probability that a standard normal variable is below x, in one of three forms:
 
         sigmoid:  p = sigmoid(1.702 x)
-        tanh:     p = 0.5 tanh(sqrt(2 / pi) (x + 0.044715 x^3)) + 0.5
+        tanh:     p = 0.5 tanh(sqrt(2 / pi) x (1 + 0.044715 x^2)) + 0.5
         exact:    p = 0.5 erf(x / sqrt(2)) + 0.5
 
     Shapes: any -> the same.
@@ -103,9 +103,9 @@ class Gelu(Layer):
             p = 0.5 * xp.tanh(0.851 * x) + 0.5  # sigmoid(1.702 x); 1.702 x itself could overflow
             slope = 1.702 * p * (1 - p)  # sigmoid' = s (1 - s)
         else:
-            z = xp.maximum(xp.minimum(x, 10), -10)  # beyond, p is 0 or 1, and z^3 may overflow
+            z = xp.maximum(xp.minimum(x, 10), -10)  # beyond, p is 0 or 1, and x^3 may overflow
             if self.form == "tanh":
-                p = 0.5 * xp.tanh(TANH_SCALE * (z + 0.044715 * z**3)) + 0.5
+                p = 0.5 * xp.tanh(TANH_SCALE * z * (1 + 0.044715 * z**2)) + 0.5
                 slope = 2 * p * (1 - p) * TANH_SCALE * (1 + 3 * 0.044715 * z**2)  # 0.5 tanh(u) + 0.5 = sigmoid(2 u)
             else:
                 p = 0.5 * erf(z / math.sqrt(2)) + 0.5

@@ -125,12 +125,14 @@ class LayerNorm(Layer):
     BatchNorm normalises a feature over the batch; here each row is normalised over its own features, so no row depends
     on another, and training and evaluating are the same. eps prevents a division by zero for a constant row.
 
-    The gradient of x: x[j], one of F features, affects n[i] in three ways.
+    Each x[j] of F features affects n[i] in three ways, and dn[i]/dx[j] is the sum of three terms:
+
         directly, if i = j:    s
-        through the mean:      x[j] moves it by 1/F, which moves n[i] by -s/F
-        through the variance:  x[j] moves it by 2 (x[j] - mean) / F = 2 n[j] / (s F), and ds/dvariance = -s^3 / 2; so s
-                               moves by -s^2 n[j] / F, and n[i] = (x[i] - mean) s by -s n[i] n[j] / F
-    With g[i] = dL/dn[i] = gradient[i] w[i], the sum of g[i] dn[i]/dx[j] over i is
+        through the mean:      -s / F, since dmean/dx[j] = 1 / F
+        through the variance:  -s n[i] n[j] / F, since dvariance/dx[j] = 2 (x[j] - mean) / F = 2 n[j] / (s F) and
+                               ds/dvariance = -s^3 / 2; so ds/dx[j] = -s^2 n[j] / F, and x[i] - mean = n[i] / s
+
+    With g[i] = dL/dn[i] = gradient[i] w[i], summing g[i] dn[i]/dx[j] over i gives the gradient of x:
 
         dL/dx[j] = s (g[j] - mean of g - n[j] * mean of g n)
 
@@ -165,6 +167,6 @@ class LayerNorm(Layer):
         if self.b is not None:
             self.b.grad += gradient.reshape(-1, self.features).sum(axis=0, dtype="float64")
         self.w.grad += (gradient * n).reshape(-1, self.features).sum(axis=0, dtype="float64")
-        # The three ways in which x affects n, as derived above.
+        # The three terms derived above: x affects n directly, through the mean and through the variance.
         g = gradient * self.w.data
         return s * (g - g.mean(axis=-1, keepdims=True) - n * (g * n).mean(axis=-1, keepdims=True))

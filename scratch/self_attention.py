@@ -38,8 +38,8 @@ class SelfAttention(Layer):
     Parameters: in_projection (a Linear; the rows of its w are those of queries, keys and values) and out_projection;
         without biases with `bias=False`.
     State: with `stateful=True`, keys and values are kept (the "key-value cache" of text generators), and later calls
-        attend to them too, until `reset_hidden_state()`: so a text may come in pieces, or one character at a time.
-        This is for prediction: after a forward that began with a state, `backward` raises RuntimeError.
+        attend to them too, until `reset_hidden_state()`. So a text may come in pieces, or one character at a time.
+        Use it inside `evaluating`: after a forward that began with a state, `backward` raises RuntimeError.
     Source: Vaswani et al. 2017, https://arxiv.org/abs/1706.03762, section 3.2.
     Raises: ScratchError for num_heads that do not divide features, an input or a mask of the wrong shape, or a carried
         state for another N.
