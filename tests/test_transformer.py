@@ -285,7 +285,7 @@ def test_dropout_is_in_three_places_and_ends_with_the_training(how):
         plain = transformer()
         for p, q in zip(plain.parameters(), layer.parameters(), strict=True):
             p.data[...] = q.data
-        assert relative_error(layer.forward(x), plain.forward(x)) < 1e-6
+        assert relative_error(layer.forward(x), plain.forward(x)) < 1e-5
     attention = SelfAttention(1, 1, dropout=0.5)
     attention.in_projection.w.data[...], attention.out_projection.w.data[...] = to_device([[0.0], [0.0], [1.0]]), 1
     found = np.array([to_host(attention.forward(to_device(np.ones((1, 2, 1)))))[0, 1, 0] for _ in range(300)])
