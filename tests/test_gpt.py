@@ -130,7 +130,7 @@ def test_a_run(tmp_path):
     code, first, _ = run("sample", *flags, "wood", cwd=tmp_path)
     assert code == 0 and len(first) == 45 and first.startswith("wood")
     assert run("sample", *flags, "wood", "--plain", cwd=tmp_path)[1] == first
-    assert "'YZ' of the seed is not in the text" in refused("sample", *flags, "ZwoY", cwd=tmp_path)
+    assert "the seed contains 'YZ', which the training text does not" in refused("sample", *flags, "ZwoY", cwd=tmp_path)
     code, skipped, _ = run("sample", *flags, "wZood", "--skip-unknown", cwd=tmp_path)
     assert code == 0 and skipped == "(left out of the seed: 'Z')\n" + first
     code, several, _ = run("sample", *flags, "wood", "--samples", 3, cwd=tmp_path)

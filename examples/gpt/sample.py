@@ -1,10 +1,10 @@
-"""`python examples/gpt sample`: text in the manner of the one that was learned, printed letter by letter."""
+"""`python examples/gpt sample`: text in the style of the training text, printed letter by letter."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy
-from char_lm.sample import first_letter, known_part
+from char_lm.sample import add_sampling, first_letter, known_part
 from gpt.network import WEIGHTS, load
 from gpt.tokens import Tokens
 
@@ -64,13 +64,15 @@ def write_on(
 
 
 def command(arguments: list[str]) -> None:
-    parser = program.Parser("Continue a seed in the manner of the text.", prog="gpt sample")
+    parser = program.Parser("Continue a seed in the style of the training text.", prog="gpt sample")
     parser.common(
-        weights=WEIGHTS, device=None, plain=False, seed=None, count=500, samples=1, seed_text=None, temperature=0.8,
+        weights=WEIGHTS, device=None, plain=False, seed=None, samples=1, seed_text=None, temperature=0.8,
         top_k=None, top_p=None,
     )
-    parser.add_argument("--greedy", action="store_true", help="always the likeliest character, as --temperature 0")
-    parser.add_argument("--skip-unknown", action="store_true", help="leave unknown characters out of the seed")
+    parser.add_argument(
+        "--greedy", action="store_true", help="always choose the likeliest token, as with --temperature 0"
+    )
+    add_sampling(parser, count=500)
     parser.add_argument(
         "--context", type=program.positive, metavar="N", help="read at most N tokens back (default: as was learned)"
     )
