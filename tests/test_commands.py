@@ -11,6 +11,7 @@ import textwrap
 
 import pytest
 from commands import Program, make_data
+from conftest import ON_A_DEVICE
 from programs import ROOT, environment
 
 from scratch import Linear
@@ -142,6 +143,7 @@ def execute(words, place, input=""):
 
 
 @pytest.mark.thorough
+@pytest.mark.skipif(ON_A_DEVICE, reason="once is enough")
 @pytest.mark.parametrize("command", COMMANDS)
 def test_a_command_of_a_page_runs(command, place):
     first, *others = command.split(" && ")
