@@ -4,15 +4,12 @@ import runpy
 
 import numpy
 import pytest
-from conftest import ON_A_DEVICE
 from programs import ROOT
 
 from scratch import Optimizer
 from scratch.exercises import exercises
 from scratch.exercises.checking import verdict
 from scratch.initial import random_tensor
-
-pytestmark = pytest.mark.skipif(ON_A_DEVICE, reason="answers are plain NumPy, checked on the host")
 
 RIGHT = {
     chapter: runpy.run_path(str(ROOT / "docs" / "answers" / f"{chapter}.py"))

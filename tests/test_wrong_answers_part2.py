@@ -5,15 +5,12 @@ from itertools import pairwise
 
 import numpy
 import pytest
-from conftest import ON_A_DEVICE
 from programs import ROOT
 
 from scratch.backend import xp
 from scratch.exercises.checking import verdict
 from scratch.initial import zeros
 from scratch.recurrent import add_gradients
-
-pytestmark = pytest.mark.skipif(ON_A_DEVICE, reason="answers are plain NumPy, checked on the host")
 
 ANSWERS = ROOT / "docs" / "answers"
 RIGHT = runpy.run_path(str(ANSWERS / "recurrent.py"))

@@ -4,14 +4,11 @@ import runpy
 
 import numpy
 import pytest
-from conftest import ON_A_DEVICE
 from programs import ROOT
 
 from scratch.exercises.checking import verdict
 from scratch.functions import softmax
 from scratch.initial import uniform
-
-pytestmark = pytest.mark.skipif(ON_A_DEVICE, reason="answers are plain NumPy, checked on the host")
 
 RIGHT = {
     chapter: runpy.run_path(str(ROOT / "docs" / "answers" / f"{chapter}.py"))
