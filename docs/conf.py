@@ -20,7 +20,6 @@ extensions = [
     "sphinxcontrib.bibtex", "sphinx-mathjax-offline", "exercise",
 ]
 exclude_patterns = ["_build", "answers", "pictures"]
-nitpicky = False
 
 # Pages. Cells are executed at every build; one that raises fails the build.
 myst_enable_extensions = ["amsmath", "attrs_block", "attrs_inline", "colon_fence", "deflist", "dollarmath"]
@@ -70,8 +69,9 @@ def as_rst(app, what, name, obj, options, lines):
 def with_the_map(app, docname, source):
     """The page on the engine includes the map in `scratch/fast`, whose links are relative to that folder."""
     if docname == "engine":
-        app.env.note_dependency(str(HERE.parent / "scratch" / "fast" / "README.md"))
-        text = (HERE.parent / "scratch" / "fast" / "README.md").read_text(encoding="utf-8").partition("\n## ")[2]
+        path = HERE.parent / "scratch" / "fast" / "README.md"
+        app.env.note_dependency(str(path))
+        text = path.read_text(encoding="utf-8").partition("\n## ")[2]
         text = re.sub(r"\]\((\w+\.py)\)", r"](../scratch/fast/\1)", "## " + text)
         source[0] = source[0].replace("<!-- map of the engine -->", text)
 

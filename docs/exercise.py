@@ -27,17 +27,16 @@ def source_of(path, name):
 
 
 class ExerciseDirective(SphinxDirective):
-    """`{exercise} dense.Scale`; the text below it, if any, explains the answer."""
+    """`{exercise} dense.Scale`."""
 
     required_arguments = 1
-    has_content = True
 
     def run(self):
         chapter, name = self.arguments[0].split(".")
         own = exercises()[chapter][name]
         text = [
             f"::::{{admonition}} Exercise: {name}", ":class: exercise", "", own.question, "", "```python",
-            own.start.strip(), "```", "", ":::{dropdown} Answer", *self.content, "", "```python",
+            own.start.strip(), "```", "", ":::{dropdown} Answer", "", "```python",
             source_of(ANSWERS / f"{chapter}.py", name), "```", ":::", "::::",
         ]
         self.env.note_dependency(str(ANSWERS / f"{chapter}.py"))

@@ -23,7 +23,7 @@ COMMANDS = [
     "gpt train --smoke --threads 2",
     "char_cnn train --smoke", "char_cnn predict --text goal", "char_cnn evaluate --data_path news.csv",
     "movie_reviews train --smoke --model lstm", "movie_reviews predict dull",
-    "movie_reviews evaluate --data phrases --model characters",
+    "movie_reviews evaluate --data phrases",
     "cifar10 train --smoke", "cifar10 evaluate --data images", "cifar10 show --data images",
     "name_languages train --smoke", "name_languages predict Satoshi", "name_languages evaluate --data names",
     "name_languages serve --port PORT",

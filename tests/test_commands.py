@@ -1,6 +1,5 @@
 """Every command in the README and on the pages runs, on little data; the README's snippets print what it says."""
 
-import importlib.util
 import inspect
 import re
 import runpy
@@ -9,35 +8,34 @@ import subprocess
 import sys
 import textwrap
 
+import commands
 import pytest
 from commands import Program, make_data
+from conftest import ON_A_DEVICE
+from pages import PAGES
 from programs import ROOT, environment
 
 from scratch import Linear
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-PAGES = [path for path in ROOT.glob("docs/**/*.md") if "_build" not in path.parts]
-PAGES = [path for path in [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(PAGES)] if path.exists()]
 PROGRAMS = "|".join(["company_names.py", *(path.parent.name for path in ROOT.glob("examples/*/__main__.py"))])
 INLINE = re.compile(rf"`((?:python |mpiexec |(?:{PROGRAMS}) (?:train|predict|evaluate|compare|ask))[^`]+)`")
-# By these arguments a command needs seconds, and no data set.
+# The arguments by which these need seconds, and no data set of their own.
 LITTLE = {
-    "evaluate": {
-        "company_names.py": ["--count", "20"], "alice": ["--smoke"], "char_lm": ["text.txt"],
-        "char_cnn": ["--data_path", "news.csv"], "movie_reviews": ["--data", "phrases"],
-        "cifar10": ["--data", "images"], "name_languages": ["--data", "names"], "bidaf": ["--data", "squad"],
-    },
-    "compare": {"char_lm": ["text.txt", "--order", "3"]},
-    "show": {"cifar10": ["--data", "images"]},
-    "prepare": {"bidaf": ["--data", "squad", "--glove", "glove.txt"]},
-    "char2vec": {"bidaf": ["--data", "squad"]},
+    (name, command): arguments
+    for name, command, *arguments in map(str.split, commands.COMMANDS)
+    if command in ("evaluate", "compare", "show", "prepare", "char2vec")
+}
+NEEDS = {
+    "mpiexec ": "mpi4py", "SCRATCH_DEVICE=cuda python": "cupy", "--device cuda": "cupy", "python tests/": "torch",
+    "-m sphinx": "sphinx", "name_languages serve": "fastapi_offline", "bidaf char2vec": "sklearn",
 }
 
 
 def written():
     """Each command on each page once, with the name of the first page that has it."""
     found = {}
-    for page in PAGES:
+    for page in (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *PAGES):
         text = page.read_text(encoding="utf-8")
         blocks = re.findall(r"^```sh\n(.*?)^```", text, flags=re.DOTALL | re.MULTILINE)
         lines = [re.sub(r"\s+#.*", "", line) for block in blocks for line in block.splitlines()]
@@ -47,7 +45,10 @@ def written():
     return found
 
 
-COMMANDS = written()
+COMMANDS = [
+    pytest.param(command, marks=[pytest.mark.needs(package) for part, package in NEEDS.items() if part in command])
+    for command in written()
+]
 
 
 @pytest.fixture(scope="module")
@@ -81,7 +82,7 @@ def in_seconds(name, arguments):
     command = arguments[0] if arguments and not arguments[0].startswith("-") else "train"
     if command == "train":
         return [*arguments, "--smoke"]
-    rest, little = arguments[1:], LITTLE.get(command, {}).get(name, [])
+    rest, little = arguments[1:], LITTLE.get((name, command), [])
     if little and not little[0].startswith("-") and rest and not rest[0].startswith("-"):
         rest = rest[1:]  # the text that the page names, in place of which comes a little one
     if command == "evaluate" and "weights/french_reviews.npz" in rest:
@@ -97,13 +98,6 @@ def call(words, place, input="", **environ):
     assert run.returncode == 0, (words, run.stdout[-500:], run.stderr[-2000:])
 
 
-def missing(*packages):
-    """Skip where a package is missing."""
-    for package in packages:
-        if importlib.util.find_spec(package) is None:
-            pytest.skip(f"needs {package}: pip install -e '.[dev]'")
-
-
 def execute(words, place, input=""):
     """Run a command of a page, given as a list of words, in seconds."""
     environ = {}
@@ -112,20 +106,15 @@ def execute(words, place, input=""):
         environ[name] = value.replace("$PWD", str(ROOT))
         words = words[1:]
     if words[0] == "mpiexec":
-        missing("mpi4py")
         words = words[3:]  # as one process; test_ranks.py runs several
-    on_a_gpu = environ.get("SCRATCH_DEVICE") == "cuda" and "PYTHONPATH" not in environ
-    if on_a_gpu or words[-2:] == ["--device", "cuda"]:
-        missing("cupy")
     python, *words = words
     assert python == "python"
     name, *arguments = words
     if words[:2] == ["-m", "sphinx"]:
-        missing("sphinx")  # test_pages.py builds them
+        pass  # test_pages.py builds them
     elif words[:2] == ["-m", "pytest"]:
         call([*words, "-q", "--collect-only", *(words[2:] or ["tests/test_house.py"])], ROOT, **environ)
     elif name.startswith("tests/"):  # these take minutes, and data: they need to start
-        missing("torch")
         little = ["characters", "--rounds", "1", "--seconds", "1"] if name.endswith("compare.py") else ["--help"]
         if name != "tests/make_twins.py":  # which writes at once
             call([name, *little], place)
@@ -142,6 +131,7 @@ def execute(words, place, input=""):
 
 
 @pytest.mark.thorough
+@pytest.mark.skipif(ON_A_DEVICE, reason="once is enough")
 @pytest.mark.parametrize("command", COMMANDS)
 def test_a_command_of_a_page_runs(command, place):
     first, *others = command.split(" && ")

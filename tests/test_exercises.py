@@ -1,25 +1,24 @@
 """The exercises that check themselves: every answer in the docs passes, every unwritten one is told so."""
 
-import runpy
 import subprocess
 import sys
 
 import numpy
 import pytest
-from programs import ROOT, environment
+from pages import ANSWERS, answers_to
+from programs import environment
 
 from scratch.checks import ScratchError
 from scratch.exercises import check, exercises
 from scratch.exercises.__main__ import main
 from scratch.exercises.checking import verdict
 
-ANSWERS = ROOT / "docs" / "answers"
 ALL = [(chapter, name) for chapter, those in exercises().items() for name in those]
 
 
 @pytest.fixture(scope="module")
 def answers():
-    return {chapter: runpy.run_path(str(ANSWERS / f"{chapter}.py")) for chapter in exercises()}
+    return {chapter: answers_to(chapter) for chapter in exercises()}
 
 
 @pytest.mark.parametrize(("chapter", "name"), ALL)

@@ -6,9 +6,9 @@ import sys
 
 import pytest
 from conftest import ON_A_DEVICE
+from pages import PAGES
 from programs import ROOT, environment
 
-PAGES = sorted(path for path in ROOT.glob("docs/**/*.md") if "_build" not in path.parts)
 PLAIN = {"interchange.md"}  # its snippets need PyTorch; test_interchange_page.py runs them
 
 

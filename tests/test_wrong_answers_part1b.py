@@ -1,10 +1,8 @@
 """Likely wrong answers to the exercises on optimizer_state to functions, except gradient_check, in reading order."""
 
-import runpy
-
 import numpy
 import pytest
-from programs import ROOT
+from pages import answers_to
 
 from scratch import Optimizer
 from scratch.exercises import exercises
@@ -12,7 +10,7 @@ from scratch.exercises.checking import verdict
 from scratch.initial import random_tensor
 
 RIGHT = {
-    chapter: runpy.run_path(str(ROOT / "docs" / "answers" / f"{chapter}.py"))
+    chapter: answers_to(chapter)
     for chapter in (
         "optimizer_state", "optimizers", "averages", "schedules", "checks", "backend", "initial", "functions",
     )

@@ -1,20 +1,18 @@
 """Wrong answers to the exercises of part 2, each with words that the verdict must hold."""
 
-import runpy
 from itertools import pairwise
 
 import numpy
 import pytest
-from programs import ROOT
+from pages import answers_to
 
 from scratch.backend import xp
 from scratch.exercises.checking import verdict
 from scratch.initial import zeros
 from scratch.recurrent import add_gradients
 
-ANSWERS = ROOT / "docs" / "answers"
-RIGHT = runpy.run_path(str(ANSWERS / "recurrent.py"))
-Added = runpy.run_path(str(ANSWERS / "bidirectional.py"))["Added"]
+RIGHT = answers_to("recurrent")
+Added = answers_to("bidirectional")["Added"]
 
 P_1 = [2 / 9, 4 / 9, 3 / 9]
 OF_3 = [P_1[0] / 4, P_1[1] / 4, (2 + P_1[2]) / 4]  # as if three ids followed an a

@@ -1,17 +1,15 @@
 """Likely wrong answers to the exercises on windows, attention and plain arrays: each is told what is wrong with it."""
 
-import runpy
-
 import numpy
 import pytest
-from programs import ROOT
+from pages import answers_to
 
 from scratch.exercises.checking import verdict
 from scratch.functions import softmax
 from scratch.initial import uniform
 
 RIGHT = {
-    chapter: runpy.run_path(str(ROOT / "docs" / "answers" / f"{chapter}.py"))
+    chapter: answers_to(chapter)
     for chapter in ("convolution", "pooling", "over_time", "regular", "attention", "plain_arrays")
 }
 

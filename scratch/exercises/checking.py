@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy
 
-from scratch.backend import precision, to_host
+from scratch.backend import precision, to_host, use, xp
 from scratch.gradient_check import gradient_errors, relative_error
 from scratch.layer import Layer
 
@@ -66,6 +66,8 @@ def verdict(name: str, answer: Any) -> str:
     except KeyError:
         raise ValueError(f"there is no exercise {name!r}; `python -m scratch.exercises` lists them") from None
     random.seed(0)
+    device = xp.device
+    use("cpu")  # answers are plain NumPy
     try:
         with precision("float64"):
             examine(answer)
@@ -76,6 +78,8 @@ def verdict(name: str, answer: Any) -> str:
     except Exception as error:
         place = traceback.extract_tb(error.__traceback__)[-1]
         return f"{type(error).__name__}: {error} (line {place.lineno} of {place.name})"
+    finally:
+        use(device)
     return ""
 
 

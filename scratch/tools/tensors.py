@@ -19,8 +19,8 @@ import numpy
 
 from scratch.checks import ScratchError
 from scratch.tools.extras import extra
+from scratch.tools.npz import METADATA
 
-_METADATA = "metadata"
 _MAX_HEADER = 48 * 2**20  # bytes
 _DTYPES = {
     "F64": "f8", "F32": "f4", "F16": "f2", "I64": "i8", "I32": "i4", "I16": "i2", "I8": "i1", "U64": "u8", "U32": "u4",
@@ -35,7 +35,7 @@ def encoded(path: str | Path, arrays: Mapping[str, numpy.ndarray], text: str) ->
     """
     library = extra("safetensors.numpy", f"writing {path}")
     # The library copies an array's memory as it lies; so the memory must hold the rows in order.
-    content = library.save({name: numpy.asarray(a, order="C") for name, a in arrays.items()}, {_METADATA: text})
+    content = library.save({name: numpy.asarray(a, order="C") for name, a in arrays.items()}, {METADATA: text})
     if int.from_bytes(content[:8], "little") > _MAX_HEADER:
         raise ScratchError(f"{path}: the names and metadata need a header of more than {_MAX_HEADER} bytes")
     return content
@@ -57,7 +57,7 @@ def opened(path: str | Path, size: int) -> Iterator["Tensors"]:
 
 
 class Tensors:
-    """An open safetensors file, with the methods of an open npz file in `files.py`."""
+    """An open safetensors file, with the same four methods as `npz.Npz`."""
 
     def __init__(self, path: str | Path, tensors: Any) -> None:
         self.path, self.tensors = path, tensors
@@ -78,5 +78,5 @@ class Tensors:
 
     def text(self) -> bytes | None:
         """The metadata, still as text; None where there are none."""
-        text = (self.tensors.metadata() or {}).get(_METADATA)
+        text = (self.tensors.metadata() or {}).get(METADATA)
         return None if text is None else text.encode()
