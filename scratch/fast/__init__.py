@@ -46,7 +46,8 @@ def fast(thing: Thing, threads: int | None = None) -> Thing:
 
     A model's layers are replaced by their fast twins, around the same Parameters, which are laid in one vector; layers
     without a twin stay as they are. Its batches are cut over `threads` (by default one for each core, where each gets 8
-    rows or more), and under mpiexec over processes; on a GPU there is one thread, and elementwise steps become kernels.
+    rows or more, or 2 of a Transformer), and under mpiexec over processes; on a GPU there is one thread, and
+    elementwise steps become kernels.
 
     Give the result, not `thing`, to `evaluating`, and reset its state: the two share Parameters, not memory.
     """

@@ -47,7 +47,8 @@ class Workload:
             return self.our_letters(side)
         if side in OURS:
             optimizer = AdamW(LR, weight_decay=DECAY, beta2=BETA2)
-            return our_step(side, self.ours(), optimizer, self.ids, self.following)
+            # All positions of a text are computed at once, so each is a row.
+            return our_step(side, self.ours(), optimizer, self.ids, self.following, num_rows=self.ids.size)
         network, following = self.network(side), self.following.reshape(-1)
         if self.letters:
             return self.pytorch_letters(side, network)
@@ -119,7 +120,7 @@ class Workload:
         import torch
 
         with precision("float64"):
-            model, loss = of_side("ours", self.ours(), SoftmaxCrossEntropy(), num_rows=len(self.ids))
+            model, loss = of_side("ours", self.ours(), SoftmaxCrossEntropy(), num_rows=self.ids.size)
             errors = []
             for side in ("eager", "tuned"):
                 network = self.network(side).double()

@@ -16,9 +16,10 @@ def of_side(side, *things, num_rows=1):
     return tuple(fast(thing, None if num_rows >= 16 else 1) for thing in things)
 
 
-def our_step(side, model, optimizer, input, truth, loss=None):
+def our_step(side, model, optimizer, input, truth, loss=None, num_rows=None):
     """A function that makes one training step of our side. `input` and `truth` are on the host."""
-    model, loss, optimizer = of_side(side, model, loss or SoftmaxCrossEntropy(), optimizer, num_rows=len(truth))
+    loss, num_rows = loss or SoftmaxCrossEntropy(), num_rows or len(truth)
+    model, loss, optimizer = of_side(side, model, loss, optimizer, num_rows=num_rows)
     inputs = [to_device(array) for array in (input if isinstance(input, list) else [input])]
     truth = to_device(truth)
 
