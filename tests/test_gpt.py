@@ -132,7 +132,7 @@ def test_a_run(tmp_path):
     assert run("sample", *flags, "wood", "--plain", cwd=tmp_path)[1] == first
     assert "the seed contains 'YZ', which the training text does not" in refused("sample", *flags, "ZwoY", cwd=tmp_path)
     code, skipped, _ = run("sample", *flags, "wZood", "--skip-unknown", cwd=tmp_path)
-    assert code == 0 and skipped == "(left out of the seed: 'Z')\n" + first
+    assert code == 0 and skipped == "(omitted from the seed: 'Z')\n" + first
     code, several, _ = run("sample", *flags, "wood", "--samples", 3, cwd=tmp_path)
     assert code == 0 and several.count("wood") >= 3 and several.startswith("--- 1 ---\nwood")
     greedy = [run("sample", *flags, "wood", *more, cwd=tmp_path)[1]
@@ -170,7 +170,7 @@ def test_a_run_on_byte_pairs(tmp_path):
     flags = ["--weights", "run/weights.npz", "--seed-text", "wood", "--count", 10]
     code, out, _ = run("sample", *flags, cwd=tmp_path)
     assert code == 0 and out.startswith("wood") and len(out) >= 10
-    assert "'Z' of the seed" in refused("sample", "--weights", "run/weights.npz", "--seed-text", "Z", cwd=tmp_path)
+    assert "the seed contains 'Z'" in refused("sample", "--weights", "run/weights.npz", "--seed-text", "Z", cwd=tmp_path)
 
 
 def test_a_killed_run_goes_on_to_the_bit(tmp_path):
@@ -198,7 +198,7 @@ def test_the_large_recipe_runs_a_few_steps(tmp_path):
 @pytest.mark.parametrize(
     ("content", "flags", "message"),
     [
-        ("", [], "at least 40 characters"), ("a" * 99, [], "of two kinds"), (None, [], "no such file"),
+        ("", [], "at least 40 characters"), ("a" * 99, [], "two of them distinct"), (None, [], "no such file"),
         ("ab " * 40, ["--context", 200], "102 tokens is too short for --context 200"),
         ("ab " * 40, ["--heads", 5, "--features", 128], "divides the 128 features, got 5"),
         ("ab " * 40, ["--vocab-size", 300], "add --tokens bpe"),
@@ -229,7 +229,7 @@ def test_bad_weights(tmp_path):
 def test_a_run_does_not_resume_with_other_settings(tmp_path):
     flags = ["train", "--smoke", "--epochs", 1, "--out", "run"]
     assert run(*flags, cwd=tmp_path)[0] == 0
-    assert "was made with heads = 2, not 4" in refused(*flags, "--resume", "--heads", 4, cwd=tmp_path)
+    assert "made with heads = 2, not 4" in refused(*flags, "--resume", "--heads", 4, cwd=tmp_path)
     kept, again = weights(tmp_path / "run" / "weights.npz"), ["--resume", "--heads", 2]
     assert run(*flags, *again, cwd=tmp_path)[0] == 0
     assert all(np.array_equal(kept[name], value) for name, value in weights(tmp_path / "run" / "weights.npz").items())

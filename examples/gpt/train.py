@@ -11,7 +11,7 @@ import numpy
 from char_lm.sample import first_letter
 from char_lm.texts import CORPORA, add_text, corpus_file, split
 from char_lm.train import perplexity, read_text
-from gpt.network import RECIPES, SIZES, build, nats
+from gpt.network import RECIPES, SIZES, build, load, nats
 from gpt.sample import write_on
 from gpt.tokens import BYTES, learned
 
@@ -76,13 +76,16 @@ def command(arguments: list[str]) -> None:
             run.record(loss=total / count, validation=found, bits=found / math.log(2), perplexity=perplexity(found))
 
     run.load_best()
-    found = nats(model, tokens, held_out, flags.context)
+    found, overlapping = (nats(model, tokens, held_out, flags.context, overlap) for overlap in (0, flags.context // 2))
     run.finish(
-        "Learning a text", "training step", flags.steps, nats_per_character=found, chance=chance,
-        num_learned=len(parts[0]), recipe=flags.recipe,
+        "Learning a text", "training step", flags.steps, nats_per_character=found, overlapping=overlapping,
+        chance=chance, num_learned=len(parts[0]), recipe=flags.recipe,
     )
-    write_on(model, tokens, first_letter(corpus.vocab), 300, flags.context, temperature=0.8)
-    print(f"\nHeld out: {found:.4f} nats per character, read in windows of {flags.context} tokens")
+    writer, *_ = load(run.weights, stateful=True)
+    writer = writer if flags.plain else fast(writer)
+    write_on(writer, tokens, first_letter(corpus.vocab), 300, flags.context, temperature=0.8)
+    print(f"\nHeld out: {overlapping:.4f} nats per character, each token with at least {flags.context // 2} before it")
+    print(f"          {found:.4f} in windows of {flags.context} tokens side by side, as nanoGPT reads")
     print(f"Weights:  {run.weights}, curve: {run.plot}")
 
 
