@@ -170,7 +170,8 @@ def test_a_run_on_byte_pairs(tmp_path):
     flags = ["--weights", "run/weights.npz", "--seed-text", "wood", "--count", 10]
     code, out, _ = run("sample", *flags, cwd=tmp_path)
     assert code == 0 and out.startswith("wood") and len(out) >= 10
-    assert "the seed contains 'Z'" in refused("sample", "--weights", "run/weights.npz", "--seed-text", "Z", cwd=tmp_path)
+    flags = ["--weights", "run/weights.npz", "--seed-text", "Z"]
+    assert "the seed contains 'Z'" in refused("sample", *flags, cwd=tmp_path)
 
 
 def test_a_killed_run_goes_on_to_the_bit(tmp_path):
