@@ -183,7 +183,7 @@ ALT = {
     "model-company-names": "Invented company names over a falling loss: Healer, Buildzead, The Musess, Sciencet.",
     "model-name-languages": "Satoshi: Japanese 99.6 %. Hinton: English 89.5 %, Scottish 7.5 %.",
     "model-char-lm": "Lines in Shakespeare's manner, written by the network, with the names of the speakers.",
-    "model-gpt": "Triangles of attention, one for each head: some heads look at the letter before, others further back.",
+    "model-gpt": "Triangles of attention, one for each head: some heads look at the letter before, others further.",
     "model-ngrams": "The held-out loss of n-grams is lowest at n = 5, with 1.67; the LSTM's is 1.45.",
     "model-alice": "A passage in the manner of Alice in Wonderland; invented words such as lefdenct are coloured.",
 }
