@@ -190,6 +190,6 @@ def command(arguments: list[str]) -> None:
     parser.add_argument("--port", type=program.positive, default=5533, help="port on localhost (default: 5533)")
     parser.common(weights=WEIGHTS, device=None, plain=False)
     flags = parser.parse_args(arguments)
-    program.begin(flags)
+    program.begin(flags, small=True)
     model = load(flags.weights)
     serve(model if flags.plain else fast(model, threads=1), flags.port)  # batches are small
