@@ -230,9 +230,9 @@ def begin(flags: argparse.Namespace, shared: bool = False, small: bool = False) 
     if getattr(flags, "plain", False) and getattr(flags, "threads", None):
         raise ScratchError("--threads needs the engine; omit --threads or --plain")
     if small:
-        # BLAS's threads wait busily for each other. If another program has one of their cores, the product stands still.
-        # A large batch still uses all cores: `fast` cuts its rows over threads of its own, which wait without a core.
-        # Training and evaluation read large batches, and may have --threads; this limit does not apply to them.
+        # BLAS's threads wait for each other in busy loops: a product stands still while another program has a core of
+        # theirs. A large batch still uses all cores, because `fast` cuts its rows over threads of its own. The command
+        # decides, not the size of each product: training and evaluation read large batches, and heed --threads.
         limit_blas(1)
     if shared and join().rank:
         leave_writing_to_another()
