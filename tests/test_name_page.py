@@ -1,7 +1,8 @@
-"""The page of the service of the names, in a real browser."""
+"""What a browser may do with the service of the names, which hosts it answers for, and its page in a real browser."""
 
 import json
 import shutil
+import socket
 
 import programs
 import pytest
@@ -14,6 +15,45 @@ def server(tmp_path_factory):
     """A running service: its port, and its process."""
     with programs.name_service(tmp_path_factory.mktemp("serve")) as running:
         yield running
+
+
+def received(port, *lines):
+    """The first line, the headers and the body of the answer to a request of these lines."""
+    with socket.create_connection(("127.0.0.1", port), timeout=20) as client:
+        client.sendall("".join(f"{line}\r\n" for line in (*lines, "Connection: close", "")).encode())
+        head, _, body = b"".join(iter(lambda: client.recv(2**16), b"")).decode().partition("\r\n\r\n")
+    first, *headers = head.splitlines()
+    return first, dict(line.lower().split(": ", 1) for line in headers), body
+
+
+@pytest.mark.parametrize("lines", [
+    *((f"GET {path} HTTP/1.1", "Host: localhost") for path in ("/", "/docs", "/Abe", "/123", "/Abe?top=0", "/a/b")),
+    ("GET / HTTP/1.1", "Host: x"), ("POST /Abe HTTP/1.1", "Host: localhost"), ("nonsense",),
+], ids=lambda lines: " ".join(lines))
+def test_every_answer_limits_what_a_browser_may_do(lines, server):
+    _, headers, _ = received(server[0], *lines)
+    assert headers["x-content-type-options"] == "nosniff" and headers["x-frame-options"] == "deny"
+    assert headers["referrer-policy"] == "no-referrer"
+    policy = headers["content-security-policy"]
+    assert policy.startswith("default-src 'none'; ") and "frame-ancestors 'none'" in policy
+    assert "unsafe" not in policy and "*" not in policy and "http" not in policy
+
+
+@pytest.mark.parametrize("host", [
+    "localhost", "localhost:5533", "LOCALHOST:1", "127.0.0.1", "127.0.0.1:80", "[::1]", "[::1]:5533",
+])
+def test_requests_for_localhost_are_answered(host, server):
+    assert received(server[0], "GET /Abe HTTP/1.1", f"Host: {host}")[0] == "HTTP/1.1 200 OK"
+
+
+@pytest.mark.parametrize("path", ["/Abe", "/", "/docs", "/openapi.json", "/static-offline-docs/swagger-ui.css"])
+@pytest.mark.parametrize("headers", [
+    ["Host: evil.example"], ["Host: localhost.evil.example:5533"], ["Host: xlocalhost"], ["Host: 127.0.0.2"],
+    ["Host: evil.example:127.0.0.1"], ["Host: localhost@evil.example"], ["Host: "], [],
+], ids=str)
+def test_other_requests_are_not(headers, path, server):
+    first, _, body = received(server[0], f"GET {path} HTTP/1.1", *headers)
+    assert (first, body) == ("HTTP/1.1 400 Bad Request", "Invalid host header")
 
 
 @pytest.fixture

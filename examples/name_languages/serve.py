@@ -39,7 +39,8 @@ PAGE = Path(__file__).with_name("page.html")
 TITLE, SWAGGER = "Names to languages", "/static-offline-docs/swagger-ui"
 SHORT, MAX_BATCH = 16, 64  # a batch has at most 64 names of up to 16 letters, 32 of up to 32, 16 of up to 64, and so on
 HOST = "127.0.0.1"
-HOSTS = ["localhost", HOST, "[::1]"]  # another name in a request is a page of another site that was led here
+# Any other host in a request is that of a web site which made its name point to this machine (DNS rebinding).
+HOSTS = ["localhost", HOST, "[::1]"]
 PATIENCE, LAST_PATIENCE = 15, 2  # seconds for a request and its answer: normally, and once the service is stopping
 # tuple[float, str] would be more exact, but not every OpenAPI reader supports the prefixItems that it becomes.
 Guess = Annotated[list[float | str], Field(min_length=2, max_length=2)]
@@ -59,10 +60,10 @@ class Refusal(BaseModel):
 
 
 class Batcher:
-    """Collects the waiting names into batches of similar length for the network, which reads all as far as the longest.
+    """Collects the waiting names into batches of similar length, because all are padded to the longest of their batch.
 
-    waiting: the names by the number of letters that they are read as. Each length has its turn, and its batches take
-        about as long as those of any other, so long names cannot hold up short ones.
+    waiting: the names by length, rounded up to a power of two. Lengths take turns, and batches of long names are
+        smaller, so that all take about as long. So long names do not hold up short ones.
     """
 
     def __init__(self, model: NameReader) -> None:
@@ -123,6 +124,9 @@ class Impatient(AutoHTTPProtocol):
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
         self.limit = self.loop.call_later(PATIENCE, transport.abort)
+        # An answer is sent as a head and a body. Without this, the body waits until the client has confirmed the head,
+        # which Linux does after 40 ms. (asyncio sets it only on sockets whose protocol number is explicit.)
+        transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     def on_response_complete(self) -> None:
         super().on_response_complete()
@@ -144,10 +148,9 @@ class Impatient(AutoHTTPProtocol):
 
 
 def policy(pages: Mapping[str, str]) -> str:
-    """The Content-Security-Policy: a browser runs the scripts and styles of our pages and files, and nothing else.
+    """The Content-Security-Policy: browsers use only the scripts and styles of these pages and of the service's files.
 
-    What is inside a page is allowed by its hash. `data:` are the icons of the API documentation, and the page's empty
-    one.
+    The hash of each script or style in a page allows it. `data:` allows the icons in the API documentation.
     """
     allowed: dict[str, list[str]] = {"script": ["'self'"], "style": ["'self'"]}
     for kind, text in re.findall(r"<(script|style)>(.*?)</\1>", "".join(pages.values()), flags=re.DOTALL):
@@ -213,8 +216,8 @@ def make_server(model: NameReader) -> uvicorn.Server:
         ("Referrer-Policy", "no-referrer"), ("X-Frame-Options", "DENY"),
     ]
     return uvicorn.Server(uvicorn.Config(
-        make_app(model, pages), headers=headers, http=Impatient, ws="none", log_config=None, log_level="error",
-        access_log=False,
+        make_app(model, pages), headers=headers, http=Impatient, ws="none",
+        log_config=None, log_level="error", access_log=False,
         loop="asyncio",  # uvloop raises an error, which uvicorn logs, for writing to a client that has gone
         timeout_graceful_shutdown=2 * LAST_PATIENCE,
     ))
