@@ -36,7 +36,7 @@ def begun(first_run, tmp_path):
 
 def call(*arguments, cwd, env):
     command = [sys.executable, str(PROGRAM), *map(str, arguments)]
-    return subprocess.run(command, cwd=cwd, env=environment() | env, capture_output=True, text=True, timeout=300)
+    return subprocess.run(command, cwd=cwd, env=environment() | env, capture_output=True, text=True, timeout=900)
 
 
 @pytest.mark.thorough
@@ -76,7 +76,7 @@ def test_every_workload_that_trains_is_measured(first_run, monkeypatch):
     monkeypatch.syspath_prepend(str(ROOT / "tests" / "benchmarks"))
     import compare
 
-    assert set(first_run.WORKLOADS) == compare.WORKLOADS.keys() - {"gpt-letters"}  # which generates
+    assert set(first_run.WORKLOADS) == {name for name in compare.WORKLOADS if not name.endswith("-letters")}
     for name in first_run.WORKLOADS:
         small = name in ("names", "tutorial", "characters")
         assert (first_run.reach_of(name) is None) == small
@@ -106,8 +106,9 @@ def test_the_minutes_are_shared_and_what_is_left_goes_to_the_next(first_run, beg
 
 def test_only_rows_that_fall_short_are_profiled_the_worst_first(first_run, begun, monkeypatch):
     begun.smoke, begun.workloads = False, first_run.WORKLOADS
-    ratios = {"lstm-256": 0.45, "gpt-64": 0.2, "images-128": 0.9, "bidaf-32": None, "names": 0.1}
-    begun.report["steps"]["benchmark"] = {"result": {"rows": {name: {"ratio": ratios[name]} for name in ratios}}}
+    ratios = {"lstm-256": [0.45, 0.4, 0.6], "gpt-64": [0.2, None, None], "images-128": [0.9, 0.8, 1]}
+    rows = {name: {"ratio_eager": ratio} for name, ratio in ratios.items()} | {"bidaf-32": {"error": "it failed"}}
+    begun.report["steps"]["benchmark"] = {"result": {"rows": rows}}
     monkeypatch.setattr(first_run.FirstRun, "profiled", lambda self, name, seconds: {"ms": 1.0})
     result = {}
     begun.until = time.monotonic() + 60
@@ -138,7 +139,7 @@ def test_outcomes_are_read_from_what_pytest_prints(first_run, tmp_path):
     assert result == {"passed": 2, "failed": 1, "skipped": 1, "failures": ["test_a.py::test_f"]}
 
 
-LONG = [line for line in re.findall(r"^python (examples/.*? --device cuda)", PAGE, flags=re.MULTILINE) if "train" in line]
+LONG = re.findall(r"^python (examples/.* train .*--device cuda)$", PAGE, flags=re.MULTILINE)
 
 
 def test_the_page_has_the_long_trainings_and_the_program():

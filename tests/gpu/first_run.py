@@ -29,11 +29,12 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from gpu_tables import as_markdown, ratio_of, reach_of
+from gpu_tables import as_markdown, of_machine, ratio_of, reach_of
 
 from scratch import __version__
 from scratch.checks import ScratchError
 from scratch.tools.files import read_json, write_text
+from scratch.tools.incoming import read_text
 from scratch.tools.program import Parser, positive, run, say_when_stopped, writable_file
 
 HERE = Path(__file__).resolve().parent
@@ -89,6 +90,8 @@ class FirstRun:
         self.workloads = SMOKE if smoke else WORKLOADS
         self.child: subprocess.Popen | None = None
         self.until = self.end  # of the present step
+        self.by_minutes = True  # whether `compare.py` can be told how long it may take
+        self.share = 0.0  # seconds of the present workload, if all that are left have equally many
         now = datetime.now(timezone.utc).isoformat(timespec="seconds")
         self.report: dict[str, Any] = {
             "program": "first_run", "begun": now, "minutes": minutes, "smoke": smoke, "scratch": __version__,
@@ -106,7 +109,7 @@ class FirstRun:
             raise ScratchError(lines[-1].removeprefix("on_device: error: "))
         self.report["machine"] = json.loads(out.splitlines()[-1])
         self.save()
-        print(f"machine: {self.report['machine'].get('summary', 'the stand-in for CuPy')}", flush=True)
+        print(of_machine(self.report), flush=True)
 
     def step(self, name: str) -> None:
         """Run one step. Its errors are part of the report, and stop no other."""
@@ -129,7 +132,7 @@ class FirstRun:
 
     def suite(self, result: dict[str, Any]) -> None:
         """A few files at a time: a crash, or an error after which CUDA answers no more, ends only their tests."""
-        files = FEW_TESTS if self.smoke else test_files()
+        files = FEW_TESTS if self.smoke else files_of_tests()
         result |= {"passed": 0, "failed": 0, "skipped": 0, "output": ""}
         result |= {"failures": [], "unfinished": [], "not_run": []}
         for start in range(0, len(files), FILES_AT_ONCE):
@@ -137,12 +140,13 @@ class FirstRun:
             if self.left() < LEAST:
                 result["not_run"] += some
                 continue
-            code, out, err = self.call([*PYTEST, *some], min(self.left(), LONGEST), {"SCRATCH_DEVICE": "cuda"})
+            limit = min(self.left(), LONGEST)
+            code, out, err = self.call([*PYTEST, *some], limit, {"SCRATCH_DEVICE": "cuda"})
             unfinished = add_outcomes(result, out)
             if code not in (0, 5):  # 5: all tests of these files are of a kind that is left out
                 result["output"] += f"{' '.join(some)}: exit code {code}\n{ending(out)}\n{err[-5000:]}\n"
             if code not in (0, 1, 5):
-                result["unfinished"].append(f"{unfinished or ' '.join(some)} ({why(code, '', LONGEST)})")
+                result["unfinished"].append(f"{unfinished or ' '.join(some)} ({why(code, '', limit)})")
             self.save()
         if not result["passed"]:
             raise RuntimeError("no test has passed")
@@ -155,17 +159,15 @@ class FirstRun:
         on_gpu = machine.get("torch_on_gpu")
         if not on_gpu and not (self.smoke and machine.get("torch")):
             raise RuntimeError("PyTorch with CUDA is not installed; nothing was compared")
-        known = self.call([str(COMPARE), "--help"], 60)[1]
-        options = ["--device", "cuda" if on_gpu else "cpu"]
-        for flag, value in {"--rounds": 1, "--seconds": 1 if self.smoke else 2, "--minutes": 1}.items():
-            options += [flag, str(value)] if f"{flag} " in known else []
-        result |= {"options": options, "rows": {}}
+        offered = self.call([str(COMPARE), "--help"], 60)[1]
+        self.by_minutes = "--minutes" in offered
+        result |= {"options": ["--device", "cuda" if on_gpu else "cpu"], "rows": {}}
         names = self.workloads[: 1 if self.smoke else None]
-        self.each(result["rows"], lambda name, seconds: self.compared(name, options, seconds), names)
+        self.each(result["rows"], lambda name, seconds: self.compared(name, result["options"], seconds), names)
 
     def profiles(self, result: dict[str, Any]) -> None:
         rows = self.report["steps"].get("benchmark", {}).get("result", {}).get("rows", {})
-        ratios = {name: ratio for name in self.workloads if (ratio := ratio_of(rows.get(name))) is not None}
+        ratios = {name: ratio for name in self.workloads if (ratio := ratio_of(rows.get(name))[0]) is not None}
         short = {name: ratio / (reach_of(name) or ratio) for name, ratio in ratios.items()}
         names = [name for name in sorted(short, key=lambda name: short[name]) if short[name] < 1]
         self.each(result, self.profiled, names if ratios and not self.smoke else self.workloads)
@@ -178,7 +180,9 @@ class FirstRun:
 
     def each(self, result: dict[str, Any], measure: Callable[[str, float], Any], names: Any = None) -> None:
         """Measure one workload after the other. A failure is the result of its workload."""
-        for name in self.workloads if names is None else names:
+        names = list(self.workloads if names is None else names)
+        for number, name in enumerate(names):
+            self.share = self.left() / (len(names) - number)
             if self.left() < LEAST:
                 result[name] = {"error": "not reached: no time was left"}
                 continue
@@ -209,7 +213,10 @@ class FirstRun:
         """What `compare.py` writes about one workload: its only row, if it is a list of rows."""
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "row.json"
-            code, _, err = self.call([str(COMPARE), name, *options, "--json", str(path)], seconds)
+            limits = ["--rounds", "1", "--seconds", "1" if self.smoke else "2"]
+            if self.by_minutes:
+                limits = ["--minutes", f"{0.1 if self.smoke else self.share / 60:.2f}"]
+            code, _, err = self.call([str(COMPARE), name, *options, *limits, "--json", str(path)], seconds)
             if code != 0:
                 raise RuntimeError(why(code, err, seconds))
             found = read_json(path)
@@ -266,9 +273,10 @@ def why(code: int | None, err: str, seconds: float) -> str:
     return err.strip()[-3000:] or (f"crashed, signal {-code}" if code < 0 else f"exit code {code}")
 
 
-def test_files() -> list[str]:
-    """The files of tests, in the order in which pytest runs them."""
-    return sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "tests").glob("test_*.py"))
+def files_of_tests() -> list[str]:
+    """The files of tests; those that start programs, which takes longer, come last."""
+    paths = sorted((ROOT / "tests").glob("test_*.py"), key=lambda path: ("programs import" in read_text(path), path))
+    return [path.relative_to(ROOT).as_posix() for path in paths]
 
 
 def add_outcomes(result: dict[str, Any], out: str) -> str | None:

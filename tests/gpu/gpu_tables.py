@@ -18,10 +18,10 @@ def reach_of(name: str) -> float | None:
     return REACH.get(name.partition("-")[0])
 
 
-def ratio_of(row: Any) -> float | None:
-    """The ratio in a row of the benchmark; None where it was not measured."""
-    ratio = row.get("ratio") if isinstance(row, dict) else None
-    return ratio if isinstance(ratio, (int, float)) else None
+def ratio_of(row: Any) -> list[float | None]:
+    """A row's ratio to eager PyTorch, and the ends of its confidence interval; None for what was not measured."""
+    ratio = row.get("ratio_eager", row.get("ratio")) if isinstance(row, dict) else None
+    return list(ratio) if isinstance(ratio, (list, tuple)) else [ratio, None, None]
 
 
 def are_equal(row: Report) -> bool:
@@ -89,8 +89,10 @@ def of_gradients(result: Report) -> Iterator[str]:
 def of_benchmark(result: Report) -> Iterator[str]:
     rows, sides = [], ("ours_ms", "plain_ms", "eager_ms", "tuned_ms")
     for name, row in result.get("rows", {}).items():
-        reach, ratio = reach_of(name), ratio_of(row)
-        said = failure(row) if "error" in row else "-" if ratio is None else number(ratio, 2)
+        reach, (ratio, low, high) = reach_of(name), ratio_of(row)
+        said = failure(row) if "error" in row else number(ratio, 3)
+        if low is not None:
+            said += f" ({number(low, 3)} to {number(high, 3)})"
         rows.append([name, *(number(row.get(side), 4) for side in sides), said, "-" if reach is None else reach])
     headings = ["workload", "ours, ms", "plain book, ms", "eager, ms", "tuned, ms", "ratio to eager", "to reach"]
     yield from table(headings, rows) if rows else ()

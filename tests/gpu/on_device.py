@@ -27,7 +27,7 @@ import numpy
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests" / "benchmarks"))
 
-from timing import copied_bytes_a_second, load, machine, peak_gflops  # noqa: E402
+from timing import load  # noqa: E402
 
 from scratch import optimizers, regular  # noqa: E402
 from scratch.backend import precision, to_host, use, xp  # noqa: E402
@@ -100,7 +100,7 @@ def of_cupy() -> dict[str, Any]:
     return {
         "gpu": properties["name"].decode(), "capability": f"{properties['major']}.{properties['minor']}",
         "cupy": xp.__version__, "cuda": in_words(runtime.runtimeGetVersion()),
-        "driver_cuda": in_words(runtime.driverGetVersion()), "summary": machine(),
+        "driver_cuda": in_words(runtime.driverGetVersion()),
         "cupy_libraries": str(importlib.import_module("cupyx").get_runtime_info()),
     }
 
@@ -120,18 +120,28 @@ def of_pytorch() -> dict[str, Any]:
 
 
 def speeds() -> dict[str, Any]:
-    """The peak speed of a float32 product, of a copy, and the time of one launch."""
-    a = xp.zeros(1, dtype=numpy.float32)
-    for _ in range(2):  # the first time, the kernel is compiled
+    """The peak speed of a float32 product, of a copy (bytes read and written), and the time of one launch."""
+    size = 8192
+    a, b = (xp.ones((size, size), dtype=numpy.float32) for _ in range(2))
+    product, copy = best_time(lambda: a @ b), best_time(lambda: b.__setitem__(..., a))
+    one = xp.zeros(1, dtype=numpy.float32)
+    launches = best_time(lambda: [xp.add(one, 1, out=one) for _ in range(1000)])
+    return {
+        "peak_gflops": 2 * size**3 / product / 1e9, "copied_gb_a_second": 2 * a.nbytes / copy / 1e9,
+        "launch_us": launches * 1000,
+    }
+
+
+def best_time(function: Callable[[], Any]) -> float:
+    """The shortest of ten times, in seconds."""
+    found = []
+    for _ in range(10):
         synchronize()
         started = time.perf_counter()
-        for _ in range(1000):
-            a += 1
+        function()
         synchronize()
-        launch = time.perf_counter() - started
-    return {
-        "peak_gflops": peak_gflops(), "copied_gb_a_second": copied_bytes_a_second() / 1e9, "launch_us": launch * 1000
-    }
+        found.append(time.perf_counter() - started)
+    return min(found)
 
 
 # Gradients ------------------------------------------------------------------------------------------------------
