@@ -72,6 +72,13 @@ def test_without_a_gpu_it_says_so_in_a_line(tmp_path):
     assert not (tmp_path / "gpu.json").exists()
 
 
+def test_a_file_of_something_else_is_refused(tmp_path):
+    (tmp_path / "other.json").write_text('{"steps": []}')
+    done = call("--table", "other.json", cwd=tmp_path, env={})
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("first_run: error: other.json: not a file that this program wrote")
+
+
 def test_every_workload_that_trains_is_measured(first_run, monkeypatch):
     monkeypatch.syspath_prepend(str(ROOT / "tests" / "benchmarks"))
     import compare

@@ -71,7 +71,10 @@ def main() -> None:
     parser.common(smoke=False)
     flags = parser.parse_args()
     if flags.table:
-        print(as_markdown(read_json(flags.table)))
+        try:
+            print(as_markdown(read_json(flags.table)))
+        except (LookupError, TypeError, AttributeError) as error:
+            raise ScratchError(f"{flags.table}: not a file that this program wrote ({error!r})") from error
         return
     writable_file(flags.json)
     first = FirstRun(flags.json, flags.minutes, flags.smoke)
