@@ -95,13 +95,13 @@ class SelfAttention(self_attention.SelfAttention):
             rows = piece[0]
             a = xp.empty((len(q[rows]), H, T, S), dtype=q.dtype)
             xp.matmul(q[rows], k[rows].swapaxes(2, 3), out=a)
-            kept = a if keep is None else xp.empty_like(a)
+            kept = None if keep is None else xp.empty_like(a)
             on_rows(
-                _softmax, (a, None if keep is None else kept), a, None if seen is None else seen[rows],
+                _softmax, (a, kept), a, None if seen is None else seen[rows],
                 T if self.causal else None, S - T if self.causal else None, None if keep is None else keep[rows],
                 1 / (1 - self.dropout), float(xp.finfo(a.dtype).min),
             )
-            xp.matmul(kept, v[rows], out=means[rows])
+            xp.matmul(a if kept is None else kept, v[rows], out=means[rows])
             if self._train:
                 weights.append((piece, a))
         return m, None, weights, keep
