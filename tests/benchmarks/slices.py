@@ -82,7 +82,7 @@ class Worker:
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
-        self._reader.join()
+        self._reader.join(timeout=10)
 
 
 def measure(workers: Mapping[str, Any], rounds: Iterable[int], seconds: float) -> list[dict[str, dict[str, Any]]]:

@@ -93,9 +93,9 @@ class Side:
         self.steps = workload.forward(side) if ":" in name else workload.steps(side)
         with counted_bytes() as num_bytes:
             num_steps = self.steps()
-        self.bytes = num_bytes[0] / num_steps
+        self.bytes, begun = num_bytes[0] / num_steps, time.perf_counter()
         self.steps()
-        self.usual = math.inf  # seconds of the last call of `steps`
+        self.usual = time.perf_counter() - begun  # seconds of a call of `steps`
 
     def slice(self, seconds: float) -> dict[str, float]:
         """Make steps for so many seconds, at least one call of `steps`; returns their number, time and page faults.
