@@ -14,6 +14,7 @@ from scratch.checks import ScratchError
 
 sys.path[:0] = [str(ROOT / "examples"), str(ROOT / "tests" / "benchmarks")]
 
+import compare  # noqa: E402
 import slices  # noqa: E402
 
 
@@ -80,6 +81,12 @@ def test_neighbouring_slices_are_compared_and_every_other_round_runs_backwards()
     slices.measure({side: Noted(side) for side in ("ours", "plain", "eager", "tuned", "peak")}, range(4), 0.25)
     there = ["eager", "ours", "tuned", "peak"]
     assert ran == ["plain", *there, *there[::-1], *there, *there[::-1], "plain"]
+
+
+@pytest.mark.parametrize(("until", "end", "num_rounds"), [(1e6, 1e6, 40), (0, 1e6, compare.FEWEST), (0, 0, 1)])
+def test_a_row_has_few_rounds_when_its_time_is_over_and_one_when_all_time_is(until, end, num_rounds):
+    now = time.monotonic()
+    assert len(list(compare.rounds(until and now + until, end and now + end, 40))) == num_rounds
 
 
 def test_a_worker_answers_until_its_input_ends():
