@@ -118,7 +118,8 @@ def main() -> None:
     if flags.processes > 1:
         mpiexec()  # is missed now, not in the middle
     writable_file(flags.json)
-    end, rows = time.monotonic() + 60 * flags.minutes, []
+    end = time.monotonic() + 60 * flags.minutes
+    rows: list[dict[str, Any]] = []
     say_when_stopped(lambda: f"{len(rows)} of {len(todo)} rows were measured")
     use(flags.device)
     found, headings = machine(), HEADINGS if flags.device == "cpu" else HEADINGS.replace("share of peak", FLOORS)
