@@ -25,7 +25,7 @@ import numpy
 
 from scratch.backend import DEVICES, use
 from scratch.checks import ScratchError
-from scratch.fast.processes import end_all, ending_all, job, join, size_of_job
+from scratch.fast.processes import end_all, ending_all, job, join, limit_blas, size_of_job
 from scratch.tools.files import leave_writing_to_another, remove_unfinished, write_text
 from scratch.tools.incoming import decoded, in_words, standard_input
 from scratch.tools.outgoing import command_line as command_line  # re-exported, as is `one_line`
@@ -214,9 +214,11 @@ def _say(text: str) -> None:
     print(f"{program}: {f'process {rank}: ' * bool(rank)}{message(text)}", file=sys.stderr)
 
 
-def begin(flags: argparse.Namespace, shared: bool = False) -> None:
+def begin(flags: argparse.Namespace, shared: bool = False, small: bool = False) -> None:
     """Set the device and the seed that the flags give, where a program has them; if `shared`, also join an MPI job.
 
+    If `small`, the command's matrix products are too small to share, and use one thread each. These are the commands
+    that answer or generate: they read a few rows at a time.
     Raises: ScratchError when several processes were started but `shared` is False.
     """
     global _begun
@@ -227,6 +229,11 @@ def begin(flags: argparse.Namespace, shared: bool = False) -> None:
         random.seed(flags.seed)
     if getattr(flags, "plain", False) and getattr(flags, "threads", None):
         raise ScratchError("--threads needs the engine; omit --threads or --plain")
+    if small:
+        # BLAS's threads wait for each other in busy loops: a product stands still while another program has a core of
+        # theirs. A large batch still uses all cores, because `fast` cuts its rows over threads of its own. The command
+        # decides, not the size of each product: training and evaluation read large batches, and heed --threads.
+        limit_blas(1)
     if shared and join().rank:
         leave_writing_to_another()
         sys.stdout = open(os.devnull, "w", encoding="utf-8")
