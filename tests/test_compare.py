@@ -1,10 +1,12 @@
 """The benchmark beside PyTorch: its statistics on known samples, and its workers, which may die or hang."""
 
+import json
 import os
 import signal
 import subprocess
 import sys
 import time
+from unittest.mock import MagicMock
 
 import numpy
 import pytest
@@ -87,6 +89,21 @@ def test_neighbouring_slices_are_compared_and_every_other_round_runs_backwards()
 def test_a_row_has_few_rounds_when_its_time_is_over_and_one_when_all_time_is(until, end, num_rounds):
     now = time.monotonic()
     assert len(list(compare.rounds(until and now + until, end and now + end, 40))) == num_rounds
+
+
+def test_rows_that_are_not_reached_are_named(monkeypatch, capsys, tmp_path):
+    replaced = {
+        "extra": lambda *_: None, "use": lambda _: None, "machine": lambda: {"cores": 2}, "Worker": MagicMock(),
+        "compare": lambda name, *_: {"name": name}, "as_line": lambda row: f"| {row['name']} |",
+    }
+    for name, value in replaced.items():
+        monkeypatch.setattr(compare, name, value)
+    path = tmp_path / "rows.json"
+    monkeypatch.setattr(sys, "argv", ["compare.py", "names", "tutorial", "--minutes", "0", "--json", str(path)])
+    compare.main()
+    out = capsys.readouterr().out
+    assert out.startswith("cores: 2\n") and out.endswith("| names |\n\nno time was left in 0 minutes for: tutorial\n")
+    assert json.loads(path.read_text()) == {"machine": {"cores": 2}, "rows": [{"name": "names"}]}
 
 
 def test_a_worker_answers_until_its_input_ends():

@@ -130,6 +130,10 @@ def main() -> None:
         peak.answer()
         for number, (name, busy) in enumerate(todo):
             now = time.monotonic()
+            if rows and now > end:
+                left = ", ".join(dict.fromkeys(name for name, _ in todo[number:]))
+                print(f"\nno time was left in {flags.minutes:g} minutes for: {left}")
+                break
             rows.append(compare(name, busy, now + (end - now) / (len(todo) - number), end, flags, peak))
             print(as_line(rows[-1]), flush=True)
             if flags.json:
