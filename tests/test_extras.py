@@ -11,7 +11,7 @@ from programs import ROOT, environment
 from scratch.tools.extras import EXTRAS
 
 FILES = [path for folder in ("scratch", "examples", "tests/benchmarks") for path in (ROOT / folder).rglob("*.py")]
-OURS = {"scratch", "timing", "workloads", *(path.stem for path in (ROOT / "examples").iterdir())}
+OURS = {"scratch", "slices", "timing", "workloads", *(path.stem for path in (ROOT / "examples").iterdir())}
 REQUIRED = {"numpy", "tqdm", "matplotlib", "threadpoolctl", "PIL"}  # pyproject.toml's, and what comes with them
 COMMANDS = {
     "company_names.py": ["--smoke", "--epochs", "1"],

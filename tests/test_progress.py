@@ -5,9 +5,11 @@ import json
 import os
 import struct
 import sys
+import time
 from argparse import Namespace
 from pathlib import Path
 from types import SimpleNamespace
+from unittest.mock import MagicMock
 
 import alice.evaluate
 import bidaf.examples
@@ -177,15 +179,16 @@ def scaling(folder, monkeypatch):
 
 def comparing(folder, monkeypatch):
     compare = of_benchmark("compare")
-    figures = {"ms": 1.0, "peak_mb": 1.0, "faults": 1, "bytes": 1.0}
+    answer = {"steps": 1, "seconds": 1.0, "peak_mb": 1.0, "faults": 1, "bytes": 1.0}
     workload = SimpleNamespace(SIDES=("ours", "plain", "eager", "tuned"), OPERATIONS=1, gradient_error=lambda: 0.0)
+    worker = MagicMock(answer=lambda: answer, run=lambda seconds: answer)
+    worker.__enter__.return_value = worker
     monkeypatch.setattr(compare, "load", lambda name: workload)
-    monkeypatch.setattr(compare, "peak_gflops", lambda: 1.0)
-    monkeypatch.setattr(
-        compare.subprocess, "run", lambda *args, **options: Namespace(stdout=json.dumps(figures).encode())
-    )
-    row = compare.compare("characters", 2, 1, 1, "cpu")
-    assert row["peak_gflops"] == [1, 1, 1]
+    monkeypatch.setattr(compare, "Worker", lambda *args: worker)
+    later, flags = time.monotonic() + 60, Namespace(device="cpu", processes=1, rounds=4, seconds=1)
+    row = compare.compare("characters", 1, later, later, flags, worker)
+    assert row["rounds"] == 4 and row["ratio_eager"] == (1, 1, 1) and row["verdict"] == "even"
+    assert compare.as_line(row).count("|") == compare.HEADINGS.count("|")
 
 
 def timing(folder, monkeypatch):

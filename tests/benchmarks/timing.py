@@ -1,34 +1,150 @@
-"""What `compare.py` measures: the steps of one side, their memory and bytes, and the peak speeds of the machine."""
+"""A worker of `compare.py`: one side of one workload, run in slices. Also the machine that the figures come from.
+
+    python tests/benchmarks/timing.py lstm-256 ours cpu      # started by `slices.py`
+
+Each line of standard input is a number of seconds to run for. Each line of standard output is an answer in JSON. The
+first has the bytes that a step reads and writes, and says that the worker is ready.
+"""
 
 import importlib
+import io
+import json
 import math
 import os
 import platform
+import queue
 import re
 import resource
 import shutil
-import statistics
 import sys
+import threading
 import time
 from argparse import Namespace
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stdout
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-import numpy
+from threadpoolctl import threadpool_info
 
 from scratch.backend import xp
 from scratch.checks import ScratchError
 from scratch.fast.optimizers import OneVector
 from scratch.fast.parts import InParts
-from scratch.fast.processes import job
+from scratch.fast.processes import cores_of_process, job, size_of_job
 from scratch.layer import Layer
 from scratch.tools.extras import extra
-from scratch.tools.program import begin
+from scratch.tools.program import begin, run
 
 HERE = Path(__file__).resolve().parent
+
+
+def main() -> None:
+    name, side, device = sys.argv[1:]
+    messages: queue.SimpleQueue[float | None] = queue.SimpleQueue()
+    threading.Thread(target=listen, args=[messages], daemon=True).start()
+    begin(Namespace(device=device, seed=0), shared=True)
+    answers = sys.stdout
+    with redirect_stdout(sys.stderr):
+        loaded = Side(name, side, device)
+        answer: dict[str, float] = {"bytes": loaded.bytes}
+        while True:
+            answers.write(json.dumps(answer) + "\n")
+            answers.flush()
+            if (seconds := next_message(messages)) is None:
+                return
+            answer = loaded.slice(seconds)
+
+
+def listen(messages: "queue.SimpleQueue[float | None]") -> None:
+    """Pass on the lines of standard input. At its end the worker ends at once, even in the middle of a step.
+
+    The file has no buffer: at its exit Python could not close one that this thread still reads from.
+    """
+    with io.FileIO(0, closefd=False) as lines:
+        for line in lines:
+            messages.put(float(line))
+    if size_of_job() == 1:
+        os._exit(0)
+    messages.put(None)  # all processes of a job end together
+
+
+def next_message(messages: "queue.SimpleQueue[float | None]") -> float | None:
+    """The first process's next message, for all. (While MPI itself waits, it keeps a core busy.)"""
+    seconds = None if job().rank else messages.get()
+    if job().num_ranks > 1:
+        arrived = job().comm.Ibarrier()  # type: ignore[attr-defined]
+        while not arrived.Test():
+            time.sleep(0.001)
+    return job().of_first(seconds)
+
+
+class Side:
+    """One side of a workload, after its first two steps."""
+
+    def __init__(self, name: str, side: str, device: str) -> None:
+        self.device, self.torch = device, None
+        if side in ("eager", "tuned") and device != "cpu":
+            torch = self.torch = importlib.import_module("torch")
+            torch.set_default_device(device)
+            torch.backends.cudnn.benchmark = side == "tuned"
+        workload = load(name)
+        self.steps = workload.forward(side) if ":" in name else workload.steps(side)
+        with counted_bytes() as num_bytes:
+            num_steps = self.steps()
+        self.bytes, begun = num_bytes[0] / num_steps, time.perf_counter()
+        self.steps()
+        self.usual = time.perf_counter() - begun  # seconds of a call of `steps`
+
+    def slice(self, seconds: float) -> dict[str, float]:
+        """Make steps for so many seconds, at least one call of `steps`; returns their number, time and page faults.
+
+        Short steps first run uncounted for a tenth of that time, since the worker before had the caches.
+        """
+        begun = time.perf_counter()
+        while job().of_first(self.usual < seconds / 10 and time.perf_counter() - begun < seconds / 10):
+            self.steps()
+        self.wait()
+        num_steps, num_calls, taken, faults = 0, 0, 0.0, resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+        begun = time.perf_counter()
+        while job().of_first(taken < seconds):  # all processes of a job make as many steps as the first
+            num_steps += self.steps()
+            num_calls += 1
+            self.wait()
+            taken = time.perf_counter() - begun
+        faults = resource.getrusage(resource.RUSAGE_SELF).ru_minflt - faults
+        self.usual = taken / num_calls
+        until_idle()
+        return {"steps": num_steps, "seconds": taken, "faults": faults / num_steps, "peak_mb": self.peak_memory_mb()}
+
+    def wait(self) -> None:
+        """Until a GPU, which may still be computing when a step returns, has ended it."""
+        if self.device != "cpu":
+            (xp.cuda.Device() if self.torch is None else self.torch.cuda).synchronize()
+
+    def peak_memory_mb(self) -> float:
+        """The peak memory of this process. (Linux's getrusage would include the parent's.)"""
+        if self.torch is not None:
+            return self.torch.cuda.max_memory_reserved() / 2**20
+        if xp.device != "cpu":
+            return xp.get_default_memory_pool().total_bytes() / 2**20
+        try:
+            return int(re.search(r"VmHWM:\s*(\d+)", Path("/proc/self/status").read_text())[1]) / 1024
+        except (OSError, TypeError):
+            return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def until_idle() -> None:
+    """Wait, a quarter of a second at most, until no thread of this process uses a core.
+
+    Those of a matrix product wait busily for the next one for a while, and would slow down the next worker.
+    """
+    for _ in range(50):
+        used = time.process_time()
+        time.sleep(0.005)
+        if time.process_time() - used < 0.001:
+            return
 
 
 def load(name: str) -> Any:
@@ -40,40 +156,6 @@ def load(name: str) -> Any:
     module, _, case = name.partition("-")
     found = importlib.import_module(f"workloads.{module}")
     return found.Workload(case, *([int(batch)] if batch else [])) if case or batch else found
-
-
-def worker(name: str, side: str, seconds: int, device: str) -> dict[str, float]:
-    """The median time of a step of one side in this process, its page faults, and the process's peak memory."""
-    begin(Namespace(device=device, seed=0), shared=True)
-    torch: Any = None
-    if side in ("eager", "tuned") and device != "cpu":
-        torch = importlib.import_module("torch")
-        torch.set_default_device(device)
-        torch.backends.cudnn.benchmark = side == "tuned"
-
-    def wait() -> None:
-        if device != "cpu":  # a GPU may still be computing when a step returns
-            (xp.cuda.Device() if torch is None else torch.cuda).synchronize()
-
-    workload = load(name)
-    steps = workload.forward(side) if ":" in name else workload.steps(side)
-    with counted_bytes() as num_bytes:
-        first = steps()
-    for _ in range(2):
-        steps()
-    times, num_all = [], 0
-    faults, end = resource.getrusage(resource.RUSAGE_SELF).ru_minflt, time.perf_counter() + seconds
-    while job().of_first(time.perf_counter() < end or not times):  # all processes take as many steps as the first
-        wait()
-        started = time.perf_counter()
-        num_steps = steps()
-        wait()
-        times.append((time.perf_counter() - started) / num_steps)
-        num_all += num_steps
-    faults = resource.getrusage(resource.RUSAGE_SELF).ru_minflt - faults
-    memory = peak_memory_mb() if torch is None else torch.cuda.max_memory_reserved() / 2**20
-    ms, needed = 1000 * statistics.median(times), num_bytes[0] / first
-    return {"ms": ms, "faults": faults / num_all, "peak_mb": memory, "bytes": needed}
 
 
 @contextmanager
@@ -98,56 +180,26 @@ def counted_bytes() -> Iterator[list[int]]:
         Layer.remember, OneVector.step = remember, step  # type: ignore[method-assign]
 
 
-def peak_memory_mb() -> float:
-    """The peak memory of this process. (Linux's getrusage would include the parent's.)"""
-    if xp.device != "cpu":
-        return xp.get_default_memory_pool().total_bytes() / 2**20
-    try:
-        return int(re.search(r"VmHWM:\s*(\d+)", Path("/proc/self/status").read_text())[1]) / 1024
-    except (OSError, TypeError):
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-
-
-def best_time(function: Callable[[], Any]) -> float:
-    """The shortest of ten times, in seconds."""
-    best = float("inf")
-    for _ in range(10):
-        started = time.perf_counter()
-        function()
-        if xp.device != "cpu":
-            xp.cuda.Device().synchronize()
-        best = min(best, time.perf_counter() - started)
-    return best
-
-
-def peak_gflops() -> float:
-    """The speed of a float32 matrix product, the best of ten, in billions of operations per second."""
-    size = 1536 if xp.device == "cpu" else 8192
-    a = xp.ones((size, size), dtype=numpy.float32)
-    return 2 * size**3 / best_time(lambda: a @ a) / 1e9
-
-
-def copied_bytes_a_second() -> float:
-    """Bytes read and written per second by a copy of a large array."""
-    a = xp.ones(2**28, dtype=numpy.float32)
-    b = xp.empty_like(a)
-    return 2 * a.nbytes / best_time(lambda: b.__setitem__(..., a))
-
-
-def machine() -> str:
-    """The hardware and the versions that the figures were measured on."""
-    gpu = ""
-    if xp.device != "cpu":
-        runtime = xp.cuda.runtime
-        gpu = f"{runtime.getDeviceProperties(0)['name'].decode()}, driver for CUDA {runtime.driverGetVersion()}, CuPy "
-        gpu += f"{xp.__version__}; "
+def machine() -> dict[str, Any]:
+    """The hardware, the libraries and their versions. Imports PyTorch, which knows the instruction set."""
+    torch = importlib.import_module("torch")
     try:
         model = re.search(r"^model name\s*: (.+)$", Path("/proc/cpuinfo").read_text(), flags=re.MULTILINE)
     except OSError:
         model = None
-    versions = ", ".join(f"{package} {metadata.version(package)}" for package in ("numpy", "torch"))
-    processor = model[1] if model else platform.machine()
-    return f"{gpu}{processor}, {os.cpu_count()} cores; Python {platform.python_version()}, {versions}"
+    blas = [f"{library['internal_api']} {library['version']}, kernel {library.get('architecture', 'unknown')}, "
+            f"threads {library['num_threads']}" for library in threadpool_info() if library["user_api"] == "blas"]
+    found = {
+        "processor": model[1] if model else platform.machine(),
+        "instruction_set": torch.backends.cpu.get_cpu_capability(), "cores": len(cores_of_process()),
+        "BLAS": " and ".join(blas), "PyTorch_threads": torch.get_num_threads(), "Python": platform.python_version(),
+        "NumPy": metadata.version("numpy"), "PyTorch": metadata.version("torch"),
+    }
+    if xp.device != "cpu":
+        runtime = xp.cuda.runtime
+        found["GPU"] = runtime.getDeviceProperties(0)["name"].decode()
+        found |= {"CUDA_driver": runtime.driverGetVersion(), "CuPy": xp.__version__}
+    return found
 
 
 def mpiexec() -> str:
@@ -158,3 +210,7 @@ def mpiexec() -> str:
     if found is None:
         raise ScratchError("mpiexec not found; run pip install -e '.[mpi]' mpich")
     return found
+
+
+if __name__ == "__main__":
+    run(main)

@@ -8,11 +8,21 @@ PyTorch's `eager` side computes attention as explicit products and a masked soft
 import random
 
 import numpy as np
-from workloads.training import OURS, SIDES, of_side, our_forward, our_step, pytorch_forward, pytorch_step
+from gpt.sample import generate
+from workloads.training import (
+    OURS,
+    SIDES,
+    of_side,
+    our_forward,
+    our_step,
+    our_text,
+    pytorch_forward,
+    pytorch_step,
+    pytorch_text,
+)
 
 from scratch.backend import precision, to_device
 from scratch.gradient_check import relative_error
-from scratch.layer import evaluating
 from scratch.losses import SoftmaxCrossEntropy
 from scratch.optimizers import AdamW
 from scratch.transformer import Transformer
@@ -44,14 +54,15 @@ class Workload:
     def steps(self, side):
         """A function that makes one training step, or that generates a text as long as the context."""
         if side in OURS and self.letters:
-            return self.our_letters(side)
+            write = lambda model, seed, count: generate(model, seed, count, self.context)  # noqa: E731
+            return our_text(side, self.ours(stateful=True), write, self.context)
         if side in OURS:
             optimizer = AdamW(LR, weight_decay=DECAY, beta2=BETA2)
             # All positions of a text are computed at once, so each is a row.
             return our_step(side, self.ours(), optimizer, self.ids, self.following, num_rows=self.ids.size)
         network, following = self.network(side), self.following.reshape(-1)
         if self.letters:
-            return self.pytorch_letters(side, network)
+            return pytorch_text(side, network.eval(), network.forget, self.context)
         import torch
 
         groups = [{"params": [p for p in network.parameters() if (p.ndim > 1) == many], "weight_decay": decay}
@@ -71,33 +82,6 @@ class Workload:
         if side == "tuned" and len(self.ids) == 1:
             torch.set_num_threads(1)
         return torch.from_numpy(self.ids)
-
-    def our_letters(self, side):
-        (model,), ids = of_side(side, self.ours(stateful=True)), to_device(self.ids)
-
-        def text():
-            model.reset_hidden_state()
-            with evaluating(model):
-                for t in range(self.context):
-                    model.forward(ids[:, t : t + 1])
-            return self.context
-
-        return text
-
-    def pytorch_letters(self, side, network):
-        import torch
-
-        network.eval()
-        (ids,) = [self.pytorch_ids(side).to(next(network.parameters()).device)]
-
-        def text():
-            network.forget()
-            with torch.inference_mode():
-                for t in range(self.context):
-                    network(ids[:, t : t + 1])
-            return self.context
-
-        return text
 
     def operations(self, forward=False):
         """The operations of a step's products: forward, and backward to the weights and to the input.

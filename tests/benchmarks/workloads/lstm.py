@@ -1,13 +1,27 @@
-"""LSTMs that read characters: streams with a target at every step, or the windows of Alice with one target each."""
+"""LSTMs that read characters: streams with a target at every step, the windows of Alice with one target each, or a text
+that is generated letter by letter.
+"""
 
 import random
 
 import numpy as np
 from char_lm.network import build
-from workloads.training import OURS, SIDES, of_side, our_forward, our_step, pytorch_forward, pytorch_step
+from char_lm.sample import generate
+from workloads.training import (
+    OURS,
+    SIDES,
+    of_side,
+    our_forward,
+    our_step,
+    our_text,
+    pytorch_forward,
+    pytorch_step,
+    pytorch_text,
+)
 
 from scratch.backend import to_device
 from scratch.gradient_check import relative_error
+from scratch.layer import evaluating
 from scratch.losses import SoftmaxCrossEntropy
 from scratch.optimizers import Adam
 
@@ -17,6 +31,7 @@ CASES = {  # layers, hidden, batch, steps, vocabulary, windows?
     "512": (2, 512, 64, 100, 65, False),
     "alice": (1, 256, 128, 100, 47, True),
     "alice2": (2, 256, 128, 100, 47, True),
+    "letters": (2, 512, 1, 64, 65, False),
 }
 
 
@@ -24,20 +39,23 @@ class Workload:
     SIDES = SIDES
 
     def __init__(self, case, batch=None):
+        self.writes = case == "letters"  # a text, one letter at a time
         self.layers, self.hidden, usual, num_steps, self.vocab, self.windows = CASES[case]
         batch = batch or usual
         draw = np.random.default_rng(0)
         self.letters = draw.integers(0, self.vocab, (batch, num_steps))
         self.following = draw.integers(0, self.vocab, (batch,) if self.windows else (batch, num_steps))
 
-    def ours(self):
+    def ours(self, stateful=False):
         random.seed(0)
         if self.windows:
             return build(self.vocab, self.hidden, self.layers, input="id", stateful=False, every_step=False)
-        return build(self.vocab, self.hidden, self.layers, stateful=False)
+        return build(self.vocab, self.hidden, self.layers, stateful=stateful)
 
     def steps(self, side):
-        """A function that makes one training step."""
+        """A function that makes one training step, or that generates a text."""
+        if self.writes:
+            return self.text(side)
         if side in OURS:
             return our_step(side, self.ours(), Adam(LR), self.letters, self.following)
         return self.in_pytorch(side)
@@ -57,7 +75,8 @@ class Workload:
 
         The first layer's input needs none: its weights are looked up by id.
         """
-        N, T = self.letters.shape
+        (N, T), forward = self.letters.shape, forward or self.writes
+        T = 1 if self.writes else T
         lstms = 2 * N * T * 4 * self.hidden * self.hidden * (2 * self.layers - 1)
         scores = 2 * N * (1 if self.windows else T) * self.hidden * self.vocab
         return (lstms + scores) * (1 if forward else 3)
@@ -83,6 +102,20 @@ class Workload:
             input = torch.nn.functional.one_hot(letters, self.vocab).float()
         return network, input, torch.from_numpy(self.following).reshape(-1)
 
+    def text(self, side):
+        count = self.letters.shape[1]
+        if side in OURS:
+            return our_text(side, self.ours(stateful=True), generate, count)
+        import torch
+
+        network, one_hot, state = self.network()[0].eval(), torch.eye(self.vocab), [None]
+
+        def read(id):
+            output, state[0] = network.lstm(one_hot[id], state[0])
+            return network.linear(output)
+
+        return pytorch_text(side, read, lambda: state.__setitem__(0, None), count)
+
     def in_pytorch(self, side):
         import torch
 
@@ -107,10 +140,14 @@ class Workload:
                 getattr(network.lstm, f"bias_hh_l{k}").zero_()
             for p, q in zip(ours, theirs, strict=True):
                 q.copy_(torch.from_numpy(p.data[order] if len(p.data) == 4 * H else p.data))
-        predicted = model.forward(to_device(self.letters))
+        predicted, scores = model.forward(to_device(self.letters)), network(input)
         model.backward(loss.gradient(predicted, to_device(self.following)))
-        torch.nn.functional.cross_entropy(network(input).reshape(-1, self.vocab), following).backward()
-        return max(
-            relative_error(p.grad[order] if len(p.grad) == 4 * H else p.grad, q.grad.numpy())
-            for p, q in zip(ours, theirs, strict=True)
-        )
+        torch.nn.functional.cross_entropy(scores.reshape(-1, self.vocab), following).backward()
+        errors = [relative_error(p.grad[order] if len(p.grad) == 4 * H else p.grad, q.grad.numpy())
+                  for p, q in zip(ours, theirs, strict=True)]
+        if self.writes:
+            (model,) = of_side("ours", self.ours(stateful=True))
+            with evaluating(model):
+                one_by_one = [model.forward(self.letters[:, t : t + 1]) for t in range(self.letters.shape[1])]
+            errors.append(relative_error(np.concatenate(one_by_one, axis=1), scores.detach().numpy()))
+        return max(errors)

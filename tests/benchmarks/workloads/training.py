@@ -1,4 +1,4 @@
-"""The sides of a comparison, and what several workloads time: a training step, or a prediction, of a batch."""
+"""The sides of a comparison, and what several workloads time: a training step or a prediction of a batch, or a text."""
 
 from scratch.backend import to_device
 from scratch.fast import fast
@@ -88,3 +88,34 @@ def pytorch_forward(network, *inputs):
         return 1
 
     return forward
+
+
+def our_text(side, model, generate, count):
+    """A function by which our side generates a text. `generate` is the function of the program `sample`."""
+    (model,) = of_side(side, model)
+
+    def text():
+        for _ in generate(model, [0], count):
+            pass
+        return count
+
+    return text
+
+
+def pytorch_text(side, read, forget, count):
+    """A function by which PyTorch's side generates a text. `read` maps an id (1, 1) to scores, and keeps its state."""
+    import torch
+
+    if side == "tuned":
+        torch.set_num_threads(1)
+
+    def text():
+        forget()
+        id = torch.zeros(1, 1, dtype=torch.int64)
+        with torch.inference_mode():
+            for _ in range(count):
+                id = torch.multinomial(read(id)[:, -1].softmax(dim=1), 1)
+                id.item()  # ours are numbers, too
+        return count
+
+    return text
