@@ -93,7 +93,6 @@ class FirstRun:
         self.workloads = SMOKE if smoke else WORKLOADS
         self.child: subprocess.Popen | None = None
         self.until = self.end  # of the present step
-        self.by_minutes = True  # whether `compare.py` can be told how long it may take
         self.share = 0.0  # seconds of the present workload, if all that are left have equally many
         now = datetime.now(timezone.utc).isoformat(timespec="seconds")
         self.report: dict[str, Any] = {
@@ -162,8 +161,6 @@ class FirstRun:
         on_gpu = machine.get("torch_on_gpu")
         if not on_gpu and not (self.smoke and machine.get("torch")):
             raise RuntimeError("PyTorch with CUDA is not installed; nothing was compared")
-        offered = self.call([str(COMPARE), "--help"], 60)[1]
-        self.by_minutes = "--minutes" in offered
         result |= {"options": ["--device", "cuda" if on_gpu else "cpu"], "rows": {}}
         names = self.workloads[: 1 if self.smoke else None]
         self.each(result["rows"], lambda name, seconds: self.compared(name, result["options"], seconds), names)
@@ -216,9 +213,7 @@ class FirstRun:
         """What `compare.py` writes about one workload: its only row, if it is a list of rows."""
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "row.json"
-            limits = ["--rounds", "1", "--seconds", "1" if self.smoke else "2"]
-            if self.by_minutes:
-                limits = ["--minutes", f"{0.1 if self.smoke else self.share / 60:.2f}"]
+            limits = ["--minutes", f"{0.1 if self.smoke else self.share / 60:.2f}"]
             code, _, err = self.call([str(COMPARE), name, *options, *limits, "--json", str(path)], seconds)
             if code != 0:
                 raise RuntimeError(why(code, err, seconds))

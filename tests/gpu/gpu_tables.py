@@ -20,7 +20,7 @@ def reach_of(name: str) -> float | None:
 
 def ratio_of(row: Any) -> list[float | None]:
     """A row's ratio to eager PyTorch, and the ends of its confidence interval; None for what was not measured."""
-    ratio = row.get("ratio_eager", row.get("ratio")) if isinstance(row, dict) else None
+    ratio = row.get("ratio_eager") if isinstance(row, dict) else None
     return list(ratio) if isinstance(ratio, (list, tuple)) else [ratio, None, None]
 
 
