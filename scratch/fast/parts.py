@@ -163,9 +163,7 @@ class InParts(Layer):
         start, stop = (k * N // processes.num_ranks for k in (processes.rank, processes.rank + 1))
         num_parts = max(min(self.num_threads, (stop - start) // self.least_rows), 1)
         cuts = [start + k * (stop - start) // num_parts for k in range(num_parts + 1)]
-        for other in self.others:  # an optimizer may have moved the values into one vector since the last call
-            for parameter, twin in zip(self._own, other.own, strict=True):
-                twin.data = parameter.data
+        self._share_values(num_parts)
 
         def go(k: int) -> Array:
             def rows(value: Any) -> Any:
@@ -178,6 +176,11 @@ class InParts(Layer):
         output = _of_all(output, start, N, processes)
         self.remember(output.shape, cuts, processes)
         return output
+
+    def _share_values(self, num_parts: int) -> None:
+        for other in self.others:  # an optimizer may have moved the values into one vector since the last call
+            for parameter, twin in zip(self._own, other.own, strict=True):
+                twin.data = parameter.data
 
     def backward(self, gradient: Array) -> Any:
         cuts, *rest = self.recall(gradient)
