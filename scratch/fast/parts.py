@@ -291,12 +291,12 @@ def _of_all(rows: Array, start: int, N: int, processes: Alone) -> Array:
     return whole
 
 
-def _warm_up(k: int) -> None:
+def _warm_up(k: int, products: int = 4) -> None:
     """Large products. Small ones run at a quarter of their speed in a thread that has not made a large one before.
 
     (OpenBLAS has working memory for each thread and prefetches from it; prefetching pages that were never written is
     slow.)
     """
     a = xp.ones((1024, 1024), dtype=xp.float32)
-    for _ in range(4):  # so that all threads are busy at the same time, each in its own memory
+    for _ in range(products):  # so that all threads are busy at the same time, each in its own memory
         a.dot(a)

@@ -59,7 +59,7 @@ class Memory:
         """
         if isinstance(thing, tuple):
             return tuple(map(self.put, thing))
-        if not isinstance(thing, xp.ndarray) or self.used + thing.nbytes > TRANSIT:
+        if not isinstance(thing, xp.ndarray) or self.used + thing.nbytes > len(self.transit):
             return thing
         placed = InTransit(self.used, thing.dtype.str, thing.shape)
         self.used += -(-thing.nbytes // 64) * 64  # whole cache lines

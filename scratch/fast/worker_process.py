@@ -1,7 +1,8 @@
 """A worker process that holds one part of every batch (`workers.py`): both ends of it, and how it starts and ends.
 
-This process sends a request, (method, rows, settings, inputs, named inputs), and the worker sends ("done", output). In
-between, the worker may send ("sum", values), and is sent the total. Arrays in them are places in `shared.py`'s memory.
+After the pickled model, this process sends requests, (method, rows, settings, inputs, named inputs). The worker answers
+each with ("done", output), before which it may send ("sum", values), and is sent the total. In place of arrays, the
+messages have where these lie in shared memory (`shared.py`).
 """
 
 import pickle
@@ -39,10 +40,10 @@ class Worker:
     rows: tuple[int, int] = (0, 0)
     settings: tuple = ()
 
-    def __init__(self, memory: Memory, model: bytes, number: int) -> None:
+    def __init__(self, memory: Memory, number: int) -> None:
         self.memory, (self.own, self.grad_vector) = memory, memory.parameters()
         self.connection, its_own = SPAWN.Pipe()
-        self.process = SPAWN.Process(target=_work, args=(its_own, memory, model, number), daemon=True)
+        self.process = SPAWN.Process(target=_work, args=(its_own, memory, number), daemon=True)
         with _unseen():
             self.process.start()
         its_own.close()
@@ -115,14 +116,14 @@ class _PartOfWorker(Part):
         return self.connection.recv()
 
 
-def _work(connection: Any, memory: Memory, pickled: bytes, number: int) -> None:
+def _work(connection: Any, memory: Memory, number: int) -> None:
     """The life of a worker: it answers requests until this connection closes, or one of them fails."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         ThreadpoolController().limit(limits=1, user_api="blas")  # for as long as the process lives
         keep_memory()
-        parts._warm_up(number)
-        model = unpickled(pickled, memory.parameters()[0])
+        parts._warm_up(number, products=1)
+        model = unpickled(connection.recv(), memory.parameters()[0])
         layers = list(model.all_layers())
         connection.send(("ready", None))
         while True:

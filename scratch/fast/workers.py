@@ -133,7 +133,9 @@ class InWorkers(InParts):
         model = pickled(self.model, self._own)
         try:
             for k, memory in enumerate(memories, 1):
-                self.parts.append(Worker(memory, model, k))
+                self.parts.append(Worker(memory, k))
+            for worker in self.parts[1:]:  # all are starting by now
+                worker.send(model)
             for worker in self.parts[1:]:
                 worker.receive("ready")
         except BaseException:
