@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import ON_THREADS
-from programs import environment
+from programs import environment, refused, run, weights
 
 import scratch as book
 from scratch.attention import DotAttention
@@ -89,6 +89,9 @@ def test_what_this_process_changes_is_seen_by_the_workers(monkeypatch):
         if k == 1:
             first.w.fixed = True  # so that the optimizer moves the others
             last.w.data[...] = 0.5
+            for layer in model.all_layers():
+                if isinstance(layer, book.Dropout):
+                    layer.p = 0.2
 
     model = same(mlp, [*VECTORS, *VECTORS], change, count=3)
     assert len(model.parts) == 3
@@ -106,9 +109,10 @@ def test_a_state_is_reset_in_the_workers():
     model = fast(book.LSTM(4, 6, stateful=True), workers=2)
     x = rng.normal(size=(5, 3, 4)).astype("float32")
     first = model.forward(x)
-    assert not np.array_equal(model.forward(x)[3:], first[3:])
-    model.reset_hidden_state()
-    assert np.array_equal(model.forward(x), first)
+    for reset in (model.reset_hidden_state, lambda: [layer.reset_hidden_state() for layer in model.model.all_layers()]):
+        assert not np.array_equal(model.forward(x)[3:], first[3:])
+        reset()
+        assert np.array_equal(model.forward(x), first)
 
 
 def test_named_inputs_and_masks_reach_the_workers():
@@ -214,6 +218,16 @@ def test_a_program_may_ask_for_workers():
         workers.use_workers(None)
 
 
+def test_a_programs_flag_asks_for_workers(tmp_path):
+    for flag in ("--threads", "--workers"):
+        code, _, err = run("char_lm", "train", "--smoke", "--dropout", 0.2, flag, 2, "--out", flag[2:], cwd=tmp_path)
+        assert code == 0 and not err, err
+    a, b = (weights(tmp_path / folder / "weights.npz") for folder in ("threads", "workers"))
+    assert all(np.array_equal(a[name], b[name]) for name in a)
+    for other in ("--plain", "--threads=2"):
+        assert "omit" in refused("char_lm", "train", "--smoke", "--workers", 2, other, cwd=tmp_path)
+
+
 TRAINS = """
 import sys
 import numpy as np
@@ -250,7 +264,9 @@ def ended(number, place, after):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signals")
-@pytest.mark.parametrize("after", [None, 0.01, 0.1, 0.3])
+@pytest.mark.parametrize("after", [
+    None, 0.1, *(pytest.param(after, marks=pytest.mark.thorough) for after in (0.01, 0.3, 0.6)),
+])
 def test_nothing_is_left_of_a_program_that_ends(after, tmp_path):
     assert ended(signal.SIGINT, tmp_path, after) == (130, "trains: stopped\n")
     assert ended(signal.SIGKILL, tmp_path, after) == (-signal.SIGKILL, "")

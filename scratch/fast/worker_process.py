@@ -131,9 +131,11 @@ def _work(connection: Any, memory: Memory, number: int) -> None:
             if method == "reset_hidden_state":
                 model.reset_hidden_state()
                 continue
-            dtype, errors, modes, state = settings
-            for layer, mode in zip(layers, modes, strict=True):
-                layer._train = mode
+            dtype, errors, options, resets, state = settings
+            for layer, its_options, is_reset in zip(layers, options, resets, strict=True):
+                vars(layer).update(its_options)
+                if is_reset:
+                    layer.reset_hidden_state()
             part = _PartOfWorker(number, rows, connection)
             if state is not None:
                 part.chance = random.Random()

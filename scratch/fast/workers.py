@@ -81,7 +81,7 @@ class InWorkers(InParts):
         most = max(64, 4 * job().num_cores)
         expect(1 <= workers <= most, "InWorkers", f"from 1 to {most} workers", workers)
         if reason := why_not(model):
-            raise ScratchError(f"workers cannot share the batches of {model}: {reason}; or use threads")
+            raise ScratchError(f"workers cannot share this model's batches: {reason}; or use threads")
         keep_memory()
         self.threads, self.num_threads, self.least_rows = None, workers, 1
         self.model, self._own, self.others, self.parts = model, model.parameters(), [], [model]
@@ -150,7 +150,8 @@ class InWorkers(InParts):
             return [function(0)]
         assert self._blas is not None
         state = random.getstate() if self.train else None
-        settings = float_type().name, xp.geterr(), [layer._train for layer in self._layers], state
+        layers = self._layers
+        settings = float_type().name, xp.geterr(), list(map(_options, layers)), list(map(_is_reset, layers)), state
         try:
             for k, worker in enumerate(workers, 1):
                 worker.rows, worker.settings = (cuts[k], cuts[k + 1]), settings
@@ -161,6 +162,17 @@ class InWorkers(InParts):
         except BaseException:
             self.end()
             raise
+
+
+def _options(layer: Layer) -> dict[str, Any]:
+    """Its mode, and its other attributes that a program may set at any time: numbers and strings."""
+    options = {name: value for name, value in vars(layer).items() if type(value) in (bool, int, float, str)}
+    return {name: value for name, value in options.items() if name == "_train" or name not in layer.working}
+
+
+def _is_reset(layer: Layer) -> bool:
+    """Whether it has a state that was reset, perhaps by itself. Then the workers reset it before their next request."""
+    return getattr(layer, "state", layer) is getattr(type(layer), "state", None)
 
 
 class _First(Part):
