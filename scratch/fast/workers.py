@@ -41,9 +41,9 @@ def use_workers(count: int | None) -> None:
 def num_workers(threads: int | None, workers: int | None) -> int | None:
     """How many processes share a model's batches; None: threads share them.
 
-    This is the place for a rule that chooses workers without being asked. There is none yet: threads are the default.
-    A rule should prefer threads where Python has no global lock (`sys._is_gil_enabled()` is False), and where
-    `why_not(model)` gives a reason.
+    A rule that chooses workers without being asked belongs here. There is none yet: threads are the default. The rule
+    should keep threads where Python has no global lock (`sys._is_gil_enabled()` is False), where `why_not(model)` gives
+    a reason, and where `tests/benchmarks/engine.py --workers 2` shows no gain.
     """
     if threads and workers:
         raise ScratchError("threads or workers share a batch, not both; omit one of them")
@@ -86,6 +86,7 @@ class InWorkers(InParts):
         self.threads, self.num_threads, self.least_rows = None, workers, 1
         self.model, self._own, self.others, self.parts = model, model.parameters(), [], [model]
         self._layers, self._values, self._views = list(model.all_layers()), None, list[Array]()
+        self._closing = weakref.finalize(self, _close, [])
 
     def __reduce__(self) -> tuple:  # a copy starts workers of its own
         return InWorkers, (self.model, self.num_threads)
@@ -99,7 +100,7 @@ class InWorkers(InParts):
     def end(self) -> None:
         """End the workers. The next batch starts new ones."""
         workers, self.parts, self._memory = self.parts[1:], [self.model], None
-        _close(workers)
+        self._closing()
         for worker in workers:
             worker.process.terminate()
         for worker in workers:
@@ -130,18 +131,19 @@ class InWorkers(InParts):
             self._blas = ThreadpoolController()
             with self._blas.limit(limits=1, user_api="blas"):
                 parts._warm_up(0)
-        model = pickled(self.model, self._own)
+        model, workers = pickled(self.model, self._own), list[Worker]()
+        self._closing = weakref.finalize(self, _close, workers)
         try:
             for k, memory in enumerate(memories, 1):
-                self.parts.append(Worker(memory, k))
-            for worker in self.parts[1:]:  # all are starting by now
+                workers.append(Worker(memory, k))
+                self.parts.append(workers[-1])
+            for worker in workers:  # all are starting by now
                 worker.send(model)
-            for worker in self.parts[1:]:
+            for worker in workers:
                 worker.receive("ready")
         except BaseException:
             self.end()
             raise
-        weakref.finalize(self, _close, self.parts[1:])
 
     def _each(self, function: Callable[[int], Result], cuts: list[int], processes: Alone) -> Sequence[Result]:
         """`function(k)` for each part: in a worker it begins at once, and its result is taken last."""
@@ -171,8 +173,9 @@ def _options(layer: Layer) -> dict[str, Any]:
 
 
 def _is_reset(layer: Layer) -> bool:
-    """Whether it has a state that was reset, perhaps by itself. Then the workers reset it before their next request."""
-    return getattr(layer, "state", layer) is getattr(type(layer), "state", None)
+    """Whether it has a state, and none is carried: a program may reset a layer without a word to the model."""
+    at_first = getattr(type(layer), "state", None)
+    return hasattr(layer, "reset_hidden_state") and getattr(layer, "state", layer) is at_first
 
 
 class _First(Part):
