@@ -1,5 +1,6 @@
 """Worker processes that share a batch: the numbers of threads, to the bit, and no process or memory that is left."""
 
+import copy
 import os
 import random
 import signal
@@ -11,10 +12,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import ON_THREADS
+from fast_cases import LAYERS, PAST, Config, case
 from programs import environment, refused, run, weights
+from test_fast import everything
 
 import scratch as book
 from scratch.attention import DotAttention
+from scratch.backend import precision
 from scratch.checks import ScratchError
 from scratch.fast import fast, shared, workers
 from scratch.fast.workers import InWorkers
@@ -76,6 +80,20 @@ def test_workers_compute_what_threads_compute(make, batches):
     model = same(seeded, batches)
     assert isinstance(model, InWorkers) and len(model.parts) == 2
     model.end()
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("name", LAYERS)
+def test_every_twin_computes_the_same_in_a_worker(name):
+    for c in (Config(33, ids=True, masked=True, dtype="float32"), Config(7, PAST, stateful=True)):
+        with precision("float64" if LAYERS[name][2] else c.dtype):
+            layer, batches = case(name, c)
+            ways = (fast(copy.deepcopy(layer), threads=2), fast(copy.deepcopy(layer), workers=2))
+            expected, found = (everything(model, batches) for model in ways)
+            for what in found:
+                if not what.startswith("state "):  # a worker keeps its own
+                    assert np.array_equal(found[what], expected[what]), what
+            ways[1].end()
 
 
 def test_what_this_process_changes_is_seen_by_the_workers(monkeypatch):
