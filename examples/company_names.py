@@ -162,7 +162,7 @@ def main() -> None:
                   seed_text="", temperature=1.0, top_k=None)
     parser.add_argument("--count", type=program.positive, metavar="N", help="names drawn (default: 20; evaluate: 1000)")
     flags = parser.parse_args(rest, Namespace(command=command))
-    program.begin(flags)
+    program.begin(flags, small=True)
     (train if flags.command == "train" else generate_or_evaluate)(flags)
 
 

@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -35,6 +36,19 @@ def run(name, *arguments, cwd, input=None, **options):
 def free_port():
     with socket.create_server(("127.0.0.1", 0)) as listener:
         return listener.getsockname()[1]
+
+
+@contextmanager
+def name_service(cwd):
+    """The service of the names, running: its port, and its process."""
+    port = free_port()
+    process = start("name_languages", "serve", "--port", port, cwd=cwd)
+    try:
+        assert f"http://localhost:{port}/" in process.stdout.readline()
+        yield port, process
+    finally:
+        process.kill()
+        process.communicate()
 
 
 def refused(name, *arguments, cwd, **options):

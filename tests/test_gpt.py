@@ -6,6 +6,7 @@ import random
 import numpy as np
 import programs
 import pytest
+from char_lm import texts
 from char_lm.train import SMOKE
 from gpt import attention, network, sample, tokens, train
 from programs import weights
@@ -170,7 +171,8 @@ def test_a_run_on_byte_pairs(tmp_path):
     flags = ["--weights", "run/weights.npz", "--seed-text", "wood", "--count", 10]
     code, out, _ = run("sample", *flags, cwd=tmp_path)
     assert code == 0 and out.startswith("wood") and len(out) >= 10
-    assert "the seed contains 'Z'" in refused("sample", "--weights", "run/weights.npz", "--seed-text", "Z", cwd=tmp_path)
+    flags = ["--weights", "run/weights.npz", "--seed-text", "Z"]
+    assert "the seed contains 'Z'" in refused("sample", *flags, cwd=tmp_path)
 
 
 def test_a_killed_run_goes_on_to_the_bit(tmp_path):
@@ -209,6 +211,36 @@ def test_bad_texts_and_sizes(content, flags, message, tmp_path):
     if content is not None:
         (tmp_path / "text.txt").write_text(content)
     assert message in refused("train", "text.txt", *flags, cwd=tmp_path)
+
+
+def test_the_weights_that_come_with_it(tmp_path):
+    code, out, _ = run("sample", "--seed", 1, "--count", 30, "--seed-text", "ROMEO:", cwd=tmp_path)
+    assert code == 0 and out.startswith("ROMEO:") and len(out) == 37
+    assert network.WEIGHTS.stat().st_size < 8e6
+
+
+REAL = pytest.mark.skipif(not (programs.DATA / "shakespeare").is_dir(), reason="the data set is not here")
+
+
+@pytest.mark.thorough
+@REAL
+def test_the_score_holds_on_the_first_held_out_scenes():
+    model, kind, metadata = network.load(network.WEIGHTS)
+    path = texts.corpus_file("shakespeare", programs.DATA / "shakespeare")
+    *_, held_out = texts.split(texts.read(path, 1, kind.vocab).ids)
+    found = network.nats(model, kind, held_out[:10_000], metadata["context"], metadata["context"] // 2)
+    assert found == pytest.approx(1.2703, abs=0.001)
+
+
+@pytest.mark.slow
+@REAL
+def test_the_score_holds(tmp_path):
+    env = {"SCRATCH_DATA": str(programs.DATA)}
+    code, _, err = run("evaluate", "--report", "e.json", cwd=tmp_path, env=env)
+    assert code == 0, err
+    report = json.loads((tmp_path / "e.json").read_text())
+    assert report["overlapping"] == pytest.approx(1.4205, abs=0.001)
+    assert report["nats_per_character"] == pytest.approx(1.4438, abs=0.001)
 
 
 @pytest.mark.thorough

@@ -1,11 +1,10 @@
-"""The service of the names: what it answers, what it refuses, many at once, and the page in a real browser."""
+"""The service of the names: what it answers, what it refuses, and many at once. `test_name_page.py` has its page."""
 
 import asyncio
 import json
 import math
 import os
 import re
-import shutil
 import signal
 import socket
 import threading
@@ -38,12 +37,8 @@ def model():
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
     """A running service: its port, and its process."""
-    port = free_port()
-    process = programs.start("name_languages", "serve", "--port", port, cwd=tmp_path_factory.mktemp("serve"))
-    assert f"http://localhost:{port}/" in process.stdout.readline()
-    yield port, process
-    process.kill()
-    process.communicate()
+    with programs.name_service(tmp_path_factory.mktemp("serve")) as running:
+        yield running
 
 
 @pytest.fixture
@@ -146,81 +141,33 @@ def test_names_that_wait_are_read_together(model, monkeypatch):
         assert result[0] == (pytest.approx(log_p, abs=1e-5), label)
 
 
-@pytest.fixture
-def browser():
-    sync_api = pytest.importorskip("playwright.sync_api")
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if chromium is None:
-        pytest.skip("no Chromium here")
-    flags = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=flags)
-        yield browser
-        browser.close()
+def test_long_names_do_not_hold_up_short_ones(model, monkeypatch):
+    batches = []
 
+    def noted(model, names, top):
+        batches.append([len(name) for name in names])
+        return predict(model, names, top)
 
-def test_a_person_types_a_name_and_sees_the_bars(server, browser):
-    page = browser.new_page()
-    dialogs = []
-    page.on("dialog", lambda dialog: (dialogs.append(dialog.message), dialog.dismiss()))
-    page.goto(f"http://localhost:{server[0]}/")
-    page.evaluate("moved = 0; document.addEventListener('transitionrun', () => ++moved)")
-    for name, language in (("Satoshi", "Japanese"), ("Papadopoulos", "Greek"), ("Kim", "Korean")):
-        page.fill("#name", "")
-        page.type("#name", name)
-        page.wait_for_function(f"document.querySelector('#json').textContent == '/{name}'")
-        page.wait_for_function(f"document.querySelector('.language')?.textContent == '{language}'")
-        widths = page.eval_on_selector_all(".bar", "bars => bars.map(bar => parseFloat(bar.style.width))")
-        assert 1 <= len(widths) <= 10 and widths[0] > 50 and widths == sorted(widths, reverse=True)
-        shares = page.locator(".share").all_inner_texts()
-        assert all(share.endswith(" %") and share != "0.0 %" for share in shares) and len(shares) == len(widths)
-    page.wait_for_function("moved >= 3")
-    page.evaluate("bar = document.querySelector('.bar')")
-    page.click("text=Schmidhuber")
-    page.wait_for_function("document.querySelector('.language')?.textContent == 'German'")
-    assert page.input_value("#name") == "Schmidhuber" and page.inner_text("#json") == "/Schmidhuber"
-    assert page.evaluate("bar === document.querySelector('.bar')")  # a bar that is replaced cannot move
-    page.fill("#name", "<img src=x onerror=alert(1)>")
-    page.wait_for_function("document.querySelector('#json').textContent.startsWith('/%3Cimg')")
-    for name, message, address in (
-        ("123", "no letter", "/123"), ("../x", "slash", "/Satoshi"), ("Abe", "", "/Abe"), ("", "", "/Satoshi"),
-        ("docs", "documentation", "/Satoshi"), (" Li ", "", "/Li"), ("...", "dots", "/Satoshi"),
-    ):
-        page.fill("#name", name)
-        page.wait_for_function("words => document.querySelector('#message').textContent.includes(words)", arg=message)
-        assert page.inner_text("#json") == page.get_attribute("#json", "href") == address
-        if message or not name:
-            page.wait_for_function("document.querySelectorAll('.bar').length == 0")
-    assert dialogs == []
+    monkeypatch.setattr("name_languages.serve.predict", noted)
 
+    async def here():
+        return False
 
-CONTRAST = """selector => {
-    const channels = css => css.match(/[\\d.]+/g).slice(0, 3).map(c => c / 255);
-    const light = css => channels(css).map(c => c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4)
-        .reduce((sum, c, k) => sum + c * [0.2126, 0.7152, 0.0722][k], 0);
-    const canvas = document.body.appendChild(document.createElement("i"));
-    canvas.style.background = "Canvas";
-    const [a, b] = [getComputedStyle(document.querySelector(selector)).color, getComputedStyle(canvas).backgroundColor];
-    canvas.remove();
-    return (Math.max(light(a), light(b)) + 0.05) / (Math.min(light(a), light(b)) + 0.05);
-}"""
+    async def ask_many():
+        batcher = Batcher(model)
+        task = asyncio.create_task(batcher.run())
+        names = [*["x" * 190] * 20, *["Abe"] * 70, *["y" * 30] * 5, "한" * 190]
+        results = await asyncio.gather(*(batcher.ask(name, here) for name in names))
+        assert (await batcher.ask("Satoshi", here))[0][1] == "Japanese"  # and it goes on
+        task.cancel()
+        return names, results
 
-
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [390, 1200])
-def test_the_page_is_readable(scheme, width, server, browser):
-    page = browser.new_page(color_scheme=scheme, viewport={"width": width, "height": 800})
-    sure = json.dumps({"result": [[0, "Vietnamese"], [-20, "Greek"]]})
-    page.route("**/Sure", lambda route: route.fulfill(body=sure, content_type="application/json"))
-    page.goto(f"http://localhost:{server[0]}/")
-    page.fill("#name", "Sure")
-    page.wait_for_selector(".share")
-    assert page.inner_text(".share") == "100.0 %"
-    height = "selector => document.querySelector(selector).getBoundingClientRect().height"
-    assert page.evaluate(height, ".share") == page.evaluate(height, ".language")  # one line
-    assert page.evaluate("document.documentElement.scrollWidth") <= width
-    for selector in ("a", "button", "p", "footer", "#message"):
-        assert page.evaluate(CONTRAST, selector) >= 7, selector
+    names, results = asyncio.run(ask_many())
+    # Each length has its turn. (A Korean syllable is read as its two or three letters.)
+    assert batches == [[190] * 4, [3] * 64, [30] * 5, [190], [190] * 4, [3] * 6, *[[190] * 4] * 3, [7]]
+    for name, result in zip(names, results, strict=True):
+        ((log_p, label),) = predict(model, [name], 1)[0]
+        assert result[0] == (pytest.approx(log_p, abs=1e-5), label)
 
 
 @pytest.fixture
@@ -254,24 +201,25 @@ def connect(port, text=b""):
 
 def test_a_name_whose_client_has_gone_is_not_read(patient_server):
     port, go, seen = patient_server
-    with connect(port, b"GET /First HTTP/1.1\r\nHost: x\r\n\r\n") as first:
+    with connect(port, b"GET /First HTTP/1.1\r\nHost: localhost\r\n\r\n") as first:
         while not seen:
             time.sleep(0.01)
         for _ in range(20):
-            connect(port, b"GET /Gone HTTP/1.1\r\nHost: x\r\n\r\n").close()
-        with connect(port, b"GET /Last HTTP/1.1\r\nHost: x\r\n\r\n") as last:
+            connect(port, b"GET /Gone HTTP/1.1\r\nHost: localhost\r\n\r\n").close()
+        with connect(port, b"GET /Last HTTP/1.1\r\nHost: localhost\r\n\r\n") as last:
             time.sleep(0.2)
             go.set()
             assert first.recv(1000).startswith(b"HTTP/1.1 200") and last.recv(1000).startswith(b"HTTP/1.1 200")
     assert seen == ["First", "Last"]
 
 
-BIG = b"GET /static-offline-docs/swagger-ui-bundle.js HTTP/1.1\r\nHost: x\r\n\r\n"  # more than a socket buffers
+BIG = b"GET /static-offline-docs/swagger-ui-bundle.js HTTP/1.1\r\nHost: localhost\r\n\r\n"  # more than a socket buffers
 
 
 @pytest.mark.parametrize("sent", [
-    b"", b"GET /Ab", b"GET /Abe HTTP/1.1\r\nHost: x\r\n", b"POST / HTTP/1.1\r\nContent-Length: 9\r\n\r\n1", BIG * 20,
-    b"GET /Slow HTTP/1.1\r\n\r\n",
+    b"", b"GET /Ab", b"GET /Abe HTTP/1.1\r\nHost: localhost\r\n", BIG * 20,
+    b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\n1",
+    b"GET /Slow HTTP/1.1\r\nHost: localhost\r\n\r\n", b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n",
 ])
 def test_a_connection_without_progress_is_closed(sent, patient_server):
     with connect(patient_server[0], sent) as client:
@@ -283,13 +231,36 @@ def test_a_connection_without_progress_is_closed(sent, patient_server):
         assert time.monotonic() - started < 1
 
 
+def test_a_client_that_sends_a_byte_at_a_time_is_not_waited_for(patient_server):
+    with connect(patient_server[0], b"GET /") as client, pytest.raises(ConnectionError):
+        for _ in range(200):
+            client.sendall(b"x")
+            time.sleep(0.05)
+
+
+def test_a_body_does_not_wait_until_its_head_was_received(patient_server, monkeypatch):
+    options = []
+
+    def noted(connection, seconds):
+        at_once = connection.transport.get_extra_info("socket").getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+        options.append(at_once)
+
+    monkeypatch.setattr("name_languages.serve.Impatient.give", noted)
+    with connect(patient_server[0], b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n") as client:
+        assert client.recv(1000).startswith(b"HTTP/1.1 200")
+        while not options:
+            time.sleep(0.01)
+    assert all(options)
+
+
 MALFORMED = [
     b"\r\n\r\n", b"nonsense\r\n\r\n", b"GET /\xff\xfe HTTP/1.1\r\n\r\n", b"GET / HTTP/9.9\r\n\r\n",
     b"GET http://[ HTTP/1.1\r\n\r\n", b"GET /Abe HTTP/1.1\r\nbad header\r\n\r\n", bytes(range(256)) * 9,
     b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc", b"POST / HTTP/1.1\r\nContent-Length: x\r\n\r\n",
     b"GET /" + b"x" * 200_000 + b" HTTP/1.1\r\n\r\n", b"POST /Abe HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
-    b"GET /Abe HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: x\r\n\r\n",
-    b"GET /Abe HTTP/1.1\r\nHost: x\r\n\r\n" * 500, BIG * 20,
+    b"GET /Abe HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+    b"Sec-WebSocket-Key: x\r\n\r\n",
+    b"GET /Abe HTTP/1.1\r\nHost: localhost\r\n\r\n" * 500, BIG * 20,
 ]
 
 

@@ -120,14 +120,17 @@ def kept_dims(z):
     return largest + numpy.log(numpy.exp(z - largest).sum(axis=-1, keepdims=True))
 
 
-def too_few(probabilities, p):
-    order = numpy.argsort(-probabilities)
-    kept = order[probabilities[order].cumsum() <= p - 0.01]
-    return numpy.where(numpy.isin(numpy.arange(len(probabilities)), kept), probabilities, 0)
+def absolute(probabilities, p):
+    return probabilities * (probabilities >= p)
 
 
-def in_order(probabilities, p):
-    return -numpy.sort(-RIGHT["functions"]["nucleus"](probabilities, p))
+def without_ties(probabilities, p):
+    return probabilities * (probabilities > p * probabilities.max())
+
+
+def normalised(probabilities, p):
+    kept = RIGHT["functions"]["min_p"](probabilities, p)
+    return kept / kept.sum()
 
 
 WRONG = [
@@ -174,9 +177,9 @@ WRONG = [
     ("functions.log_sum_exp", overflowing, "the result is inf: subtract the largest z first"),
     ("functions.log_sum_exp", not_added_again, "was not added back"),
     ("functions.log_sum_exp", kept_dims, "has shape (1,), expected ()"),
-    ("functions.nucleus", too_few, "the result adds up to only 0.6"),
-    ("functions.nucleus", in_order, "but in other places"),
-    ("functions.nucleus", lambda probabilities, p: probabilities, "3 letters are kept, but 2 are enough"),
+    ("functions.min_p", absolute, "p itself is the limit"),
+    ("functions.min_p", without_ties, "at the limit itself"),
+    ("functions.min_p", normalised, "must not change"),
     ("backend.lost", 2**23, "8388608 + 1 is 8388609: the answer is larger"),
     ("backend.lost", 2**25, "the answer is smaller"),
     ("backend.lost", 2**24 + 2, "the answer is smaller"),

@@ -18,11 +18,5 @@ def log_sum_exp(z):
     return largest[..., 0] + numpy.log(numpy.exp(z - largest).sum(axis=-1))
 
 
-def nucleus(probabilities, p):
-    order = numpy.argsort(-probabilities)
-    # A letter is kept if those before it don't yet reach p; so the one that reaches p is kept too.
-    before = probabilities[order].cumsum() - probabilities[order]
-    kept = order[before < p]
-    result = numpy.zeros_like(probabilities)
-    result[kept] = probabilities[kept]
-    return result
+def min_p(probabilities, p):
+    return numpy.where(probabilities >= p * probabilities.max(), probabilities, 0)

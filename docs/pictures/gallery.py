@@ -12,6 +12,8 @@ from alice.network import load as load_alice
 from char_lm.network import load as load_char_lm
 from char_lm.sample import generate
 from char_lm.texts import corpus_file, corpus_of, read, split
+from gpt.attention import TEXT, attention_of
+from gpt.network import load as load_gpt
 from name_languages.network import load as load_languages
 from name_languages.predict import predict
 from project import company_names
@@ -103,6 +105,24 @@ def shakespeare(ink: Ink) -> Any:
     return figure
 
 
+def gpt(ink: Ink) -> Any:
+    """weights/shakespeare_gpt.npz: where each head looks in the last 32 letters of the text of `gpt attention`, as a
+    triangle (a row for each layer)."""
+    model, tokens, _ = load_gpt(WEIGHTS / "shakespeare_gpt.npz")
+    weights = attention_of(model, numpy.array(tokens.encode(TEXT)))[0][:, :, -32:, -32:]
+    figure, axes = thumbnail()
+    rows, columns = weights.shape[:2]
+    for layer, head in numpy.ndindex(rows, columns):
+        seen = numpy.ma.masked_where(~numpy.tri(32, dtype=bool), weights[layer, head] ** 0.5)
+        left, bottom = head / columns, 1 - (layer + 1) / rows
+        axes.imshow(
+            seen, cmap=ink.tint(ink.blue), vmin=0, vmax=1, aspect="auto",
+            extent=(left + 0.01, left + 0.9 / columns, bottom + 0.01, bottom + 0.9 / rows),
+        )
+    frame(axes)
+    return figure
+
+
 def alice(ink: Ink) -> Any:
     """weights/alice_lstm.npz: what it writes after "the cat" at temperature 1, random seed 0. Words that do not occur
     in the book are coloured."""
@@ -155,6 +175,7 @@ ALL = {
     "model-company-names": company,
     "model-name-languages": languages,
     "model-char-lm": shakespeare,
+    "model-gpt": gpt,
     "model-ngrams": ngrams,
     "model-alice": alice,
 }
@@ -162,6 +183,7 @@ ALT = {
     "model-company-names": "Invented company names over a falling loss: Healer, Buildzead, The Musess, Sciencet.",
     "model-name-languages": "Satoshi: Japanese 99.6 %. Hinton: English 89.5 %, Scottish 7.5 %.",
     "model-char-lm": "Lines in Shakespeare's manner, written by the network, with the names of the speakers.",
+    "model-gpt": "Triangles of attention, one for each head: some heads look at the letter before, others further.",
     "model-ngrams": "The held-out loss of n-grams is lowest at n = 5, with 1.67; the LSTM's is 1.45.",
     "model-alice": "A passage in the manner of Alice in Wonderland; invented words such as lefdenct are coloured.",
 }

@@ -21,7 +21,7 @@ def command(arguments: list[str]) -> None:
     add_sampling(parser, count=1000)
     flags = parser.parse_args(arguments)
     program.invite(flags.seed_text, "the seed")
-    program.begin(flags)
+    program.begin(flags, small=True)
     model, vocab, metadata = load(flags.weights)
     model = model if flags.plain else fast(model)
     seed = flags.seed_text

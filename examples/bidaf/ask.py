@@ -54,7 +54,7 @@ def command(arguments: list[str]) -> None:
     parser.common(weights=WEIGHTS, device=None, plain=False, plot=None)
     flags = parser.parse_args(arguments)
     program.invite(flags.paragraph, "the paragraph")
-    program.begin(flags)
+    program.begin(flags, small=True)
     program.writable_file(flags.plot, flags.weights)
     paragraph = paragraph_of(flags.paragraph)
     context, asked = words_with_places(paragraph), words_with_places(flags.question)

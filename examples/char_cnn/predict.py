@@ -22,7 +22,7 @@ def command(arguments: list[str]) -> None:
     parser.add_argument("--json", action="store_true", help="print one line of JSON per text")
     add_model(parser)
     flags = parser.parse_args(arguments)
-    program.begin(flags)
+    program.begin(flags, small=True)
     model, known = load(flags.model)
     if flags.summary:
         print("\n".join(summary(model, known["max_length"])))

@@ -100,7 +100,7 @@ def command(arguments: list[str]) -> None:
     )
     add_sampling(parser, count=500)
     flags = parser.parse_args(arguments)
-    program.begin(flags)
+    program.begin(flags, small=True)
     model, vocab, _ = load(flags.weights, "char_lm")
     model = model if flags.plain else fast(model)
     seed_text = first_letter(vocab) if flags.seed_text is None else flags.seed_text

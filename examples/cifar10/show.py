@@ -31,7 +31,7 @@ def command(arguments: list[str]) -> None:
         data=None, weights=WEIGHTS, seed=None, device=None, plain=False, plot=Path("runs/cifar10/show.png")
     )
     flags = parser.parse_args(arguments)
-    program.begin(flags)
+    program.begin(flags, small=True)
     program.writable_file(flags.plot, flags.weights, flags.data, *(flags.images or []))
     model, recipe = load(flags.weights)
     model = model if flags.plain else fast(model)

@@ -39,7 +39,7 @@ def command(arguments: list[str]) -> None:
     parser.common(weights=WEIGHTS, device=None, seed_text=TEXT, plot=Path("runs/gpt/attention.png"), report=None)
     parser.add_argument("--skip-unknown", action="store_true", help="omit unknown characters from the text")
     flags = parser.parse_args(arguments)
-    program.begin(flags)
+    program.begin(flags, small=True)
     model, tokens, metadata = load(flags.weights)
     program.writable_file(flags.plot, flags.weights)
     program.writable_file(flags.report, flags.weights, flags.plot)

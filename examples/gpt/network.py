@@ -35,8 +35,8 @@ RECIPES = {
         "layers": 6, "heads": 6, "features": 384, "context": 256, "dropout": 0.2, "epochs": 20, "batch_size": 64,
     },
     "better": NANOGPT_CPU | {
-        "layers": 4, "heads": 6, "features": 192, "context": 128, "dropout": 0.2, "epochs": 20, "batch_size": 64,
-        "lr": 0.002,
+        "heads": 6, "features": 192, "context": 128, "dropout": 0.2, "epochs": 40, "batch_size": 32,
+        "lr": 0.003, "end_lr": 0.00003, "warmup": 200,
     },
 }
 SIZES = ("layers", "heads", "features", "context", "bias")  # with the weights, to build it again

@@ -77,7 +77,7 @@ def command(arguments: list[str]) -> None:
         "--context", type=program.positive, metavar="N", help="read at most N tokens back (default: as was learned)"
     )
     flags = parser.parse_args(arguments)
-    program.begin(flags)
+    program.begin(flags, small=True)
     model, tokens, metadata = load(flags.weights, flags.context, stateful=True)
     model = model if flags.plain else fast(model)
     seed_text = first_letter(tokens.vocab) if flags.seed_text is None else flags.seed_text

@@ -17,7 +17,7 @@ def command(arguments: list[str]) -> None:
     add_model(parser)
     parser.common(weights=None, device=None, plain=False)
     flags = parser.parse_args(arguments)
-    program.begin(flags)
+    program.begin(flags, small=True)
     reader, model, known = load(flags.weights or committed(flags.model, flags.split))
     if flags.summary:
         print_summary(model, known.get("length"))

@@ -45,7 +45,7 @@ def command(arguments: list[str]) -> None:
     )
     parser.common(weights=WEIGHTS, device=None, plain=False)
     flags = parser.parse_args(arguments)
-    program.begin(flags)
+    program.begin(flags, small=True)
     model = load(flags.weights)
     model = model if flags.plain else fast(model)
 

@@ -127,7 +127,7 @@ def logit_adjustment(examples: Sequence[Example], num_languages: int, balance: f
 
 def command(arguments: list[str]) -> None:
     flags = flags_of(arguments)
-    program.begin(flags, shared=flags.recipe == "best")
+    program.begin(flags, shared=flags.recipe == "best", small=flags.recipe == "tutorial")
     folder = None if flags.smoke else find("names", flags.data)
     data = {label: names.split() for label, names in SMOKE.items()} if folder is None else read_labelled_lines(folder)
     training, validation, held_out = split(data)

@@ -63,28 +63,29 @@ def log_sum_exp(answer: Any) -> None:
 
 
 @exercise
-def nucleus(answer: Any) -> None:
-    """Another way to leave out unlikely letters, besides top_k: keep only as many of the likeliest ones as are needed
-    for their probabilities to add up to at least p. Return the array with all others set to zero. (Its sum need not be
-    1 for `sample_from`.) For probabilities = [0.1, 0.6, 0.3] and p = 0.7 it is [0, 0.6, 0.3].
+def min_p(answer: Any) -> None:
+    """A third way to leave out unlikely letters, besides top_k and top_p ("min-p"; Nguyen et al. 2024,
+    https://arxiv.org/abs/2407.01082): keep those whose probability is at least p times the largest. Return the array
+    with all others set to zero. (Its sum need not be 1 for `sample_from`.) For probabilities = [0.1, 0.6, 0.3] and
+    p = 0.4 it is [0, 0.6, 0.3].
 
     Start:
 
-        def nucleus(probabilities, p):
-            raise NotImplementedError  # numpy.argsort(-probabilities) has the index of the likeliest first
+        def min_p(probabilities, p):
+            raise NotImplementedError
     """
     cases = [
-        ([0.1, 0.6, 0.3], 0.7, [0, 0.6, 0.3]), ([0.1, 0.6, 0.3], 0.5, [0, 0.6, 0]), ([0.25, 0.75], 1.0, [0.25, 0.75]),
-        ([0.05, 0.5, 0.25, 0.2], 0.8, [0, 0.5, 0.25, 0.2]),
+        ([0.1, 0.6, 0.3], 0.4, [0, 0.6, 0.3]), ([0.2, 0.4, 0.4], 0.5, [0.2, 0.4, 0.4]),
+        ([0.05, 0.5, 0.25, 0.2], 0.45, [0, 0.5, 0.25, 0]),
     ]
     for probabilities, p, right in cases:
-        found = answer(numpy.array(probabilities), p)
-        if found is not None and numpy.shape(found) == numpy.shape(right):
-            if numpy.sum(found) < p - 1e-9:
-                raise Wrong(f"for {probabilities} and p = {p}, the result adds up to only {numpy.sum(found):.2g}")
-            kept, enough = numpy.count_nonzero(found), numpy.count_nonzero(right)
-            if kept > enough:
-                raise Wrong(f"for {probabilities} and p = {p}, {kept} letters are kept, but {enough} are enough")
-            if numpy.allclose(sorted(found), sorted(right)) and not numpy.allclose(found, right):
-                raise Wrong(f"for {probabilities} and p = {p}, the right numbers are kept, but in other places")
+        given = numpy.array(probabilities)
+        found = answer(given.copy(), p)
+        if found is not None and numpy.shape(found) == numpy.shape(right) and not numpy.allclose(found, right):
+            if numpy.allclose(found, given * (given >= p)):
+                raise Wrong(f"for {probabilities} and p = {p}, p itself is the limit: multiply it by the largest")
+            if numpy.allclose(found, given * (given > p * max(given))):
+                raise Wrong(f"for {probabilities} and p = {p}, a letter at the limit itself is left out")
+            if numpy.allclose(found, numpy.array(right) / sum(right)):
+                raise Wrong(f"for {probabilities} and p = {p}, the numbers that are kept must not change")
         expect_equal(found, right, f"for {probabilities} and p = {p}, the result")

@@ -10,7 +10,7 @@ from typing import Any
 from scratch import activations
 from scratch.activations import TANH_SCALE
 from scratch.backend import Array, as_floats, xp
-from scratch.fast.arrays import minus_max, pieces
+from scratch.fast.arrays import contiguous, minus_max, pieces
 from scratch.fast.fusion import fused
 
 
@@ -26,7 +26,7 @@ class Gelu(activations.Gelu):
             return super().forward(input)
         function = _tanh_form if self.form == "tanh" else _sigmoid_form
         if xp.device != "cpu":
-            return self._in_one_kernel(function, input if input.flags.c_contiguous else xp.ascontiguousarray(input))
+            return self._in_one_kernel(function, contiguous(input))
         output, slope = xp.empty_like(input), xp.empty_like(input) if self._train else None
         for piece in pieces(input):
             function(input[piece], output[piece], None if slope is None else slope[piece])

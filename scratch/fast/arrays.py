@@ -63,6 +63,11 @@ def pieces(array: Array, numbers: int = 1 << 16) -> Iterator[Any]:
         yield slice(start, start + step)
 
 
+def contiguous(array: Array) -> Array:
+    """`array`, copied if it is not contiguous."""
+    return array if array.flags.c_contiguous else xp.ascontiguousarray(array)
+
+
 _FEW_ROWS = 512
 
 

@@ -30,7 +30,7 @@ from scratch.fast.arrays import library_of_xp
 
 _THREADS = 128  # in each block of a kernel: few, so that small arrays are spread over the whole GPU too
 _FUNCTIONS = ("exp", "log", "sqrt", "tanh")  # NumPy asks objects for methods of these names
-_TYPES = {"f": "float", "d": "double", "?": "bool"}
+TYPES = {"f": "float", "d": "double", "?": "bool"}
 
 
 def fused(function: Callable[..., Any], *arrays: Array | None, axis: int = 0) -> Callable[..., Any]:
@@ -62,7 +62,7 @@ class Kernel:
         self.sizes = [numpy.int32(size) for size in (math.prod(steps) * num_places, num_places, core[-1])]
         lines: list[str] = []
         arguments = [None if a is None else Argument(f"a{k}", a, steps, core, lines) for k, a in enumerate(arrays)]
-        with library_of_xp(_Tracing()):
+        with library_of_xp(Tracing()):
             function(*(None if argument is None else argument.array for argument in arguments))
         given = [argument for argument in arguments if argument is not None]
         self.text, changes_something = _text(given[0].type, given, lines)
@@ -88,8 +88,8 @@ class Argument:
         self, name: str, array: Array, steps: tuple[int, ...], core: tuple[int, ...], lines: list[str]
     ) -> None:
         kind = array.dtype.char
-        expect(kind in _TYPES, "fused", "arrays of float32, float64 or booleans", array.dtype)
-        self.name, self.type = name, _TYPES[kind]
+        expect(kind in TYPES, "fused", "arrays of float32, float64 or booleans", array.dtype)
+        self.name, self.type = name, TYPES[kind]
         shape, in_one_piece = array.shape[len(steps) :], array.flags.c_contiguous
         with_blocks = shape[1:] == core
         blocks = shape[0] if with_blocks else 1
@@ -118,7 +118,7 @@ def _text(number: str, arguments: list[Argument], lines: list[str]) -> tuple[str
     for argument in arguments:
         for k, (symbol, value) in enumerate(zip(argument.symbols, argument.array.flat, strict=True)):
             if value is not symbol:
-                written.append(f"{argument.at(k)} = {_literal(value)};")
+                written.append(f"{argument.at(k)} = {literal(value)};")
     for argument in arguments:  # what is written may have been used only there, so this comes second
         for k, symbol in enumerate(argument.symbols):
             if symbol.used:
@@ -142,7 +142,7 @@ class Symbol:
     def new(self, template: str, *values: Any) -> "Symbol":
         """The Symbol of what the template says of the values."""
         name = f"v{len(self.lines)}"
-        self.lines.append(f"{name} = {template.format(*map(_literal, values))};")
+        self.lines.append(f"{name} = {template.format(*map(literal, values))};")
         return Symbol(name, self.lines)
 
     def __neg__(self) -> "Symbol":
@@ -155,7 +155,8 @@ class Symbol:
     __hash__ = None  # type: ignore[assignment]
 
 
-def _literal(value: Any) -> str:
+def literal(value: Any) -> str:
+    """A Symbol or a number, as a kernel writes it."""
     if isinstance(value, Symbol):
         value.used = True
         return value.name
@@ -164,7 +165,7 @@ def _literal(value: Any) -> str:
 
 
 def _give_operators() -> None:
-    for name, sign in (("add", "+"), ("sub", "-"), ("mul", "*"), ("truediv", "/")):
+    for name, sign in (("add", "+"), ("sub", "-"), ("mul", "*"), ("truediv", "/"), ("and", "&")):
         template = f"{{}} {sign} {{}}"
         setattr(Symbol, f"__{name}__", lambda self, other, t=template: self.new(t, self, other))
         setattr(Symbol, f"__r{name}__", lambda self, other, t=template: self.new(t, other, self))
@@ -175,7 +176,7 @@ def _give_operators() -> None:
 _give_operators()
 
 
-class _Tracing:
+class Tracing:
     """What `xp` is meanwhile: NumPy, which does its arithmetic with any objects, but for what asks them for a truth.
 
     `clip`, in C, gives the lower limit for NaN.

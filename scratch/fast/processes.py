@@ -138,9 +138,14 @@ def join() -> Alone:
         raise ScratchError("the processes cannot find each other; mpiexec and mpi4py need the same MPI library")
     _job = processes  # from here on `ending_all` ends the others, too
     processes.take_devices()
-    ThreadpoolController().limit(limits=processes.num_cores, user_api="blas")  # for as long as the process lives
+    limit_blas(processes.num_cores)
     random.setstate(processes.comm.bcast(random.getstate()))
     return processes
+
+
+def limit_blas(num_threads: int) -> None:
+    """From now on, for as long as the process lives, each matrix product uses at most so many threads."""
+    ThreadpoolController().limit(limits=num_threads, user_api="blas")
 
 
 def devices_of_job(rank: int, num_ranks: int, local_rank: int) -> Any:

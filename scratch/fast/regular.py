@@ -2,7 +2,8 @@
 
 Dropout draws for its rows the numbers that the plain one draws for them in the whole batch. BatchNorm works piece by
 piece in place, and takes its statistics over all parts of all processes. LayerNorm works piece by piece too; it sums
-rows by products, in float32 unless a square overflows.
+rows by products, in float32 unless a square overflows. On a GPU it is one kernel in each pass, beside the sums over all
+rows.
 """
 
 import math
@@ -14,8 +15,9 @@ import numpy
 from scratch import regular
 from scratch.backend import Array, as_floats, xp
 from scratch.checks import expect
-from scratch.fast.arrays import pieces, random_on_device, sum_rows
+from scratch.fast.arrays import contiguous, pieces, random_on_device, sum_rows
 from scratch.fast.parts import current
+from scratch.fast.rows import as_float64, on_rows, row_mean, rows_fit
 
 
 class Dropout(regular.Dropout):
@@ -128,7 +130,7 @@ class BatchNorm(regular.BatchNorm):
 
 
 class LayerNorm(regular.LayerNorm):
-    """As `regular.LayerNorm`. On a GPU the forward is the plain layer's."""
+    """As `regular.LayerNorm`. On a GPU, rows of more than 1,024 features take the plain layer's forward."""
 
     working = (*regular.LayerNorm.working, "_share")
     _share: Any = None  # a row times it is the row's mean
@@ -136,6 +138,8 @@ class LayerNorm(regular.LayerNorm):
     def forward(self, input: Any) -> Array:
         input = as_floats(input)
         expect(input.shape[-1:] == (self.features,), self, "input (..., {features})", input)
+        if rows_fit(self.features, input.size):
+            return self._in_one_kernel(input)
         if xp.device != "cpu":
             return super().forward(input)
         if self._share is None or self._share.dtype != input.dtype:
@@ -181,8 +185,28 @@ class LayerNorm(regular.LayerNorm):
         self.remember(input.shape)
         return n.reshape(input.shape)
 
+    def _in_one_kernel(self, input: Array) -> Array:
+        rows = contiguous(input).reshape(-1, self.features)
+        output, normed, s = xp.empty_like(rows), None, None
+        if self._train:
+            normed, s = xp.empty_like(rows), xp.empty((len(rows), 1), dtype=rows.dtype)
+        on_rows(_normalise, (output, normed, s), rows, self.w.data, None if self.b is None else self.b.data, self.eps)
+        self.remember(input.shape, normed, s)
+        return output.reshape(input.shape)
+
+    def _back_in_one_kernel(self, gradient: Array, n: Array, s: Array) -> Array:
+        rows = contiguous(gradient).reshape(-1, self.features)
+        input_grad, product = xp.empty_like(rows), xp.empty_like(rows)
+        on_rows(_normalise_back, (input_grad, product), rows, n, s, self.w.data)
+        self.w.grad += product.sum(axis=0, dtype="float64")
+        if self.b is not None:
+            self.b.grad += rows.sum(axis=0, dtype="float64")
+        return input_grad.reshape(gradient.shape)
+
     def backward(self, gradient: Array) -> Array:
         n, s = self.recall(gradient)
+        if rows_fit(self.features, gradient.size):
+            return self._back_in_one_kernel(gradient, n, s)
         shape, gradient = gradient.shape, gradient.reshape(-1, self.features)
         n, s = n.reshape(gradient.shape), s.reshape(-1, 1)
         w_grad, b_grad = xp.zeros(self.features), xp.zeros(self.features)  # float64
@@ -203,6 +227,21 @@ class LayerNorm(regular.LayerNorm):
         if self.b is not None:
             self.b.grad += b_grad
         return input_grad.reshape(shape)
+
+
+def _normalise(x: Array, w: Array, b: Array | None, eps: float) -> tuple[Array, Array, Array]:
+    """The plain layer's output, n and s."""
+    x = as_float64(x)  # in float32, the square of 1e20 would overflow
+    x = x - row_mean(x)
+    s = 1 / xp.sqrt(row_mean(x * x) + eps)
+    n = x * s
+    return w * n if b is None else w * n + b, n, s
+
+
+def _normalise_back(gradient: Array, n: Array, s: Array, w: Array) -> tuple[Array, Array]:
+    """The gradient of the plain layer's input, and gradient n, whose sum over all rows is the gradient of w."""
+    g = gradient * w
+    return s * (g - row_mean(g) - n * row_mean(g * n)), gradient * n
 
 
 def _sum_in_float64(rows: Array) -> Array:

@@ -3,7 +3,8 @@
 The scores of such a piece stay in a cache until the means of the values are made, and no scores are computed for keys
 later than all queries of the piece. The exponentials of the scores are kept for backward. The means, which are fewer
 numbers, are divided by the sum instead of the exponentials. Heads are views of what the projections read and write, so
-nothing is transposed or joined.
+nothing is transposed or joined. On a GPU the scores of many rows are a piece, and what is done to them is one kernel in
+each pass: there, the weights are kept for backward.
 """
 
 import math
@@ -13,7 +14,8 @@ from typing import Any
 from scratch import self_attention
 from scratch.backend import Array, as_floats, xp
 from scratch.checks import expect
-from scratch.fast.arrays import as_mask
+from scratch.fast.arrays import as_mask, contiguous
+from scratch.fast.rows import on_rows, row_max, row_sum, rows_fit, up_to_query
 from scratch.functions import softmax
 from scratch.self_attention import only_real
 
@@ -25,7 +27,8 @@ Piece = tuple[slice, slice, slice]
 
 
 class SelfAttention(self_attention.SelfAttention):
-    """As `self_attention.SelfAttention`. A piece with a score beyond 30 takes the plain layer's softmax.
+    """As `self_attention.SelfAttention`. A piece with a score beyond 30 takes the plain layer's softmax; on a GPU, one
+    with more than 1,024 keys does.
 
     The keys and values of a carried state are in arrays with room for more, so a new position copies only its own.
     """
@@ -62,6 +65,8 @@ class SelfAttention(self_attention.SelfAttention):
         (N, H, T, size), S, dtype = q.shape, k.shape[2], q.dtype
         drop: Any = self.drop_weights  # a twin
         keep = drop.keep((N, H, T, S)) if self._train else None
+        if rows_fit(S, H * T * S):
+            return self._means_on_gpu(q, k, v, seen, keep)
         scale = 1.0 if keep is None else 1 / (1 - self.dropout)
         m, shares, exponentials = xp.empty((N, T, H * size), dtype=dtype), xp.empty((N, H, T, 1), dtype=dtype), []
         (means,) = self.split(m, 1)
@@ -80,8 +85,31 @@ class SelfAttention(self_attention.SelfAttention):
         means *= shares
         return m, shares, exponentials, keep
 
+    def _means_on_gpu(self, q: Array, k: Array, v: Array, seen: Array | None, keep: Array | None) -> tuple[Any, ...]:
+        """The same, where the softmax is a kernel. It divides by the sum, so the means are divided by nothing, None."""
+        (N, H, T, size), S = q.shape, k.shape[2]
+        m, weights = xp.empty((N, T, H * size), dtype=q.dtype), []
+        (means,) = self.split(m, 1)
+        seen = None if seen is None else contiguous(seen).reshape(N, 1, 1, S)
+        for piece in self._pieces(N, T, S):
+            rows = piece[0]
+            a = xp.empty((len(q[rows]), H, T, S), dtype=q.dtype)
+            xp.matmul(q[rows], k[rows].swapaxes(2, 3), out=a)
+            kept = None if keep is None else xp.empty_like(a)
+            on_rows(
+                _softmax, (a, kept), a, None if seen is None else seen[rows],
+                T if self.causal else None, S - T if self.causal else None, None if keep is None else keep[rows],
+                1 / (1 - self.dropout), float(xp.finfo(a.dtype).min),
+            )
+            xp.matmul(a if kept is None else kept, v[rows], out=means[rows])
+            if self._train:
+                weights.append((piece, a))
+        return m, None, weights, keep
+
     def _last_means(self, q: Array, k: Array, v: Array) -> Array:
         """The means of the last position, which sees all: a letter of a text that is being generated."""
+        if rows_fit(k.shape[2], q.shape[1] * k.shape[2]):
+            return self._means_on_gpu(q, k, v, None, None)[0]
         e = q @ k.swapaxes(2, 3)
         e -= e.max(axis=3, keepdims=True)
         xp.exp(e, out=e)
@@ -97,22 +125,26 @@ class SelfAttention(self_attention.SelfAttention):
         # 4. From here on the gradient is of means of exponentials, which are not divided by their sum.
         m_grad = self.out_projection.backward(self.drop_output.backward(only_real(gradient, real)))
         (grad,) = self.split(m_grad, 1)
-        grad *= shares
-        # softmax_gradient subtracts a sum over j of gradient times a; that is the product of m and its gradient.
-        m *= m_grad
-        both = m.reshape(-1, size).dot(xp.ones((size, 1), dtype=m.dtype)).reshape(N, T, H, 1).swapaxes(1, 2)
-        if keep is not None:
-            both *= 1 - self.dropout
+        if shares is not None:
+            grad *= shares
+            # softmax_gradient subtracts a sum over j of gradient times a; that is the product of m and its gradient.
+            m *= m_grad
+            both = m.reshape(-1, size).dot(xp.ones((size, 1), dtype=m.dtype)).reshape(N, T, H, 1).swapaxes(1, 2)
+            if keep is not None:
+                both *= 1 - self.dropout
         projected_grad = xp.empty((N, T, 3 * F), dtype=m.dtype)
         q_grad, k_grad, v_grad = self.split(projected_grad, 3)
         for (rows, queries, keys), e in exponentials:
-            s = grad[rows, :, queries] @ v[rows, :, keys].swapaxes(2, 3)
-            kept = e
-            if keep is not None:
-                s *= keep[rows, :, queries, keys]
-                kept = e * keep[rows, :, queries, keys]
-            s -= both[rows, :, queries]
-            s *= e
+            if shares is None:
+                s, kept = self._scores_gradient(grad[rows], v[rows], e, None if keep is None else keep[rows])
+            else:
+                s = grad[rows, :, queries] @ v[rows, :, keys].swapaxes(2, 3)
+                kept = e
+                if keep is not None:
+                    s *= keep[rows, :, queries, keys]
+                    kept = e * keep[rows, :, queries, keys]
+                s -= both[rows, :, queries]
+                s *= e
             xp.matmul(s, k[rows, :, keys], out=q_grad[rows, :, queries])
             for target, a, b in ((k_grad, s, q), (v_grad, kept, grad)):
                 if queries.stop == T:  # the first of these rows, which has all keys
@@ -121,6 +153,13 @@ class SelfAttention(self_attention.SelfAttention):
                     target[rows, :, keys] += a.swapaxes(2, 3) @ b[rows, :, queries]
         projected_grad[:, :, :F] *= 1 / math.sqrt(size)
         return self.in_projection.backward(projected_grad)
+
+    def _scores_gradient(self, grad: Array, v: Array, a: Array, keep: Array | None) -> tuple[Array, Array]:
+        """The gradient of a piece's scores, and its weights as dropout left them, from the gradient of the means."""
+        s, kept = xp.empty_like(a), a if keep is None else xp.empty_like(a)
+        xp.matmul(grad, v.swapaxes(2, 3), out=s)
+        on_rows(_softmax_back, (s, None if keep is None else kept), s, a, keep, 1 / (1 - self.dropout))
+        return s, kept
 
     def _pieces(self, N: int, T: int, S: int) -> Iterator[Piece]:
         """Rows, queries and keys; of the same rows the last queries come first."""
@@ -168,6 +207,31 @@ class SelfAttention(self_attention.SelfAttention):
         self.state = keys[:, :, :stop], values[:, :, :stop], mask[:, :stop]
         self._room = self.state, keys, values, mask, whole
         return *self.state[:2], None if whole else self.state[2]
+
+
+def _softmax(
+    z: Array, seen: Array | None, num_queries: int | None, first: int | None, keep: Array | None,
+    scale: float, lowest: float,
+) -> tuple[Array, Array]:
+    """The weights of scores z, and what dropout leaves of them. Without `num_queries`, later keys are seen too."""
+    allowed = seen
+    if num_queries is not None and first is not None:
+        earlier = up_to_query(num_queries, first)
+        allowed = earlier if seen is None else seen & earlier
+    if allowed is not None:
+        z = xp.where(allowed, z, lowest)
+    e = xp.exp(z - row_max(z))
+    a = e / row_sum(e if allowed is None else xp.where(allowed, e, 0))
+    if allowed is not None:
+        a = xp.where(allowed, a, 0)  # also where no key of the row is, and a is 0 / 0
+    return a, a if keep is None else xp.where(keep, a * scale, 0)
+
+
+def _softmax_back(gradient: Array, a: Array, keep: Array | None, scale: float) -> tuple[Array, Array]:
+    """The gradient of the scores, from that of the weights after dropout; and the weights after dropout."""
+    kept = a if keep is None else xp.where(keep, a * scale, 0)
+    product = kept * gradient
+    return product - a * row_sum(product), kept
 
 
 TWINS: dict[type, type] = {self_attention.SelfAttention: SelfAttention}

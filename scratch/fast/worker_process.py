@@ -16,13 +16,12 @@ from multiprocessing import resource_tracker
 from types import ModuleType
 from typing import Any
 
-from threadpoolctl import ThreadpoolController
-
 from scratch.backend import Array, precision, xp
 from scratch.checks import ScratchError
 from scratch.fast import parts
 from scratch.fast.arrays import keep_memory
 from scratch.fast.parts import Part, current
+from scratch.fast.processes import limit_blas
 from scratch.fast.shared import SPAWN, Memory, unpickled
 
 
@@ -120,7 +119,7 @@ def _work(connection: Any, memory: Memory, number: int) -> None:
     """The life of a worker: it answers requests until this connection closes, or one of them fails."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
-        ThreadpoolController().limit(limits=1, user_api="blas")  # for as long as the process lives
+        limit_blas(1)
         keep_memory()
         parts._warm_up(number, products=1)
         model = unpickled(connection.recv(), memory.parameters()[0])

@@ -25,7 +25,7 @@ import numpy
 
 from scratch.backend import DEVICES, use
 from scratch.checks import ScratchError
-from scratch.fast.processes import end_all, ending_all, job, join, size_of_job
+from scratch.fast.processes import end_all, ending_all, job, join, limit_blas, size_of_job
 from scratch.fast.workers import use_workers
 from scratch.tools.files import leave_writing_to_another, remove_unfinished, write_text
 from scratch.tools.incoming import decoded, in_words, standard_input
@@ -62,9 +62,7 @@ _COMMON: dict[str, dict[str, Any]] = {
     "seed": {"type": int, "metavar": "N", "help": "random seed; the same seed repeats the same run"},
     "device": {"choices": DEVICES, "help": "device to compute on (default: $SCRATCH_DEVICE, or cpu)"},
     "threads": {"type": positive, "metavar": "N", "help": "threads that share each batch (default: one per core)"},
-    "workers": {
-        "type": positive, "metavar": "N", "dest": "processes", "help": "processes that share each batch, not threads"
-    },
+    "workers": {"type": positive, "metavar": "N", "dest": "processes", "help": "processes instead of threads"},
     "plain": {"action": "store_true", "help": "use the plain layers, not the fast engine: slower, same results"},
     "resume": {"action": "store_true", "help": "resume from the checkpoint in --out"},
     "report": {"type": Path, "metavar": "FILE", "help": "write the results to FILE as JSON"},
@@ -220,9 +218,11 @@ def _say(text: str) -> None:
     print(f"{program}: {f'process {rank}: ' * bool(rank)}{message(text)}", file=sys.stderr)
 
 
-def begin(flags: argparse.Namespace, shared: bool = False) -> None:
+def begin(flags: argparse.Namespace, shared: bool = False, small: bool = False) -> None:
     """Set the device, seed and workers that the flags give, where a program has them; if `shared`, join an MPI job.
 
+    If `small`, the command's matrix products are too small to share, and use one thread each. These are the commands
+    that answer or generate: they read a few rows at a time.
     Raises: ScratchError when several processes were started but `shared` is False.
     """
     global _begun
@@ -238,6 +238,11 @@ def begin(flags: argparse.Namespace, shared: bool = False) -> None:
         flag = "--threads" if threads else "--workers"
         raise ScratchError(f"{flag} needs the engine; omit {flag} or --plain")
     use_workers(workers)
+    if small:
+        # BLAS's threads wait for each other in busy loops: a product stands still while another program has a core of
+        # theirs. A large batch still uses all cores, because `fast` cuts its rows over threads of its own. The command
+        # decides, not the size of each product: training and evaluation read large batches, and heed --threads.
+        limit_blas(1)
     if shared and join().rank:
         leave_writing_to_another()
         sys.stdout = open(os.devnull, "w", encoding="utf-8")

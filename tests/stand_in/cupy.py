@@ -206,7 +206,7 @@ for name in UFUNCS:
     globals()[name] = _function(name, ("x1", "x2", "out", "casting", "dtype"))
 for name, arguments in FUNCTIONS.items():
     globals()[name] = _function(name, arguments)
-finfo, inf, float32, int64, uint64 = np.finfo, np.inf, np.float32, np.int64, np.uint64
+finfo, inf, float32, int32, int64, uint64 = np.finfo, np.inf, np.float32, np.int32, np.int64, np.uint64
 
 
 def asarray(a, dtype=None):
@@ -228,27 +228,42 @@ def asnumpy(a):
 
 
 class RawKernel:
-    """A kernel whose lines are assignments, to constants or to items of arrays: all places at once, line by line."""
+    """A kernel whose lines are assignments, to constants or to items of arrays: all places at once, line by line.
+
+    Those of rows.py may also write under a condition, and reduce over the threads of a block.
+    """
 
     def __init__(self, code, name):
-        head, body = re.fullmatch(r"(.*?)\{\n(.*)\}\n", code, re.DOTALL).groups()
-        assert f'extern "C" __global__ void {name}(' in head
+        before, rest = code.split('extern "C" __global__ void ')
+        head, body = re.fullmatch(r"(.*?)\{\n(.*)\}\n", rest, re.DOTALL).groups()
+        assert head.startswith(f"{name}(")
         self.parameters = re.findall(r"(\w+)(\*?) (\w+)[,)]", head)
-        self.number = {"float": np.float32, "double": np.float64}[re.match(r"typedef (\w+) number;", head)[1]]
+        self.number = {"float": np.float32, "double": np.float64}[re.match(r"typedef (\w+) number;", before)[1]]
+        self.reduces = "row_" in body
         lines = []
         for line in body.splitlines():
             if line == "if (place >= num_all) return;":
                 line = "const int place = place.ravel()[:num_all];"
-            target, value = re.fullmatch(r"(?:const \w+ )?(.*?) = (.*);", line).groups()
+            condition, target, value = re.fullmatch(r"(?:if \((.*?)\) |const \w+ )?(.*?) = (.*);", line).groups()
+            if "row_" in value:  # each thread gets there, and a sum leaves out those beyond the row
+                assert condition is None and re.fullmatch(REDUCTION, value) and "__device__ T row_" in before, line
             value = re.sub(r"^(\w+) \? (.*) : (.*)$", r"where(\1, \2, \3)", value)
-            value = re.sub(r" / (num_places|width)", r" // \1", value)
-            lines.append(f"{target} = {value}")
-        self.code = compile("\n".join(lines), name, "exec")  # the lines are those of fusion.py
+            value = re.sub(r" / (num_places|width|rows_per_item)", r" // \1", value)
+            if condition is not None:
+                array, index = re.fullmatch(r"(\w+)\[(.*)\]", target).groups()
+                index = re.sub(r" / (rows_per_item)", r" // \1", index)
+                lines.append(f"put({array}, {index}, {value}, {condition})")
+            else:
+                lines.append(f"{target} = {value}")
+        self.code = compile("\n".join(lines), name, "exec")  # the lines are those of fusion.py and rows.py
 
-    def __call__(self, grid, block, args):
+    def __call__(self, grid, block, args, *, shared_mem=0):
         launches[0] += 1
+        assert 0 < grid[0] < 2**31 and 0 < block[0] <= 1024
+        if self.reduces:  # by halves, in a double for each thread
+            assert block[0] in (32, 64, 128, 256, 512, 1024) and 8 * block[0] <= shared_mem <= 48 * 1024
         names = {f: getattr(np, f) for f in ("exp", "log", "sqrt", "tanh", "fmin", "fmax", "where")}
-        names["number"] = self.number
+        names |= {"number": self.number, "double": np.float64, "put": put, "row_sum": row_sum, "row_max": row_max}
         for index, size, axis in (("threadIdx", block[0], 0), ("blockIdx", grid[0], 1)):
             names[index] = types.SimpleNamespace(x=np.expand_dims(np.arange(size), axis))
         names["blockDim"] = types.SimpleNamespace(x=block[0])
@@ -256,7 +271,26 @@ class RawKernel:
             assert isinstance(value, ndarray if pointer else np.int32), name
             names[name] = memory(value) if pointer else value
             assert kind in ("bool", "int") or np.dtype({"float": "f4", "double": "f8"}[kind]) == value.dtype, name
-        exec(self.code, names)
+        with np.errstate(all="ignore" if self.reduces else None):  # `c ? a : b` computes both here
+            exec(self.code, names)
+
+
+REDUCTION = r"row_(sum\(\w+, inside\)|max\(\w+\))( / number\(width\))?"
+
+
+def row_sum(value, inside):
+    value = value + np.zeros(inside.shape, dtype=value.dtype)
+    return np.where(inside, value.astype("f8"), 0).sum(axis=1, keepdims=True).astype(value.dtype)
+
+
+def row_max(value):
+    return np.fmax.reduce(value, axis=1, keepdims=True)
+
+
+def put(array, index, value, condition):
+    """`if (condition) array[index] = value;` in each thread."""
+    index, value, condition = np.broadcast_arrays(index, value, condition)
+    array[index[condition]] = value[condition]
 
 
 def memory(array):
