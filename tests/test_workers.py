@@ -118,9 +118,7 @@ def test_what_this_process_changes_is_seen_by_the_workers(monkeypatch):
     assert other.parts[1].process.pid != model.parts[1].process.pid
     processes = [worker.process for one in (model, other) for worker in one.parts[1:]]
     del model, other
-    for process in processes:
-        process.join(timeout=30)
-        assert process.exitcode == 0
+    assert all(process.poll() is not None for process in processes)
 
 
 def test_a_state_is_reset_in_the_workers():
@@ -271,13 +269,15 @@ def ended(number, place, after):
     )
     assert process.stdout.readline() == "starting\n"
     if after is None:
-        assert len(process.stdout.readline().split()) == 2
+        pids = process.stdout.readline().split()
+        assert len(pids) == 2
+        if sys.platform == "linux":
+            for pid in pids:
+                assert "/memfd:scratch (deleted)" in Path(f"/proc/{pid}/maps").read_text()  # it never had a name
     else:
         time.sleep(after)
     (os.killpg if number == signal.SIGINT else os.kill)(process.pid, number)  # a terminal sends Ctrl-C to all of them
     _, err = process.communicate(timeout=60)  # until nobody has these pipes open
-    memory = Path("/dev/shm")
-    assert not (memory.exists() and [path for path in memory.iterdir() if f"-{process.pid}-" in path.name])
     return process.returncode, err
 
 

@@ -1,26 +1,64 @@
 """Memory that this process shares with a worker process (`workers.py`), and a model whose Parameters lie in it.
 
-The memory has no name: a `RawArray` lies in a file that is unlinked before it is used. (On Windows it is anonymous.) So
-it ends with the last process that maps it, and nothing is left of it after a kill.
+The memory has no name in any folder, so it ends with the last process that maps it: a kill leaves nothing behind.
 """
 
 import io
 import math
-import multiprocessing
+import mmap
+import os
 import pickle
+import sys
+import tempfile
+import uuid
+import weakref
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from scratch.backend import Array, xp
 from scratch.layer import Layer, Parameter
 
-SPAWN = multiprocessing.get_context("spawn")  # a fork would copy the locks of BLAS's threads, but not the threads
 TRANSIT = 1 << 24  # bytes for the arrays of one request, or of its answer
 
 
-def values_of(parameters: Sequence[Parameter]) -> Any:
+class Block:
+    """So many bytes of memory, zeros at first. A worker that inherits `handle` and is sent the Block has the same."""
+
+    def __init__(self, size: int) -> None:
+        self.size = max(size, 1)
+        if sys.platform == "win32":
+            self.handle: Any = f"scratch-{uuid.uuid4()}"  # Windows forgets the name with the last process
+        elif hasattr(os, "memfd_create"):
+            self.handle = os.memfd_create("scratch")
+        else:
+            with tempfile.TemporaryFile() as file:  # it is unlinked by now
+                self.handle = os.dup(file.fileno())
+        if isinstance(self.handle, int):
+            os.ftruncate(self.handle, self.size)
+        self._map()
+
+    def __getstate__(self) -> tuple[int, Any]:
+        return self.size, self.handle
+
+    def __setstate__(self, state: tuple[int, Any]) -> None:
+        self.size, self.handle = state
+        self._map()
+
+    def _map(self) -> None:
+        if sys.platform == "win32":
+            self.memory = mmap.mmap(-1, self.size, tagname=self.handle)
+        else:
+            self.memory = mmap.mmap(self.handle, self.size)
+            weakref.finalize(self, os.close, self.handle)
+
+    def array(self, dtype: Any, size: int, start: int = 0) -> Array:
+        """`size` numbers from byte `start` on."""
+        return xp.frombuffer(self.memory, dtype, size, start)
+
+
+def values_of(parameters: Sequence[Parameter]) -> Block:
     """Shared memory for the values of these Parameters; all workers map the same."""
-    return SPAWN.RawArray("b", sum(p.data.nbytes for p in parameters) or 8)
+    return Block(sum(p.data.nbytes for p in parameters))
 
 
 class InTransit(NamedTuple):
@@ -34,16 +72,16 @@ class InTransit(NamedTuple):
 class Memory:
     """What one worker maps: the `values` of all Parameters, gradients of its own, and a place for arrays in transit."""
 
-    def __init__(self, values: Any, parameters: Sequence[Parameter]) -> None:
-        self.values, self.grads = values, SPAWN.RawArray("b", len(values))
-        self.transit = SPAWN.RawArray("b", TRANSIT)
+    def __init__(self, values: Block, parameters: Sequence[Parameter]) -> None:
+        self.values, self.grads, self.transit = values, Block(values.size), Block(TRANSIT)
         self.dtype = parameters[0].data.dtype.str if parameters else "f4"
         self.layout = [(p.data.shape, p.fixed) for p in parameters]
         self.used = 0  # bytes of `transit`
 
     def parameters(self) -> tuple[list[Parameter], Array]:
         """The Parameters as views of this memory, and the vector of their gradients."""
-        data, grad = (xp.frombuffer(raw, dtype=self.dtype) for raw in (self.values, self.grads))
+        size = sum(math.prod(shape) for shape, _ in self.layout)
+        data, grad = (block.array(self.dtype, size) for block in (self.values, self.grads))
         found, stop = [], 0
         for shape, fixed in self.layout:
             start, stop = stop, stop + math.prod(shape)
@@ -59,7 +97,7 @@ class Memory:
         """
         if isinstance(thing, tuple):
             return tuple(map(self.put, thing))
-        if not isinstance(thing, xp.ndarray) or self.used + thing.nbytes > len(self.transit):
+        if not isinstance(thing, xp.ndarray) or self.used + thing.nbytes > self.transit.size:
             return thing
         placed = InTransit(self.used, thing.dtype.str, thing.shape)
         self.used += -(-thing.nbytes // 64) * 64  # whole cache lines
@@ -69,8 +107,7 @@ class Memory:
     def get(self, thing: Any) -> Any:
         """The array as a view of the memory, until the next `put`; what travelled through the pipe as it is."""
         if isinstance(thing, InTransit):
-            array = xp.frombuffer(self.transit, thing.dtype, math.prod(thing.shape), thing.start)
-            return array.reshape(thing.shape)
+            return self.transit.array(thing.dtype, math.prod(thing.shape), thing.start).reshape(thing.shape)
         return tuple(map(self.get, thing)) if isinstance(thing, tuple) else thing
 
 

@@ -29,7 +29,7 @@ def in_one_vector(parameters: list[Parameter], place: Array | None = None) -> tu
 
     Parameters that are already side by side in one vector stay there, so a step on a part of a model moves nothing.
     Others are moved, and arrays taken out of them before no longer belong to the model. With `place`, a vector, all
-    values are moved into its beginning.
+    values are moved there.
     """
     if not parameters:
         return xp.zeros(0, dtype=float_type()), xp.zeros(0, dtype=float_type())
@@ -41,8 +41,8 @@ def in_one_vector(parameters: list[Parameter], place: Array | None = None) -> tu
         return first.data_vector[first.start : stop], first.grad_vector[first.start : stop]
     data = xp.concatenate([parameter.data.ravel() for parameter in parameters])
     if place is not None:
-        place[: data.size] = data
-        data = place[: data.size]
+        place[...] = data
+        data = place
     grad = xp.concatenate([parameter.grad.ravel() for parameter in parameters])
     stop = 0
     for parameter in parameters:

@@ -1,19 +1,20 @@
 """A worker process that holds one part of every batch (`workers.py`): both ends of it, and how it starts and ends.
 
-After the pickled model, this process sends requests, (method, rows, settings, inputs, named inputs). The worker answers
-each with ("done", output), before which it may send ("sum", values), and is sent the total. In place of arrays, the
-messages have where these lie in shared memory (`shared.py`).
+After the memory and the model, this process sends requests, (method, rows, settings, inputs, named inputs). The worker
+answers each with ("done", output), before which it may send ("sum", values), and is sent the total. In place of arrays,
+the messages have where these lie in shared memory (`shared.py`). They travel through the worker's standard input and
+output; what layers print there goes to standard error.
 """
 
+import os
 import pickle
 import random
 import signal
+import subprocess
 import sys
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from multiprocessing import resource_tracker
-from types import ModuleType
 from typing import Any
 
 from scratch.backend import Array, precision, xp
@@ -22,7 +23,11 @@ from scratch.fast import parts
 from scratch.fast.arrays import keep_memory
 from scratch.fast.parts import Part, current
 from scratch.fast.processes import limit_blas
-from scratch.fast.shared import SPAWN, Memory, unpickled
+from scratch.fast.shared import Memory, unpickled
+
+# Unlike `multiprocessing`, this does not run the program's main file again, so a script needs no guard; and a worker
+# whose program is killed meanwhile ends without a word.
+_START = "import sys; sys.path[:] = sys.argv[1:]; from scratch.fast.worker_process import work; work()"
 
 
 class WorkerTraceback(Exception):
@@ -41,11 +46,15 @@ class Worker:
 
     def __init__(self, memory: Memory, number: int) -> None:
         self.memory, (self.own, self.grad_vector) = memory, memory.parameters()
-        self.connection, its_own = SPAWN.Pipe()
-        self.process = SPAWN.Process(target=_work, args=(its_own, memory, number), daemon=True)
-        with _unseen():
-            self.process.start()
-        its_own.close()
+        blocks = memory.values, memory.grads, memory.transit
+        with _ctrl_c_blocked():
+            self.process = subprocess.Popen(
+                [sys.executable, *(f"-W{option}" for option in sys.warnoptions), "-c", _START, *sys.path],
+                stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                pass_fds=[block.handle for block in blocks if isinstance(block.handle, int)],
+                creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),  # on Windows: without Ctrl-C
+            )
+        self.send((memory, number))
 
     def forward(self, *inputs: Any, **named: Any) -> None:
         self._begin("forward", inputs, named)
@@ -63,15 +72,16 @@ class Worker:
 
     def send(self, message: Any) -> None:
         with suppress(OSError):  # the worker has ended: `receive` finds out why
-            self.connection.send(message)
+            _write(message, self.process.stdin)
 
     def receive(self, expected: str) -> Any:
         """What the worker sends next. Raises: what it raised, or ScratchError when it has ended."""
         try:
-            kind, content, *text = self.connection.recv()
-        except (EOFError, OSError):
-            self.process.join(1)
-            code = self.process.exitcode
+            kind, content, *text = pickle.load(self.process.stdout)  # type: ignore[arg-type]
+        except (EOFError, OSError, pickle.UnpicklingError):
+            with suppress(subprocess.TimeoutExpired):
+                self.process.wait(1)
+            code = self.process.returncode
             raise ScratchError(f"a worker process has ended (exit code {code}); is the memory full?") from None
         if kind == "error":
             error = content
@@ -83,50 +93,59 @@ class Worker:
         return self.memory.get(content)
 
 
-@contextmanager
-def _unseen() -> Iterator[None]:
-    """A process that starts inside it does not run the main file again, and has Ctrl-C blocked from its start.
+    def end(self) -> None:
+        """End it at once."""
+        self.process.kill()
+        self.process.wait()
+        for pipe in (self.process.stdin, self.process.stdout):
+            with suppress(OSError):  # a message is left in it
+                pipe.close()  # type: ignore[union-attr]
 
-    (`spawn` runs that file to find classes of its own, so a script without a guard would train in every worker.)
-    """
-    main, sys.modules["__main__"] = sys.modules["__main__"], ModuleType("__main__")
+
+def _write(message: Any, pipe: Any) -> None:
+    pickle.dump(message, pipe, pickle.HIGHEST_PROTOCOL)
+    pipe.flush()
+
+
+@contextmanager
+def _ctrl_c_blocked() -> Iterator[None]:
+    """A process that starts inside it never sees Ctrl-C, which a terminal sends to all processes of a program."""
+    if not hasattr(signal, "pthread_sigmask"):  # on Windows
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
-        if not hasattr(signal, "pthread_sigmask"):  # on Windows
-            yield
-            return
-        resource_tracker.ensure_running()  # it would start first, and end the blocking
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-        try:
-            yield
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        yield
     finally:
-        sys.modules["__main__"] = main
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 class _PartOfWorker(Part):
     """The worker's own part. It sends its sums to the first part, and receives the total."""
 
-    def __init__(self, number: int, rows: tuple[int, int], connection: Any) -> None:
-        self.number, self.first_row, self.num_rows, self.connection = number, rows[0], rows[1] - rows[0], connection
+    def __init__(self, number: int, rows: tuple[int, int], requests: Any, answers: Any) -> None:
+        self.number, self.first_row, self.num_rows = number, rows[0], rows[1] - rows[0]
+        self.requests, self.answers = requests, answers
 
     def sum(self, values: Any) -> Any:
-        self.connection.send(("sum", values))
-        return self.connection.recv()
+        _write(("sum", values), self.answers)
+        return pickle.load(self.requests)
 
 
-def _work(connection: Any, memory: Memory, number: int) -> None:
-    """The life of a worker: it answers requests until this connection closes, or one of them fails."""
+def work() -> None:
+    """The life of a worker: it answers requests until the program ends, or one of them fails."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    requests, answers, sys.stdin, sys.stdout = sys.stdin.buffer, sys.stdout.buffer, None, sys.stderr
     try:
         limit_blas(1)
         keep_memory()
+        memory, number = pickle.load(requests)
         parts._warm_up(number, products=1)
-        model = unpickled(connection.recv(), memory.parameters()[0])
+        model = unpickled(pickle.load(requests), memory.parameters()[0])
         layers = list(model.all_layers())
-        connection.send(("ready", None))
+        _write(("ready", None), answers)
         while True:
-            method, rows, settings, inputs, named = connection.recv()
+            method, rows, settings, inputs, named = pickle.load(requests)
             if method == "reset_hidden_state":
                 model.reset_hidden_state()
                 continue
@@ -135,7 +154,7 @@ def _work(connection: Any, memory: Memory, number: int) -> None:
                 vars(layer).update(its_options)
                 if is_reset:
                     layer.reset_hidden_state()
-            part = _PartOfWorker(number, rows, connection)
+            part = _PartOfWorker(number, rows, requests, answers)
             if state is not None:
                 part.chance = random.Random()
                 part.chance.setstate(state)
@@ -147,10 +166,11 @@ def _work(connection: Any, memory: Memory, number: int) -> None:
             with precision(dtype), xp.errstate(**errors):
                 output = getattr(model, method)(*inputs, **named)
             memory.used = 0
-            connection.send(("done", memory.put(output)))
+            _write(("done", memory.put(output)), answers)
     except BaseException as error:
-        with suppress(OSError):  # the other process has ended
-            connection.send(("error", _sendable(error), traceback.format_exc()))
+        with suppress(OSError):  # the program has ended
+            _write(("error", _sendable(error), traceback.format_exc()), answers)
+        os._exit(1)  # Python would try to write once more what a closed pipe did not take
 
 
 def _copy(value: Any) -> Any:

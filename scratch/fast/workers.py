@@ -6,8 +6,8 @@ in one vector of shared memory, so the workers see each step at once. Each worke
 memory, which this process adds to its own. Inputs, outputs and their gradients travel through shared memory too
 (`shared.py`), and a pipe carries short messages.
 
-The workers start at the first batch that is cut. They never run the program's main file, and they ignore Ctrl-C. When
-this process ends, however it ends, the pipe closes, and then they end too.
+The workers start at the first batch that is cut, and ignore Ctrl-C. When this process ends, however it ends, their
+pipes close, and then they end too.
 """
 
 import contextvars
@@ -24,7 +24,7 @@ from scratch.fast import parts
 from scratch.fast.arrays import keep_memory
 from scratch.fast.parts import InParts, Part, Result, current
 from scratch.fast.processes import Alone, job
-from scratch.fast.shared import Memory, pickled, values_of
+from scratch.fast.shared import Block, Memory, pickled, values_of
 from scratch.fast.vector import in_one_vector
 from scratch.fast.worker_process import Worker, WorkerTraceback
 from scratch.layer import Layer
@@ -77,6 +77,8 @@ class InWorkers(InParts):
         in a worker is raised here, caused by a `WorkerTraceback`.
     """
 
+    _values: Block | None = None
+
     def __init__(self, model: Layer, workers: int) -> None:
         most = max(64, 4 * job().num_cores)
         expect(1 <= workers <= most, "InWorkers", f"from 1 to {most} workers", workers)
@@ -85,8 +87,8 @@ class InWorkers(InParts):
         keep_memory()
         self.threads, self.num_threads, self.least_rows = None, workers, 1
         self.model, self._own, self.others, self.parts = model, model.parameters(), [], [model]
-        self._layers, self._values, self._views = list(model.all_layers()), None, list[Array]()
-        self._closing = weakref.finalize(self, _close, [])
+        self._layers, self._views = list(model.all_layers()), list[Array]()
+        self._end = weakref.finalize(self, _end_all, [])  # with this object, and with the program
 
     def __reduce__(self) -> tuple:  # a copy starts workers of its own
         return InWorkers, (self.model, self.num_threads)
@@ -99,12 +101,8 @@ class InWorkers(InParts):
 
     def end(self) -> None:
         """End the workers. The next batch starts new ones."""
-        workers, self.parts, self._memory = self.parts[1:], [self.model], None
-        self._closing()
-        for worker in workers:
-            worker.process.terminate()
-        for worker in workers:
-            worker.process.join()
+        self.parts, self._memory = [self.model], None
+        self._end()
 
     def _share_values(self, num_parts: int) -> None:
         if num_parts > 1 and len(self.parts) == 1:
@@ -115,24 +113,14 @@ class InWorkers(InParts):
 
     def _start(self) -> None:
         if self._values is None:
-            # First those that an optimizer steps, side by side, where it would lay them itself.
-            self._own = sorted(self._own, key=lambda p: p.fixed)
-            self._values = values_of(self._own)
+            self._values = self._place_values()
         memories = [Memory(self._values, self._own) for _ in range(1, self.num_threads)]
-        if not self._views:
-            places, _ = memories[0].parameters()
-            stepped = [p for p in self._own if not p.fixed]
-            in_one_vector(stepped, xp.frombuffer(self._values, self._own[0].data.dtype) if stepped else None)
-            for parameter, place in list(zip(self._own, places, strict=True))[len(stepped) :]:
-                place.data[...] = parameter.data
-                parameter.data = place.data
-            self._views = [parameter.data for parameter in self._own]
         if self._blas is None:
             self._blas = ThreadpoolController()
             with self._blas.limit(limits=1, user_api="blas"):
                 parts._warm_up(0)
         model, workers = pickled(self.model, self._own), list[Worker]()
-        self._closing = weakref.finalize(self, _close, workers)
+        self._end = weakref.finalize(self, _end_all, workers)
         try:
             for k, memory in enumerate(memories, 1):
                 workers.append(Worker(memory, k))
@@ -144,6 +132,18 @@ class InWorkers(InParts):
         except BaseException:
             self.end()
             raise
+
+    def _place_values(self) -> Block:
+        """Move the values into shared memory, first those that an optimizer steps, as it would lay them itself."""
+        self._own = sorted(self._own, key=lambda p: p.fixed)
+        values, start = values_of(self._own), 0
+        for fixed in (False, True):
+            if some := [p for p in self._own if p.fixed == fixed]:
+                size = sum(p.data.size for p in some)
+                in_one_vector(some, values.array(some[0].data.dtype, size, start))
+                start += sum(p.data.nbytes for p in some)
+        self._views = [p.data for p in self._own]
+        return values
 
     def _each(self, function: Callable[[int], Result], cuts: list[int], processes: Alone) -> Sequence[Result]:
         """`function(k)` for each part: in a worker it begins at once, and its result is taken last."""
@@ -179,7 +179,7 @@ def _is_reset(layer: Layer) -> bool:
 
 
 class _First(Part):
-    """The part of this process, which adds up for all."""
+    """This process's part, which adds up for all."""
 
     def __init__(self, num_rows: int, workers: Sequence[Worker]) -> None:
         self.num_rows, self.workers = num_rows, workers
@@ -201,7 +201,6 @@ def _first(function: Callable[[int], Result], num_rows: int, workers: Sequence[W
         raise ScratchError(f"{error} (in rows 0 to {num_rows - 1} of the batch)") from error
 
 
-def _close(workers: Sequence[Worker]) -> None:
-    """Workers end when their connection closes."""
+def _end_all(workers: Sequence[Worker]) -> None:
     for worker in workers:
-        worker.connection.close()
+        worker.end()
