@@ -31,7 +31,6 @@ VECTORS = rng.normal(size=(3, 9, 4)).astype("float32")
 
 
 def mlp():
-    random.seed(1)
     return Sequential([book.Linear(4, 6), book.Tanh(), book.Dropout(0.4), book.Linear(6, 5)])
 
 
@@ -66,18 +65,20 @@ def steps(model, batches, between=lambda model, k: None, rows=slice(None)):
 
 def same(make, *arguments, count=2, **named):
     """The workers' model, after the comparison."""
-    threaded, shared_by_workers = fast(make(), threads=count), fast(make(), workers=count)
-    expected, found = (steps(model, *arguments, **named) for model in (threaded, shared_by_workers))
+    models = []
+    for how in ("threads", "workers"):
+        random.seed(1)
+        models.append(fast(make(), **{how: count}))
+    expected, found = (steps(model, *arguments, **named) for model in models)
     assert all(np.array_equal(a, b) for a, b in zip(expected, found, strict=True))
-    return shared_by_workers
+    return models[1]
 
 
 @pytest.mark.parametrize(("make", "batches"), [
     (mlp, VECTORS), (cnn, IMAGES), (lstm, IDS), (lambda: book.Transformer(7, 8, 2, 2, 6, 0.3), IDS),
 ], ids=["mlp", "cnn", "lstm", "gpt"])
 def test_workers_compute_what_threads_compute(make, batches):
-    seeded = make if make is mlp else lambda: random.seed(1) or make()
-    model = same(seeded, batches)
+    model = same(make, batches)
     assert isinstance(model, InWorkers) and len(model.parts) == 2
     model.end()
 
