@@ -163,9 +163,7 @@ class InParts(Layer):
         start, stop = (k * N // processes.num_ranks for k in (processes.rank, processes.rank + 1))
         num_parts = max(min(self.num_threads, (stop - start) // self.least_rows), 1)
         cuts = [start + k * (stop - start) // num_parts for k in range(num_parts + 1)]
-        for other in self.others:  # an optimizer may have moved the values into one vector since the last call
-            for parameter, twin in zip(self._own, other.own, strict=True):
-                twin.data = parameter.data
+        self._share_values(num_parts)
 
         def go(k: int) -> Array:
             def rows(value: Any) -> Any:
@@ -178,6 +176,11 @@ class InParts(Layer):
         output = _of_all(output, start, N, processes)
         self.remember(output.shape, cuts, processes)
         return output
+
+    def _share_values(self, num_parts: int) -> None:
+        for other in self.others:  # an optimizer may have moved the values into one vector since the last call
+            for parameter, twin in zip(self._own, other.own, strict=True):
+                twin.data = parameter.data
 
     def backward(self, gradient: Array) -> Any:
         cuts, *rest = self.recall(gradient)
@@ -288,12 +291,12 @@ def _of_all(rows: Array, start: int, N: int, processes: Alone) -> Array:
     return whole
 
 
-def _warm_up(k: int) -> None:
+def _warm_up(k: int, products: int = 4) -> None:
     """Large products. Small ones run at a quarter of their speed in a thread that has not made a large one before.
 
     (OpenBLAS has working memory for each thread and prefetches from it; prefetching pages that were never written is
     slow.)
     """
     a = xp.ones((1024, 1024), dtype=xp.float32)
-    for _ in range(4):  # so that all threads are busy at the same time, each in its own memory
+    for _ in range(products):  # so that all threads are busy at the same time, each in its own memory
         a.dot(a)

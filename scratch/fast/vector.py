@@ -24,21 +24,25 @@ class Place(NamedTuple):
 _places: "WeakKeyDictionary[Parameter, Place]" = WeakKeyDictionary()
 
 
-def in_one_vector(parameters: list[Parameter]) -> tuple[Array, Array]:
+def in_one_vector(parameters: list[Parameter], place: Array | None = None) -> tuple[Array, Array]:
     """All values, and all gradients, of `parameters` as two long vectors; their own arrays become views of these.
 
     Parameters that are already side by side in one vector stay there, so a step on a part of a model moves nothing.
-    Others are moved, and arrays taken out of them before no longer belong to the model.
+    Others are moved, and arrays taken out of them before no longer belong to the model. With `place`, a vector, all
+    values are moved there.
     """
     if not parameters:
         return xp.zeros(0, dtype=float_type()), xp.zeros(0, dtype=float_type())
     if len({parameter.data.dtype for parameter in parameters}) > 1:
         raise ScratchError("all parameters of a model must have the same dtype; were some built inside precision(...)?")
     first = _places.get(parameters[0])
-    if first is not None and _side_by_side(parameters, first):
+    if place is None and first is not None and _side_by_side(parameters, first):
         stop = first.start + sum(parameter.data.size for parameter in parameters)
         return first.data_vector[first.start : stop], first.grad_vector[first.start : stop]
     data = xp.concatenate([parameter.data.ravel() for parameter in parameters])
+    if place is not None:
+        place[...] = data
+        data = place
     grad = xp.concatenate([parameter.grad.ravel() for parameter in parameters])
     stop = 0
     for parameter in parameters:

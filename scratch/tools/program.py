@@ -26,6 +26,7 @@ import numpy
 from scratch.backend import DEVICES, use
 from scratch.checks import ScratchError
 from scratch.fast.processes import end_all, ending_all, job, join, limit_blas, size_of_job
+from scratch.fast.workers import use_workers
 from scratch.tools.files import leave_writing_to_another, remove_unfinished, write_text
 from scratch.tools.incoming import decoded, in_words, standard_input
 from scratch.tools.outgoing import command_line as command_line  # re-exported, as is `one_line`
@@ -61,6 +62,7 @@ _COMMON: dict[str, dict[str, Any]] = {
     "seed": {"type": int, "metavar": "N", "help": "random seed; the same seed repeats the same run"},
     "device": {"choices": DEVICES, "help": "device to compute on (default: $SCRATCH_DEVICE, or cpu)"},
     "threads": {"type": positive, "metavar": "N", "help": "threads that share each batch (default: one per core)"},
+    "workers": {"type": positive, "metavar": "N", "dest": "processes", "help": "processes instead of threads"},
     "plain": {"action": "store_true", "help": "use the plain layers, not the fast engine: slower, same results"},
     "resume": {"action": "store_true", "help": "resume from the checkpoint in --out"},
     "report": {"type": Path, "metavar": "FILE", "help": "write the results to FILE as JSON"},
@@ -83,7 +85,9 @@ class Parser(argparse.ArgumentParser):
         super().__init__(description=description, formatter_class=formatter, allow_abbrev=False, **options)
 
     def common(self, **defaults: Any) -> None:
-        """Add the common flags named by the keywords, with these defaults."""
+        """Add the common flags named by the keywords, with these defaults; with `threads`, also --workers."""
+        if "threads" in defaults:
+            defaults["workers"] = None
         for name, default in defaults.items():
             options = dict(_COMMON[name])
             if default is not None and default is not False and default != "":
@@ -215,7 +219,7 @@ def _say(text: str) -> None:
 
 
 def begin(flags: argparse.Namespace, shared: bool = False, small: bool = False) -> None:
-    """Set the device and the seed that the flags give, where a program has them; if `shared`, also join an MPI job.
+    """Set the device, seed and workers that the flags give, where a program has them; if `shared`, join an MPI job.
 
     If `small`, the command's matrix products are too small to share, and use one thread each. These are the commands
     that answer or generate: they read a few rows at a time.
@@ -227,8 +231,13 @@ def begin(flags: argparse.Namespace, shared: bool = False, small: bool = False) 
         use(flags.device)
     if getattr(flags, "seed", None) is not None:
         random.seed(flags.seed)
-    if getattr(flags, "plain", False) and getattr(flags, "threads", None):
-        raise ScratchError("--threads needs the engine; omit --threads or --plain")
+    threads, workers = (getattr(flags, name, None) for name in ("threads", "processes"))
+    if threads and workers:
+        raise ScratchError("threads or processes share a batch, not both; omit --threads or --workers")
+    if getattr(flags, "plain", False) and (threads or workers):
+        flag = "--threads" if threads else "--workers"
+        raise ScratchError(f"{flag} needs the engine; omit {flag} or --plain")
+    use_workers(workers)
     if small:
         # BLAS's threads wait for each other in busy loops: a product stands still while another program has a core of
         # theirs. A large batch still uses all cores, because `fast` cuts its rows over threads of its own. The command

@@ -2,9 +2,11 @@
 
     python tests/benchmarks/engine.py
     python tests/benchmarks/engine.py --threads 2        # two LSTMs of 256 in 2 parts; with 1, BLAS has all cores
+    python tests/benchmarks/engine.py --workers 2        # training steps on 2 threads, and by 2 worker processes
 
 Every row is a forward and a backward (or a step of an optimizer), the median of alternating runs in one process, with
-nothing else running. The sizes are those of the models.
+nothing else running. The sizes are those of the models. With --workers, the ratio is the median over pairs of steps,
+one by each side, with its 95 % interval.
 """
 
 import random
@@ -93,6 +95,35 @@ LAYERS: dict[str, tuple[str, Callable[[], Any], Callable[[], Any]]] = {
     "Embedding of 20,000, 64 by 20 ids": ("dense.py", lambda: Embedding(20_000, 100), lambda: ids(20_000, 64, 20)),
 }
 
+TRAINED: dict[str, tuple[Callable[[], Any], Callable[[], Any]]] = {
+    "2 Linear of 64, batch 64": (
+        lambda: Sequential([Linear(32, 64), Gelu(), Linear(64, 65)]), lambda: floats(64, 32),
+    ),
+    "LSTM of 128, batch 64, 10 steps": (
+        lambda: Sequential([LSTM(57, 128), Linear(128, 65)]), lambda: ids(57, 64, 10),
+    ),
+    "2 LSTM of 256, batch 64, 50 steps": (
+        lambda: Sequential([LSTM(65, 256), Dropout(0.3), LSTM(256, 256), Linear(256, 65)]), lambda: ids(65, 64, 50),
+    ),
+    "2 LSTM of 512, batch 64, 50 steps": (
+        lambda: Sequential([LSTM(65, 512), Dropout(0.3), LSTM(512, 512), Linear(512, 65)]), lambda: ids(65, 64, 50),
+    ),
+    "Transformer, 4 layers of 128, 12 texts of 64": (
+        lambda: Transformer(65, 128, 4, 4, 64), lambda: ids(65, 12, 64),
+    ),
+    "Conv1d 70 to 256 to 256, batch 128, 150 ids": (
+        lambda: Sequential([Conv1d(70, 256, 7), MaxPool1d(3), Conv1d(256, 256, 3), MaxPool1d(3), Linear(256, 65)]),
+        lambda: ids(70, 128, 150),
+    ),
+    "Conv2d 3 to 32 to 64, BatchNorm, batch 64, 32 by 32": (
+        lambda: Sequential([
+            Conv2d(3, 32, 3, "same"), BatchNorm(32), MaxPool2d(2), Conv2d(32, 64, 3, "same"), MaxPool2d(2),
+            Linear(64, 65),
+        ]),
+        lambda: floats(64, 32, 32, 3),
+    ),
+}
+
 
 def main() -> None:
     parser = Parser(__doc__)
@@ -103,6 +134,9 @@ def main() -> None:
         deep, x = Sequential([LSTM(65, 256), LSTM(256, 256), Linear(256, 65)]), ids(65, 64, 50)
         layer = both_ways(fast(deep, threads=flags.threads), x)
         print(f"{statistics.median(times_of([layer], 2 * flags.rounds)[0]):.4g} ms")
+        return
+    if flags.processes:
+        compare_workers(flags.processes, flags.rounds)
         return
     print("| what | file | plain, ms | fast, ms | ratio |\n|---|---|---|---|---|")
     with threadpool_limits(1, user_api="blas"):
@@ -124,6 +158,31 @@ def main() -> None:
         table, places, rows = floats(20_000, 100), ids(20_000, 20_000), floats(20_000, 100)
         show("20,000 rows added by id to 20,000", "arrays.py", lambda: numpy.add.at(table, places, rows),
              lambda: add_at(table, places, rows), flags.rounds)
+
+
+def compare_workers(count: int, rounds: int) -> None:
+    print("| training step | threads, ms | workers, ms | ratio | 95 % interval |\n|---|---|---|---|---|")
+    for what, (make, input) in TRAINED.items():
+        random.seed(0)
+        model, x = make(), input()
+        steps = [training_step(fast(model, **{how: count}), x) for how in ("threads", "workers")]
+        a, b = map(numpy.array, times_of(steps, rounds))
+        medians = numpy.median(draw.choice(a / b, (1000, rounds)), axis=1)
+        low, high = numpy.percentile(medians, (2.5, 97.5))
+        row = f"{numpy.median(a):.4g} | {numpy.median(b):.4g} | {numpy.median(a / b):.3f} | {low:.3f} to {high:.3f} |"
+        print(f"| {what} | {row}", flush=True)
+
+
+def training_step(model: Any, x: Any) -> Callable[[], Any]:
+    loss, optimizer, truth = fast(SoftmaxCrossEntropy()), fast(Adam(1e-4)), ids(65, *model.forward(x).shape[:-1])
+
+    def step() -> None:
+        predicted = model.forward(x)
+        loss.loss(predicted, truth)
+        model.backward(loss.gradient(predicted, truth))
+        optimizer.step(model)
+
+    return step
 
 
 def both_ways(layer: Any, x: Any) -> Callable[[], Any]:
