@@ -20,7 +20,7 @@ COMMANDS = [
     "alice train --smoke", "alice generate", "alice evaluate --smoke",
     "char_lm train --smoke --threads 2", "char_lm sample", "char_lm evaluate text.txt",
     "char_lm compare text.txt --order 3 --plot c.png",
-    "gpt train --smoke --threads 2", "gpt sample", "gpt evaluate text.txt", "gpt attention",
+    "gpt train --smoke --workers 2", "gpt sample", "gpt evaluate text.txt", "gpt attention",
     "char_cnn train --smoke", "char_cnn predict --text goal", "char_cnn evaluate --data_path news.csv",
     "movie_reviews train --smoke --model lstm", "movie_reviews predict dull",
     "movie_reviews evaluate --data phrases",
