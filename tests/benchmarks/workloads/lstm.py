@@ -108,13 +108,26 @@ class Workload:
             return our_text(side, self.ours(stateful=True), generate, count)
         import torch
 
-        network, one_hot, state = self.network()[0].eval(), torch.eye(self.vocab), [None]
+        network, one_hot, states = self.network()[0].eval(), torch.eye(self.vocab), [None] * self.layers
+        cells = [torch.nn.LSTMCell(self.hidden if k else self.vocab, self.hidden) for k in range(self.layers)]
+        for cell, weights in zip(cells, network.lstm.all_weights, strict=True):
+            cell.weight_ih, cell.weight_hh, cell.bias_ih, cell.bias_hh = weights
 
         def read(id):
-            output, state[0] = network.lstm(one_hot[id], state[0])
+            output, states[0] = network.lstm(one_hot[id], states[0])
             return network.linear(output)
 
-        return pytorch_text(side, read, lambda: state.__setitem__(0, None), count)
+        def read_by_cells(id):  # `torch.nn.LSTM` lays its weights out anew at each call
+            x = one_hot[id[:, 0]]
+            for k, cell in enumerate(cells):
+                states[k] = cell(x, states[k])
+                x = states[k][0]
+            return network.linear(x)[:, None]
+
+        def forget():
+            states[:] = [None] * self.layers
+
+        return pytorch_text(side, read_by_cells if side == "tuned" else read, forget, count)
 
     def in_pytorch(self, side):
         import torch

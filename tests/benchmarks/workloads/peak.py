@@ -1,6 +1,9 @@
 """What the machine can do, a large matrix product and a copy; and what keeps a core busy, an endless loop."""
 
+from threadpoolctl import ThreadpoolController
+
 from scratch.backend import xp
+from scratch.fast.processes import job
 
 
 class Workload:
@@ -13,6 +16,7 @@ class Workload:
         """A function that runs the case once and returns its number of operations or bytes."""
         if self.case == "neighbour":
             return lambda: sum(range(10_000))
+        ThreadpoolController().limit(limits=job().num_cores, user_api="blas")  # all, whatever the environment says
         size = 1536 if xp.device == "cpu" else 8192
         a = xp.ones(2**28 if self.case == "copy" else (size, size), dtype=xp.float32)
         b = xp.empty_like(a)
