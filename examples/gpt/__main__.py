@@ -1,14 +1,15 @@
-"""A small GPT: a transformer reads a piece of text and predicts the next letter at each of its positions.
+"""A small GPT: a transformer reads a piece of text and predicts the next letter at each position.
 
   python examples/gpt train                         Shakespeare; or alice, or aesop, or novel.txt
   python examples/gpt train --recipe nanogpt-cpu    the small network of nanoGPT, in minutes
-  python examples/gpt sample --seed-text ROMEO:     a page in its manner, by trained weights
+  python examples/gpt sample --seed-text ROMEO:     a page in the style of the training text
   python examples/gpt evaluate                      nats per character on the part held out from training
-  python examples/gpt attention                     a picture: which letters each head looks at
+  python examples/gpt attention                     a picture of which letters each head looks at
 
-Texts and split are those of `char_lm`: the last tenth is held out, and the first twentieth is the validation set, which
-chooses the best epoch. An epoch is a number of training steps, each on a batch of random windows of the text. Losses
-are in nats per character, also with `--tokens bpe`, so they can be compared with those of `char_lm`.
+The texts and the split are those of `char_lm`: the last tenth is held out, and the first twentieth is the validation
+set, which chooses the best epoch. An epoch is a fixed number of training steps, each on a batch of random windows of
+the training set. Losses are in nats per character, even with `--tokens bpe`, so they can be compared with those of
+`char_lm`.
 """
 
 import os

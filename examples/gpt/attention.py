@@ -35,7 +35,7 @@ def attention_of(model: Transformer, ids: Array) -> tuple[Array, Array]:
 
 
 def command(arguments: list[str]) -> None:
-    parser = program.Parser("Draw which letters each head looks at.", prog="gpt attention")
+    parser = program.Parser("Plot which letters each head looks at.", prog="gpt attention")
     parser.common(weights=WEIGHTS, device=None, seed_text=TEXT, plot=Path("runs/gpt/attention.png"), report=None)
     parser.add_argument("--skip-unknown", action="store_true", help="omit unknown characters from the text")
     flags = parser.parse_args(arguments)

@@ -14,7 +14,7 @@ def command(arguments: list[str]) -> None:
     parser = program.Parser("Evaluate weights on the last tenth of the text.", prog="gpt evaluate")
     add_text(parser, default=None)
     parser.add_argument(
-        "--context", type=program.positive, metavar="N", help="read windows of N tokens (default: as was learned)"
+        "--context", type=program.positive, metavar="N", help="read windows of N tokens (default: as in training)"
     )
     parser.common(data=None, weights=WEIGHTS, device=None, plain=False, report=None)
     flags = parser.parse_args(arguments)

@@ -27,19 +27,19 @@ def generate(
     """
     window, read = numpy.tile(numpy.array(seed[-context:], dtype=numpy.int64), (num_texts, 1)), 0
     model.reset_hidden_state()
-    for _ in range(count):
-        with evaluating(model):
+    with evaluating(model):
+        for _ in range(count):
             scores = model.forward(to_device(window[:, read:]))[:, -1]
-        drawn = [sample_from(row, temperature, top_k, top_p) for row in softmax(scores)]
-        yield drawn
-        read = window.shape[1] if model.stateful else 0
-        window = numpy.concatenate([window, numpy.array(drawn)[:, None]], axis=1)
-        if window.shape[1] > context:
-            # The state is full: no later position has a vector, and all keys and values in it depend on their
-            # positions. So the last half of the window is read again, from position 0 on. That is once in context / 2
-            # ids, so an id costs the same however long the text is.
-            window, read = window[:, -max(context // 2, 1) :], 0
-            model.reset_hidden_state()
+            drawn = [sample_from(row, temperature, top_k, top_p) for row in softmax(scores)]
+            yield drawn
+            read = window.shape[1] if model.stateful else 0
+            window = numpy.concatenate([window, numpy.array(drawn)[:, None]], axis=1)
+            if window.shape[1] > context:
+                # The state is full: no later position has a vector, and all keys and values in it depend on their
+                # positions. So the last half of the window is read again, from position 0 on. That is once in
+                # context / 2 ids, so an id costs the same however long the text is.
+                window, read = window[:, -max(context // 2, 1) :], 0
+                model.reset_hidden_state()
     model.reset_hidden_state()
 
 
@@ -74,7 +74,7 @@ def command(arguments: list[str]) -> None:
     )
     add_sampling(parser, count=500)
     parser.add_argument(
-        "--context", type=program.positive, metavar="N", help="read at most N tokens back (default: as was learned)"
+        "--context", type=program.positive, metavar="N", help="look at most N tokens back (default: as in training)"
     )
     flags = parser.parse_args(arguments)
     program.begin(flags, small=True)

@@ -107,26 +107,26 @@ def learning_rate(step: int, flags: Namespace) -> float:
 
 def flags_of(arguments: list[str]) -> Namespace:
     parser = program.Parser(
-        "Train a transformer on a text. A flag replaces the recipe's value.", prog="gpt train",
+        "Train a transformer on a text. A flag overrides the recipe's value.", prog="gpt train",
         epilog="\n".join(f"{name}: {values}" for name, values in RECIPES.items()),
     )
     add_text(parser)
-    parser.add_argument("--recipe", choices=RECIPES, default="better", help="the default values (default: better)")
+    parser.add_argument("--recipe", choices=RECIPES, default="better", help="which defaults to use (default: better)")
     size, number = {"type": program.positive, "metavar": "N"}, {"type": program.rate, "metavar": "RATE"}
-    parser.add_argument("--layers", **size, help="how many blocks")
-    parser.add_argument("--heads", **size, help="heads of attention in each; they must divide the features")
-    parser.add_argument("--features", **size, help="the size of the vector at each position")
-    parser.add_argument("--context", **size, help="how many tokens a window has")
-    parser.add_argument("--dropout", **(number | {"metavar": "P"}), help="in each block, and after the embedding")
+    parser.add_argument("--layers", **size, help="number of blocks")
+    parser.add_argument("--heads", **size, help="attention heads per block; must divide --features")
+    parser.add_argument("--features", **size, help="size of the vector at each position")
+    parser.add_argument("--context", **size, help="tokens per window")
+    parser.add_argument("--dropout", **(number | {"metavar": "P"}), help="in each block and after the embedding")
     parser.add_argument("--bias", action=argparse.BooleanOptionalAction, help="biases in Linear and LayerNorm")
-    parser.add_argument("--steps", **size, help="training steps in an epoch, each on a batch of random windows")
-    parser.add_argument("--warmup", **size, help="steps in which the learning rate rises")
-    parser.add_argument("--end-lr", **number, help="the learning rate at the end; it falls along half a cosine")
-    parser.add_argument("--beta2", **number, help="AdamW's decay of the mean squared gradient")
-    parser.add_argument("--weight-decay", **number, help="AdamW's, of matrices")
+    parser.add_argument("--steps", **size, help="training steps per epoch, each on a batch of random windows")
+    parser.add_argument("--warmup", **size, help="number of steps in which the learning rate rises")
+    parser.add_argument("--end-lr", **number, help="final learning rate, reached along half a cosine")
+    parser.add_argument("--beta2", **number, help="decay rate of AdamW's mean squared gradient")
+    parser.add_argument("--weight-decay", **number, help="AdamW's weight decay, of matrices only")
     parser.add_argument(
         "--tokens", choices=("characters", "bpe"), default="characters",
-        help="what an id is: a character, or bytes that byte-pair encoding joins (default: characters)",
+        help="what an id is: a character, or bytes joined by byte-pair encoding (default: characters)",
     )
     parser.add_argument("--vocab-size", **size, help="with --tokens bpe: the number of ids (default: 512)")
     parser.common(
