@@ -28,14 +28,14 @@ def generate(
     """
     texts = numpy.tile(numpy.array(seed, dtype=numpy.int64), (num_texts, 1))
     reset(model)
-    for _ in range(count):
-        with evaluating(model):
+    with evaluating(model):
+        for _ in range(count):
             scores = model.forward(to_device(texts if window is None else texts[:, -window:]))
-        p = softmax(scores[:, -1] if scores.ndim == 3 else scores)
-        drawn = [sample_from(row, temperature, top_k, top_p) for row in p]
-        yield drawn
-        following = numpy.array(drawn)[:, None]
-        texts = following if window is None else numpy.concatenate([texts, following], axis=1)[:, -window:]
+            p = softmax(scores[:, -1] if scores.ndim == 3 else scores)
+            drawn = [sample_from(row, temperature, top_k, top_p) for row in p]
+            yield drawn
+            following = numpy.array(drawn)[:, None]
+            texts = following if window is None else numpy.concatenate([texts, following], axis=1)[:, -window:]
     reset(model)
 
 
