@@ -125,7 +125,7 @@ class FirstRun:
             getattr(self, name)(entry["result"])
         except Exception as error:
             entry["error"] = f"{type(error).__name__}: {error}"
-            entry["traceback"] = traceback.format_exc()
+            entry["traceback"] = traceback.format_exc().replace(f"{ROOT}{os.sep}", "")  # the report may be shared
         entry["seconds"] = round(time.monotonic() - started, 1)
         self.save()
         print(f"{name}: {entry['seconds']:.0f} s{': ' + entry['error'] if 'error' in entry else ''}", flush=True)
