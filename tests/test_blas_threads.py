@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 import pytest
+from conftest import ON_THREADS
 from programs import environment
 
 from scratch.tools import program
@@ -75,5 +76,6 @@ assert len(model.parts) == 3 and blas() == [1] * len(before), blas()
 """
 
 
+@ON_THREADS
 def test_small_products_have_one_thread_until_the_program_ends():
     subprocess.run([sys.executable, "-c", THREADS], check=True, env=environment() | {"OPENBLAS_NUM_THREADS": "2"})
