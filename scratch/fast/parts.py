@@ -220,7 +220,7 @@ class InParts(Layer):
             return [function(0)]
         if self._pool is None or self._blas is None:
             self._pool, self._blas = ThreadPoolExecutor(self.num_threads), ThreadpoolController()
-            self._at_once(_warm_up, self.num_threads)
+            self._at_once(warm_up, self.num_threads)
         chances: list[Any] = [random] * num_parts
         if self.train:
             state = random.getstate()
@@ -238,7 +238,7 @@ class InParts(Layer):
             except BaseException as error:
                 barrier.abort()  # no part need wait for this one
                 if isinstance(error, ScratchError) and num_parts > 1:
-                    raise ScratchError(f"{error} (in rows {cuts[k]} to {cuts[k + 1] - 1} of the batch)") from error
+                    raise of_rows(error, rows) from error
                 raise
 
         return self._at_once(as_a_part, num_parts)
@@ -291,7 +291,12 @@ def _of_all(rows: Array, start: int, N: int, processes: Alone) -> Array:
     return whole
 
 
-def _warm_up(k: int, products: int = 4) -> None:
+def of_rows(error: ScratchError, rows: tuple[int, int]) -> ScratchError:
+    """The same error, which says in which part of the batch it arose: from the first of `rows` to before the second."""
+    return ScratchError(f"{error} (in rows {rows[0]} to {rows[1] - 1} of the batch)")
+
+
+def warm_up(k: int, products: int = 4) -> None:
     """Large products. Small ones run at a quarter of their speed in a thread that has not made a large one before.
 
     (OpenBLAS has working memory for each thread and prefetches from it; prefetching pages that were never written is

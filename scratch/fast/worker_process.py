@@ -19,9 +19,8 @@ from typing import Any
 
 from scratch.backend import Array, precision, xp
 from scratch.checks import ScratchError
-from scratch.fast import parts
 from scratch.fast.arrays import keep_memory
-from scratch.fast.parts import Part, current
+from scratch.fast.parts import Part, current, of_rows, warm_up
 from scratch.fast.processes import limit_blas
 from scratch.fast.shared import Memory, unpickled
 
@@ -86,12 +85,11 @@ class Worker:
         if kind == "error":
             error = content
             if isinstance(error, ScratchError) and self.settings:
-                error = ScratchError(f"{error} (in rows {self.rows[0]} to {self.rows[1] - 1} of the batch)")
+                error = of_rows(error, self.rows)
             raise error from WorkerTraceback(*text)
         if kind != expected:
             raise RuntimeError(f"expected {expected!r} from a worker, got {kind!r}: all parts must sum equally often")
         return self.memory.get(content)
-
 
     def end(self) -> None:
         """End it at once."""
@@ -140,7 +138,7 @@ def work() -> None:
         limit_blas(1)
         keep_memory()
         memory, number = pickle.load(requests)
-        parts._warm_up(number, products=1)
+        warm_up(number, products=1)
         model = unpickled(pickle.load(requests), memory.parameters()[0])
         layers = list(model.all_layers())
         _write(("ready", None), answers)

@@ -20,9 +20,8 @@ from threadpoolctl import ThreadpoolController
 
 from scratch.backend import Array, float_type, xp
 from scratch.checks import ScratchError, expect
-from scratch.fast import parts
 from scratch.fast.arrays import keep_memory
-from scratch.fast.parts import InParts, Part, Result, current
+from scratch.fast.parts import InParts, Part, Result, current, of_rows, warm_up
 from scratch.fast.processes import Alone, job
 from scratch.fast.shared import Block, Memory, pickled, values_of
 from scratch.fast.vector import in_one_vector
@@ -118,7 +117,7 @@ class InWorkers(InParts):
         if self._blas is None:
             self._blas = ThreadpoolController()
             with self._blas.limit(limits=1, user_api="blas"):
-                parts._warm_up(0)
+                warm_up(0)
         model, workers = pickled(self.model, self._own), list[Worker]()
         self._end = weakref.finalize(self, _end_all, workers)
         try:
@@ -198,7 +197,7 @@ def _first(function: Callable[[int], Result], num_rows: int, workers: Sequence[W
     except ScratchError as error:
         if isinstance(error.__cause__, WorkerTraceback):
             raise
-        raise ScratchError(f"{error} (in rows 0 to {num_rows - 1} of the batch)") from error
+        raise of_rows(error, (0, num_rows)) from error
 
 
 def _end_all(workers: Sequence[Worker]) -> None:

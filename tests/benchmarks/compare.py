@@ -36,7 +36,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from slices import Worker, answers, measure, ratios, times, verdict, with_interval
+from slices import Worker, answers, in_words, measure, neighbours, ratios, times, verdict, with_interval
 from timing import load, machine, mpiexec
 
 from scratch.backend import use
@@ -159,11 +159,6 @@ def as_line(row: dict[str, Any]) -> str:
     )
 
 
-def in_words(ratio: tuple[float, float | None, float | None]) -> str:
-    middle, low, high = ratio
-    return f"{middle:.2f}" if low is None else f"{middle:.2f} ({low:.2f} to {high:.2f})"
-
-
 @cache
 def checked(name: str) -> float:
     """The largest relative difference between gradients. Raises: ScratchError when it is too large."""
@@ -183,10 +178,7 @@ def compare(name: str, busy: int, until: float, end: float, flags: Any, peak: Wo
         }
         error = checked(name.partition(":")[0])  # while they start
         num_bytes = {side: worker.answer()["bytes"] for side, worker in workers.items()}["ours"]
-        for _ in range(busy):
-            neighbour = stack.enter_context(Worker("peak-neighbour", "ours"))
-            neighbour.answer()
-            neighbour.start(seconds=1e9)
+        stack.enter_context(neighbours(busy))
         numbers = progress(rounds(until, end, flags.rounds), name, flags.rounds)
         measured = measure(workers | {"peak": peak}, numbers, flags.seconds)
     operations = workload.operations(forward) if hasattr(workload, "operations") else workload.OPERATIONS

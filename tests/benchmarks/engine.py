@@ -5,8 +5,8 @@
     python tests/benchmarks/engine.py --workers 2        # training steps on 2 threads, and by 2 worker processes
 
 Every row is a forward and a backward (or a step of an optimizer), the median of alternating runs in one process, with
-nothing else running. The sizes are those of the models. With --workers, the ratio is the median over pairs of steps,
-one by each side, with its 95 % interval.
+nothing else running. The sizes are those of the models. With --workers, the ratio is taken over pairs of steps, one by
+each side, with its 95 % interval, as in compare.py.
 """
 
 import random
@@ -16,6 +16,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy
+from slices import in_words, with_interval
 from threadpoolctl import threadpool_limits
 
 from scratch import (
@@ -161,16 +162,14 @@ def main() -> None:
 
 
 def compare_workers(count: int, rounds: int) -> None:
-    print("| training step | threads, ms | workers, ms | ratio | 95 % interval |\n|---|---|---|---|---|")
+    print("| training step | threads, ms | workers, ms | ratio |\n|---|---|---|---|")
     for what, (make, input) in TRAINED.items():
         random.seed(0)
         model, x = make(), input()
         steps = [training_step(fast(model, **{how: count}), x) for how in ("threads", "workers")]
         a, b = map(numpy.array, times_of(steps, rounds))
-        medians = numpy.median(draw.choice(a / b, (1000, rounds)), axis=1)
-        low, high = numpy.percentile(medians, (2.5, 97.5))
-        row = f"{numpy.median(a):.4g} | {numpy.median(b):.4g} | {numpy.median(a / b):.3f} | {low:.3f} to {high:.3f} |"
-        print(f"| {what} | {row}", flush=True)
+        ratio = in_words(with_interval(a / b))
+        print(f"| {what} | {numpy.median(a):.4g} | {numpy.median(b):.4g} | {ratio} |", flush=True)
 
 
 def training_step(model: Any, x: Any) -> Callable[[], Any]:

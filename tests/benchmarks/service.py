@@ -13,33 +13,22 @@ import platform
 import random
 import statistics
 import string
-import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import programs
+from slices import neighbours
 
 from scratch.checks import ScratchError
 from scratch.tools import program
 from scratch.tools.history import progress
 
 WARM_UP = 0.5  # seconds that are not counted, while processes start
-BUSY = """
-import os, signal
-signal.signal(signal.SIGINT, signal.SIG_DFL)
-parent = os.getppid()
-while os.getppid() == parent:  # it ends when the benchmark does, however that ends
-    for _ in range(1_000_000):
-        pass
-"""
-
 
 def main() -> None:
     parser = program.Parser(__doc__)
@@ -57,7 +46,7 @@ def main() -> None:
     seconds = dict.fromkeys(times, 0.0)
     with tempfile.TemporaryDirectory() as folder, programs.name_service(folder) as (port, _):
         for n in progress([*times] * flags.rounds, "measuring"):
-            with busy(n):
+            with neighbours(n):
                 some, length = measured(port, flags.clients, flags.seconds)
             times[n] += some
             seconds[n] += length
@@ -76,15 +65,6 @@ def main() -> None:
     for row in rows:
         n, *figures = row.values()
         print(f"| {n} | {' | '.join(f'{value:.4g}' for value in figures)} |")
-
-
-@contextmanager
-def busy(number: int) -> Iterator[None]:
-    """So many processes that keep a core busy each."""
-    with ExitStack() as stack:
-        for _ in range(number):
-            stack.callback(stack.enter_context(subprocess.Popen([sys.executable, "-c", BUSY])).kill)
-        yield
 
 
 def measured(port: int, clients: int, seconds: float) -> tuple[list[float], float]:

@@ -9,8 +9,8 @@ import queue
 import subprocess
 import sys
 import threading
-from collections.abc import Iterable, Mapping
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -85,6 +85,17 @@ class Worker:
         self._reader.join(timeout=10)
 
 
+@contextmanager
+def neighbours(number: int) -> Iterator[None]:
+    """So many processes that keep a core busy each."""
+    with ExitStack() as stack:
+        for _ in range(number):
+            neighbour = stack.enter_context(Worker("peak-neighbour", "ours"))
+            neighbour.answer()
+            neighbour.start(seconds=1e9)
+        yield
+
+
 def measure(workers: Mapping[str, Any], rounds: Iterable[int], seconds: float) -> list[dict[str, dict[str, Any]]]:
     """For each round, the answer of each side that ran in it."""
     measured = []
@@ -131,6 +142,12 @@ def with_interval(pairs: Iterable[float]) -> tuple[float, float | None, float | 
     ends = middle + (numpy.quantile(drawn, [0.025, 0.975]) - middle) * n / (n - 2)
     low, high = map(float, numpy.exp(ends))
     return float(numpy.exp(middle)), low, high
+
+
+def in_words(ratio: tuple[float, float | None, float | None]) -> str:
+    """A ratio and its interval, if it has one, as a table says it."""
+    middle, low, high = ratio
+    return f"{middle:.2f}" if low is None else f"{middle:.2f} ({low:.2f} to {high:.2f})"
 
 
 def verdict(low: float | None, high: float | None) -> str:
