@@ -10,9 +10,15 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 DATA = Path(os.environ.get("SCRATCH_DATA") or ROOT.parent / "shared" / "data")  # real data sets, where they are
+
+
+def needs_data(folder):
+    """A mark: the test is skipped where this real data set is not."""
+    return pytest.mark.skipif(not (DATA / folder).is_dir(), reason=f"the data set {folder} is not here")
 
 
 def environment():
@@ -49,6 +55,13 @@ def name_service(cwd):
     finally:
         process.kill()
         process.communicate()
+
+
+def scores(name, cwd):
+    """The report of a program that evaluates its own weights on the real data set."""
+    code, _, err = run(name, "evaluate", "--report", "e.json", cwd=cwd, env={"SCRATCH_DATA": str(DATA)})
+    assert code == 0, err
+    return json.loads((cwd / "e.json").read_text())
 
 
 def refused(name, *arguments, cwd, **options):

@@ -9,7 +9,7 @@ import pytest
 from char_cnn import network, train
 from char_cnn.config import check_config
 from conftest import ON_THREADS
-from programs import DATA
+from programs import DATA, needs_data
 
 from scratch.checks import ScratchError
 from scratch.dense import Linear
@@ -252,7 +252,7 @@ def test_the_committed_weights_predict(tmp_path):
 
 
 @pytest.mark.thorough
-@pytest.mark.skipif(not (DATA / "ag_news_csv").is_dir(), reason="the real data are not here")
+@needs_data("ag_news_csv")
 def test_the_committed_weights_have_their_score(tmp_path):
     flags = ["--data_path", DATA / "ag_news_csv" / "test.csv", "--report", "r.json"]
     code, _, err = run("evaluate", *flags, cwd=tmp_path)

@@ -9,7 +9,7 @@ from char_cnn import data, tables
 from char_cnn.texts import ALPHABET, Quantiser, cleaned, with_gaps
 from hypothesis import given
 from hypothesis import strategies as st
-from programs import DATA
+from programs import DATA, needs_data
 
 from scratch.checks import ScratchError
 
@@ -94,7 +94,7 @@ def test_another_encoding(tmp_path):
     assert found.ids.tolist() == [[1, 0, 1, -1, -1]]
 
 
-@pytest.mark.skipif(not (DATA / "ag_news_csv").is_dir(), reason="the real data are not here")
+@needs_data("ag_news_csv")
 def test_ag_news_is_read():
     path, known = data.file_of(str(DATA / "ag_news_csv" / "test.csv"), "test")
     found = tables.read_table(path, "2+3", "1", Quantiser(ALPHABET, 300), ["lower"])

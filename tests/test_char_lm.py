@@ -110,7 +110,7 @@ def test_the_weights_that_come_with_it(tmp_path):
     assert code == 0 and out.startswith("ROMEO:") and len(out) == 37
 
 
-REAL = pytest.mark.skipif(not (programs.DATA / "shakespeare").is_dir(), reason="the data set is not here")
+REAL = programs.needs_data("shakespeare")
 
 
 @pytest.mark.thorough
@@ -125,10 +125,7 @@ def test_the_score_holds_on_the_first_held_out_scenes():
 @pytest.mark.slow
 @REAL
 def test_the_score_holds(tmp_path):
-    env = {"SCRATCH_DATA": str(programs.DATA)}
-    code, _, err = run("evaluate", "--report", "e.json", cwd=tmp_path, env=env)
-    assert code == 0, err
-    assert json.loads((tmp_path / "e.json").read_text())["nats_per_character"] == pytest.approx(1.4524, abs=0.001)
+    assert programs.scores("char_lm", tmp_path)["nats_per_character"] == pytest.approx(1.4524, abs=0.001)
 
 
 def test_weights_of_another_alphabet_are_refused(tmp_path):

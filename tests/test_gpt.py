@@ -219,7 +219,7 @@ def test_the_weights_that_come_with_it(tmp_path):
     assert network.WEIGHTS.stat().st_size < 8e6
 
 
-REAL = pytest.mark.skipif(not (programs.DATA / "shakespeare").is_dir(), reason="the data set is not here")
+REAL = programs.needs_data("shakespeare")
 
 
 @pytest.mark.thorough
@@ -235,10 +235,7 @@ def test_the_score_holds_on_the_first_held_out_scenes():
 @pytest.mark.slow
 @REAL
 def test_the_score_holds(tmp_path):
-    env = {"SCRATCH_DATA": str(programs.DATA)}
-    code, _, err = run("evaluate", "--report", "e.json", cwd=tmp_path, env=env)
-    assert code == 0, err
-    report = json.loads((tmp_path / "e.json").read_text())
+    report = programs.scores("gpt", tmp_path)
     assert report["overlapping"] == pytest.approx(1.4205, abs=0.001)
     assert report["nats_per_character"] == pytest.approx(1.4438, abs=0.001)
 

@@ -7,7 +7,7 @@ import programs
 import pytest
 from movie_reviews import network, phrases, train
 from movie_reviews.phrases import Phrase, Words
-from programs import DATA
+from programs import DATA, needs_data
 
 from scratch.backend import precision, to_device, to_host
 from scratch.checks import ScratchError
@@ -153,14 +153,14 @@ def test_bad_flags_and_data_are_refused(tmp_path):
     assert "an account is needed" in refused("train", cwd=tmp_path, env=env)
 
 
-@pytest.mark.skipif(not (DATA / "movie_reviews").is_dir(), reason="the real data are not here")
+@needs_data("movie_reviews")
 def test_the_real_phrases_are_read():
     rows = phrases.read_phrases(DATA / "movie_reviews")
     counts = np.bincount([row.label for row in rows])
     assert len(rows) == 156_060 and counts.tolist() == [7072, 27273, 79582, 32927, 9206]
 
 
-@pytest.mark.skipif(not (DATA / "movie_reviews").is_dir(), reason="the real data are not here")
+@needs_data("movie_reviews")
 @pytest.mark.parametrize(("kind", "score"), [("characters", 0.62), ("glove", 0.66), ("lstm", 0.675)])
 def test_the_committed_weights_have_their_score(kind, score, tmp_path):
     flags = ["--model", kind, "--data", DATA / "movie_reviews", "--report", "r.json"]
