@@ -28,7 +28,7 @@ WITH_PARAMETERS = (
 @pytest.fixture(autouse=True, scope="module")
 def _no_warming_up():
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(parts, "_warm_up", lambda k: None)
+        patch.setattr(parts, "warm_up", lambda k: None)
         yield
 
 
