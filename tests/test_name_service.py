@@ -22,7 +22,7 @@ pytest.importorskip("fastapi_offline", reason="needs fastapi_offline: pip instal
 pytest.importorskip("uvicorn", reason="needs uvicorn: pip install -e '.[dev]'")
 from name_languages.network import WEIGHTS, load
 from name_languages.predict import predict
-from name_languages.serve import Batcher, make_server
+from name_languages.serve import Batcher, Impatient, make_server
 
 from scratch.fast import fast
 
@@ -199,15 +199,23 @@ def connect(port, text=b""):
     return client
 
 
-def test_a_name_whose_client_has_gone_is_not_read(patient_server):
+def test_a_name_whose_client_has_gone_is_not_read(patient_server, monkeypatch):
     port, go, seen = patient_server
+    lost, connection_lost = [], Impatient.connection_lost
+
+    def noted(connection, error):
+        connection_lost(connection, error)
+        lost.append(connection)
+
+    monkeypatch.setattr(Impatient, "connection_lost", noted)
     with connect(port, b"GET /First HTTP/1.1\r\nHost: localhost\r\n\r\n") as first:
         while not seen:
             time.sleep(0.01)
         for _ in range(20):
             connect(port, b"GET /Gone HTTP/1.1\r\nHost: localhost\r\n\r\n").close()
         with connect(port, b"GET /Last HTTP/1.1\r\nHost: localhost\r\n\r\n") as last:
-            time.sleep(0.2)
+            while len(lost) < 20:
+                time.sleep(0.01)
             go.set()
             assert first.recv(1000).startswith(b"HTTP/1.1 200") and last.recv(1000).startswith(b"HTTP/1.1 200")
     assert seen == ["First", "Last"]
@@ -228,7 +236,7 @@ def test_a_connection_without_progress_is_closed(sent, patient_server):
         with suppress(ConnectionError):
             while client.recv(2**20):
                 pass
-        assert time.monotonic() - started < 1
+        assert time.monotonic() - started < 3  # uvicorn's own limit of 5 seconds, if it applied, would be later
 
 
 def test_a_client_that_sends_a_byte_at_a_time_is_not_waited_for(patient_server):
@@ -245,7 +253,7 @@ def test_a_body_does_not_wait_until_its_head_was_received(patient_server, monkey
         at_once = connection.transport.get_extra_info("socket").getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
         options.append(at_once)
 
-    monkeypatch.setattr("name_languages.serve.Impatient.give", noted)
+    monkeypatch.setattr(Impatient, "give", noted)
     with connect(patient_server[0], b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n") as client:
         assert client.recv(1000).startswith(b"HTTP/1.1 200")
         while not options:
@@ -278,7 +286,7 @@ def test_whatever_clients_do_the_service_is_quiet_and_ends_in_seconds(number, tm
     clients = [connect(port, sent) for sent in (BIG * 20, b"", b"GET /Ab")]
     assert clients[0].recv(1)  # it is being answered
     process.send_signal(number)
-    _, err = process.communicate(timeout=6)
+    _, err = process.communicate(timeout=12)  # less than the patience with a client
     for client in clients:
         client.close()
     stopped = number == signal.SIGINT

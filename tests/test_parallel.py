@@ -133,19 +133,19 @@ def test_batchnorm_takes_its_statistics_over_all_parts(rows):
 def test_few_rows_stay_on_one_thread_unless_threads_are_asked_for(monkeypatch):
     monkeypatch.setattr("scratch.fast.processes.cores_of_process", lambda: {0, 1, 2})
     for threads, rows, expected in ((None, 15, 1), (None, 16, 2), (None, 99, 3), (2, 5, 2), (1, 99, 1), (4, 3, 3)):
-        layer, seen = fast(Sequential([Seen()]), threads), set()
+        layer, seen, all_here = fast(Sequential([Seen()]), threads), set(), threading.Barrier(expected)
         for part in layer.all_layers():
             if isinstance(part, Seen):
-                part.seen = seen
+                part.seen, part.all_here = seen, all_here
         layer.forward(np.zeros((rows, 1), dtype="float32"))
         assert len(seen) == expected
 
 
 class Seen(Layer):
-    """Notes which threads it was called on, and stays for a moment, so that none is there twice."""
+    """Notes which threads it was called on, and stays until all are there, so that none is there twice."""
 
     def forward(self, input):
-        time.sleep(0.05)
+        self.all_here.wait(timeout=20)
         self.seen.add(threading.get_ident())
         return input
 
