@@ -37,10 +37,12 @@ def read(layers: Sequence[Recurrent], kept: Workspaces, input: Array, mask: Arra
     hidden, state, block, recurrent, product = work.hidden, work.state, work.block, work.recurrent, work.product
     if one_product := product.ndim == 2:
         u = layers[0].u.data.T
-    elif product.ndim == recurrent.ndim:
+    elif work.cut or product.ndim == recurrent.ndim:
         u = [layer.u.data.reshape(G, H, H).swapaxes(1, 2) for layer in layers]
         u = xp.stack(u, axis=1) if D > 1 else u[0]
-        if N >= _MANY_ROWS:  # then a copy makes each of the many products faster
+        if work.cut:
+            u = work.in_columns(u)
+        elif N >= _MANY_ROWS:  # then a copy makes each of the many products faster
             u = xp.ascontiguousarray(u)
     else:
         u = xp.stack([layer.u.data.T for layer in layers])
@@ -64,7 +66,7 @@ def read(layers: Sequence[Recurrent], kept: Workspaces, input: Array, mask: Arra
             _masked(after, real_in_time, output[:, :, d * H : (d + 1) * H])
         output = output.swapaxes(0, 1)
     else:  # masked steps have kept the state, so it is that of the last real one
-        output = hidden[T].copy() if D == 1 else xp.concatenate(list(hidden[T]), axis=1)
+        output = xp.concatenate(list(work.states[T, 0].reshape(D, N, H)), axis=1)
     return output, (rows, work, real, real_in_time)
 
 
@@ -108,14 +110,14 @@ def read_back(
     block, block_grad, u_side = work.block, work.block_grad, work.u_side
     u = [layer.u.data.reshape(G, H, H) for layer in layers]
     one_gate = G * D == 1 and not first.past_beside_u
-    u_stacked = u[0][0] if one_gate else u[0] if D == 1 else xp.stack(u, axis=1)
+    u_stacked = u[0][0] if one_gate else work.in_columns(u[0] if D == 1 else xp.stack(u, axis=1))
     state_grad.fill(0)
     # What comes through u from the step after lies in `products`, gate by gate, or with one gate in `hidden_grad`; what
     # comes past a masked one in `past`, which for the next step is `came`, or None where nothing was masked.
     through_u = hidden_grad = state_grad[0]
-    products = past = None
+    products = product = past = None
     if not one_gate:
-        products = work.products
+        products, product = work.products, work.product if work.cut else work.products
         products.fill(0)
         through_u = products[0]
     if real is not None:
@@ -155,7 +157,7 @@ def read_back(
             if one_gate:
                 u_side[p].dot(u_stacked, hidden_grad)
             else:
-                xp.matmul(u_side[p], u_stacked, out=products)
+                xp.matmul(u_side[p], u_stacked, out=product)
     return _collect(layers, rows, work)
 
 

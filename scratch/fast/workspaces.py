@@ -22,6 +22,10 @@ from scratch.fast.fusion import fused
 Recurrent: TypeAlias = Any  # the class of through_time.py, which stands on this file
 
 _MAX_SHAPES = 64  # shapes of batches whose views are kept
+# OpenBLAS copies a product's matrices into an order of its own, except, with AVX-512, those of a product of fewer
+# multiplications than this. For u, which meets a few rows in each step, the copy takes as long as the product.
+_SMALL_PRODUCT = 1_000_000
+_FEW_ROWS = 4  # below, a product with all of u is as fast
 
 
 class Work:
@@ -47,6 +51,14 @@ class Work:
         self.block, self.state, self.block_grad = list(self.blocks), list(self.states), list(self.grad)
         self.hidden = [state[0] for state in self.state]
         self.u_side = [grad[first] if G * D == 1 else grad[first:] for grad in self.block_grad]
+        # With many units, u's product is made of small ones, each of `width` columns.
+        self.width = next((width for width in (64, 32) if H % width == 0 and N * H * width < _SMALL_PRODUCT), H)
+        self.cut = self.width < H and N >= _FEW_ROWS and G * D > 1 and not self.on_a_gpu
+        if self.cut:
+            self.product = self.products.reshape(*self.products.shape[:-1], -1, self.width).swapaxes(-2, -3)
+            self.u_side = [side[..., None, :, :] for side in self.u_side]
+            if D > 1:
+                self.hidden = [hidden[:, None] for hidden in self.hidden]
         # What follows has an item for each layer, in the order of time: the second layer's is turned around. They are:
         # where w x + b goes; the hidden states before and after the steps; the gradients of the gates.
         blocks, hidden, grad = [self.blocks], [self.states[:, 0]], [self.grad]
@@ -67,6 +79,10 @@ class Work:
             self.projected = list(self.grad.reshape(-1)[: D * T * N * G * H].reshape(D, T * N, G * H))
             self.sides = list(self.blocks.reshape(-1)[: D * T * N * F * H].reshape(D, T, N, F, H))
         self.by_gate = [projected.reshape(T, N, G, H).swapaxes(1, 2) for projected in self.projected]
+
+    def in_columns(self, u: Array) -> Array:
+        """Matrices (..., H, H) in contiguous pieces (..., H / width, H, width), for a product with each."""
+        return xp.ascontiguousarray(u.reshape(*u.shape[:-1], -1, self.width).swapaxes(-2, -3)) if self.cut else u
 
     def fused(self, function: Callable[..., None], *lists: Sequence[Any], axis: int = 0) -> Callable[..., None]:
         """`function` as one operation on a GPU, for arrays like the first of each list.
