@@ -10,6 +10,7 @@ import time
 import numpy as np
 import pytest
 from conftest import ON_THREADS
+from threadpoolctl import threadpool_info
 
 from scratch.attention import DotAttention
 from scratch.backend import precision, to_device
@@ -132,6 +133,7 @@ def test_batchnorm_takes_its_statistics_over_all_parts(rows):
 
 def test_few_rows_stay_on_one_thread_unless_threads_are_asked_for(monkeypatch):
     monkeypatch.setattr("scratch.fast.processes.cores_of_process", lambda: {0, 1, 2})
+    monkeypatch.setattr("scratch.fast.parts._LITTLE", 0)
     for threads, rows, expected in ((None, 15, 1), (None, 16, 2), (None, 99, 3), (2, 5, 2), (1, 99, 1), (4, 3, 3)):
         layer, seen, all_here = fast(Sequential([Seen()]), threads), set(), threading.Barrier(expected)
         for part in layer.all_layers():
@@ -139,6 +141,37 @@ def test_few_rows_stay_on_one_thread_unless_threads_are_asked_for(monkeypatch):
                 part.seen, part.all_here = seen, all_here
         layer.forward(np.zeros((rows, 1), dtype="float32"))
         assert len(seen) == expected
+
+
+def test_little_work_stays_on_one_thread_in_products_and_around_them(monkeypatch):
+    """Ids have a step each, vectors a step for each but the last axis."""
+    monkeypatch.setattr("scratch.fast.processes.cores_of_process", lambda: {0, 1})
+    layer = fast(Sequential([Weighs(Linear(512, 512, bias=False))]))
+    for shape, dtype, parts in (((64, 512), "f4", 1), ((64, 3, 512), "f4", 1), ((64, 4, 512), "f4", 2),
+                                ((64, 3), "i4", 1), ((64, 4), "i4", 2), ((64, 2, 2, 512), "f4", 2)):
+        counts = []
+        for part in layer.all_layers():
+            if isinstance(part, Weighs):
+                part.counts = counts
+        layer.backward(layer.forward(np.zeros(shape, dtype=dtype)))
+        assert len(counts) == 2 * parts and {count for some in counts for count in some} == {1}
+
+
+class Weighs(Layer):
+    """Has Parameters, and notes the number of BLAS threads in every call."""
+
+    def __init__(self, inner):
+        self.inner = inner
+
+    def forward(self, input):
+        self.counts.append([library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas"])
+        self.remember(input.shape)
+        return input
+
+    def backward(self, gradient):
+        self.recall(gradient)
+        self.forward(gradient)
+        return gradient
 
 
 class Seen(Layer):

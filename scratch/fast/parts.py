@@ -15,10 +15,12 @@ Python's generator, the first one with the generator itself, and Dropout skips t
 
 import contextvars
 import copy
+import math
 import random
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import nullcontext
 from contextvars import ContextVar
 from typing import Any, TypeVar
 
@@ -34,6 +36,7 @@ from scratch.layer import Layer, Parameter
 Result = TypeVar("Result")
 
 _ROWS = 8  # of a batch: fewer for each thread are not worth it, unless the model's `least_rows` says otherwise
+_LITTLE = 1 << 26  # multiplications of a forward: fewer are not worth it either, least of all in a loop over time
 
 
 class Part:
@@ -117,7 +120,9 @@ class InParts(Layer):
         self.threads = threads
         self.num_threads = 1 if xp.device != "cpu" else threads or job().num_cores
         self.least_rows = 1 if threads else getattr(model, "least_rows", _ROWS)  # for each thread
+        self.least_products = 0 if threads else _LITTLE
         self.model, self._own = model, model.parameters()
+        self._num_numbers = sum(p.data.size for p in self._own)
         # Of several processes each sums its own gradients before it sends them, so even its first part has its own.
         several = job().num_ranks > 1
         self.others = [_with_own_grads(model) for _ in range(self.num_threads - (not several))]
@@ -162,6 +167,8 @@ class InParts(Layer):
             processes = Alone()  # all have all rows, and the first one's gradients count
         start, stop = (k * N // processes.num_ranks for k in (processes.rank, processes.rank + 1))
         num_parts = max(min(self.num_threads, (stop - start) // self.least_rows), 1)
+        little = num_parts > 1 and (stop - start) * self._products_of_a_row(first) < self.least_products
+        num_parts = 1 if little else num_parts
         cuts = [start + k * (stop - start) // num_parts for k in range(num_parts + 1)]
         self._share_values(num_parts)
 
@@ -171,11 +178,16 @@ class InParts(Layer):
 
             return self.parts[k].forward(*map(rows, inputs), **{name: rows(value) for name, value in named.items()})
 
-        outputs = self._each(go, cuts, processes)
+        outputs = self._each(go, cuts, processes, little)
         output = outputs[0] if num_parts == 1 else xp.concatenate(outputs)
         output = _of_all(output, start, N, processes)
-        self.remember(output.shape, cuts, processes)
+        self.remember(output.shape, cuts, processes, little)
         return output
+
+    def _products_of_a_row(self, input: Array) -> int:
+        """The multiplications for a row of a batch: as if each position, or step, met each parameter once."""
+        positions = input.shape[1:] if input.dtype.kind in "iu" else input.shape[1:-1]
+        return math.prod(positions) * self._num_numbers
 
     def _share_values(self, num_parts: int) -> None:
         for other in self.others:  # an optimizer may have moved the values into one vector since the last call
@@ -186,10 +198,12 @@ class InParts(Layer):
         cuts, *rest = self.recall(gradient)
         if cuts is None:
             return self.model.backward(gradient)
-        (processes,), num_parts, N = rest, len(cuts) - 1, len(gradient)
+        (processes, little), num_parts, N = rest, len(cuts) - 1, len(gradient)
         used = [part for part in self.parts[:num_parts] if part is not self.model]
         try:
-            grads = self._each(lambda k: self.parts[k].backward(gradient[cuts[k] : cuts[k + 1]]), cuts, processes)
+            grads = self._each(
+                lambda k: self.parts[k].backward(gradient[cuts[k] : cuts[k + 1]]), cuts, processes, little
+            )
             self._sum_gradients(used, processes)
         finally:
             for other in used:
@@ -213,13 +227,16 @@ class InParts(Layer):
             for parameter, twin in zip(self._own, other.own, strict=True):
                 parameter.grad += twin.grad
 
-    def _each(self, function: Callable[[int], Result], cuts: list[int], processes: Alone) -> Sequence[Result]:
+    def _each(
+        self, function: Callable[[int], Result], cuts: list[int], processes: Alone, little: bool
+    ) -> Sequence[Result]:
         """`function(k)` for each part, part 0 on this thread; all have ended when it returns or raises."""
         num_parts = len(cuts) - 1
         if num_parts == 1 and processes.num_ranks == 1:
-            return [function(0)]
-        if self._pool is None or self._blas is None:
-            self._pool, self._blas = ThreadPoolExecutor(self.num_threads), ThreadpoolController()
+            with self._one_blas_thread() if little else nullcontext():
+                return [function(0)]
+        if self._pool is None:
+            self._pool = ThreadPoolExecutor(self.num_threads)
             self._at_once(warm_up, self.num_threads)
         chances: list[Any] = [random] * num_parts
         if self.train:
@@ -243,9 +260,13 @@ class InParts(Layer):
 
         return self._at_once(as_a_part, num_parts)
 
+    def _one_blas_thread(self) -> Any:
+        self._blas = self._blas or ThreadpoolController()
+        return self._blas.limit(limits=1, user_api="blas")
+
     def _at_once(self, function: Callable[[int], Result], num_parts: int) -> Sequence[Result]:
-        assert self._pool is not None and self._blas is not None
-        with self._blas.limit(limits=1, user_api="blas"):
+        assert self._pool is not None
+        with self._one_blas_thread():
             # In a copy of this context: what a part sets there (`current`) ends with it.
             tasks = [self._pool.submit(contextvars.copy_context().run, function, k) for k in range(1, num_parts)]
             own: Future[Result] = Future()

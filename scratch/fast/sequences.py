@@ -12,11 +12,13 @@ from typing import Any, TypeAlias
 
 from scratch.backend import Array, xp
 from scratch.fast.arrays import add_at, pieces, sum_rows
+from scratch.fast.small_products import by_columns, in_columns, width
 from scratch.fast.workspaces import Work, Workspaces
 
 Recurrent: TypeAlias = Any  # the class of through_time.py, which stands on this file
 
 _MANY_ROWS = 8
+_NUMBERS = 1 << 16  # of the hidden states of the steps that are taken at once where no backward follows
 
 
 def read(layers: Sequence[Recurrent], kept: Workspaces, input: Array, mask: Array | None) -> tuple[Array, tuple]:
@@ -26,30 +28,57 @@ def read(layers: Sequence[Recurrent], kept: Workspaces, input: Array, mask: Arra
     the arrays of whoever calls, for these layers alone: until `read_back` nobody else may write to them.
     """
     first, (N, T), D = layers[0], input.shape[:2], len(layers)
-    G, H = first.num_gates, first.hidden_dim
-    work = kept.of(first, T, N, D)
+    H, on_a_gpu = first.hidden_dim, xp.device != "cpu"
     rows = input.swapaxes(0, 1)
     rows = rows.reshape(-1) if input.ndim == 2 else rows.reshape(T * N, first.input_dim)
-    _project(layers, rows, work)
-    work.states[0] = first.state if first.stateful and first.state is not None else 0.0
     real, real_in_time = _real_steps(mask, D)
+    output = xp.empty((T, N, D * H), dtype=first.w.data.dtype) if first.return_sequences else None
+    state = first.state if first.stateful and first.state is not None else 0.0
+    # Without a backward, the arrays of a few steps suffice, and stay in the processor's cache.
+    at_once = T if first.train or D > 1 or on_a_gpu else max(_NUMBERS // max(N * H, 1), 1)
+    u, w = None, [_input_weights(layer, rows, N) for layer in layers]
+    for start in range(0, max(T, 1), max(at_once, 1)):
+        piece = slice(start, min(start + at_once, T))
+        work = kept.of(first, piece.stop - start, N, D)
+        u = _recurrent_weights(layers, work) if u is None else u
+        work.states[0] = state
+        _project(layers, w, rows[start * N : piece.stop * N], work)
+        _go(first, u, work, None if real is None else real[piece])
+        state = work.states[-1]
+        if output is not None:
+            for d, after in enumerate(work.after):
+                masked = None if real_in_time is None else real_in_time[piece]
+                _masked(after, masked, output[piece, :, d * H : (d + 1) * H])
+    if first.stateful:
+        first.state = state.copy()
+    if output is None:  # masked steps have kept the state, so it is that of the last real one
+        return xp.concatenate(list(state[0].reshape(D, N, H)), axis=1), (rows, work, real, real_in_time)
+    return output.swapaxes(0, 1), (rows, work, real, real_in_time)
+
+
+def _recurrent_weights(layers: Sequence[Recurrent], work: Work) -> Array:
+    """The matrices u of the layers, as the product with the hidden state wants them."""
+    G, H, D = layers[0].num_gates, layers[0].hidden_dim, len(layers)
+    if work.product.ndim == 2:
+        return layers[0].u.data.T
+    if work.on_a_gpu:
+        return xp.stack([layer.u.data.T for layer in layers])
+    by_gate = [layer.u.data.reshape(G, H, H).swapaxes(1, 2) for layer in layers]
+    u = xp.stack(by_gate, axis=1) if D > 1 else by_gate[0]
+    if work.cut:
+        return in_columns(u, work.width)
+    return xp.ascontiguousarray(u) if work.shape[1] >= _MANY_ROWS else u  # a copy makes many products faster
+
+
+def _go(layer: Recurrent, u: Array, work: Work, real: list[Any] | None) -> None:
+    """The loop over time."""
     # Names of their own, since in a batch of one each look-up in the loop is felt.
     hidden, state, block, recurrent, product = work.hidden, work.state, work.block, work.recurrent, work.product
-    if one_product := product.ndim == 2:
-        u = layers[0].u.data.T
-    elif work.cut or product.ndim == recurrent.ndim:
-        u = [layer.u.data.reshape(G, H, H).swapaxes(1, 2) for layer in layers]
-        u = xp.stack(u, axis=1) if D > 1 else u[0]
-        if work.cut:
-            u = work.in_columns(u)
-        elif N >= _MANY_ROWS:  # then a copy makes each of the many products faster
-            u = xp.ascontiguousarray(u)
-    else:
-        u = xp.stack([layer.u.data.T for layer in layers])
-    step = first.gates if real is None else _masked_step(first)
+    one_product = product.ndim == 2
+    step = layer.gates if real is None else _masked_step(layer)
     if work.on_a_gpu:
         step = work.fused(step, block, [recurrent], state, state, *([real] if real is not None else []))
-    for p in range(T):
+    for p in range(work.shape[0]):
         if one_product:  # the same, and less than half the time where there is little to do
             hidden[p].dot(u, product)
         else:
@@ -58,16 +87,6 @@ def read(layers: Sequence[Recurrent], kept: Workspaces, input: Array, mask: Arra
             step(block[p], recurrent, state[p], state[p + 1])
         else:
             step(block[p], recurrent, state[p], state[p + 1], real[p])
-    if first.stateful:
-        first.state = state[T].copy()
-    if first.return_sequences:
-        output = xp.empty((T, N, D * H), dtype=first.w.data.dtype)
-        for d, after in enumerate(work.after):
-            _masked(after, real_in_time, output[:, :, d * H : (d + 1) * H])
-        output = output.swapaxes(0, 1)
-    else:  # masked steps have kept the state, so it is that of the last real one
-        output = xp.concatenate(list(work.states[T, 0].reshape(D, N, H)), axis=1)
-    return output, (rows, work, real, real_in_time)
 
 
 def _masked_step(layer: Recurrent) -> Callable[..., None]:
@@ -81,22 +100,36 @@ def _masked_step(layer: Recurrent) -> Callable[..., None]:
     return step
 
 
-def _project(layers: Sequence[Recurrent], rows: Array, work: Work) -> None:
+def _input_weights(layer: Recurrent, rows: Array, N: int) -> Array:
+    """w, as `_project` wants it; where that is a copy, b is in it."""
+    G, H, K, on_a_gpu = layer.num_gates, layer.hidden_dim, layer.input_dim, xp.device != "cpu"
+    by_gate, b = layer.w.data.reshape(G, H, K).swapaxes(1, 2), layer.b.data.reshape(G, 1, H)
+    if rows.ndim == 1 and len(rows) >= K and not on_a_gpu:
+        return xp.ascontiguousarray(by_gate) + b  # (G, K, H): the row of each id
+    columns = width(N, K + 1, H)
+    if rows.ndim == 2 and columns < H:
+        return in_columns(xp.concatenate([by_gate, b], axis=1), columns)  # (G, H / columns, K + 1, columns)
+    return layer.w.data.T
+
+
+def _project(layers: Sequence[Recurrent], weights: Sequence[Array], rows: Array, work: Work) -> None:
     """Write w x + b of all steps into the blocks."""
-    (T, N, _), G, H = work.shape, layers[0].num_gates, layers[0].hidden_dim
-    for layer, projected, by_gate, blocks in zip(layers, work.projected, work.by_gate, work.inputs, strict=True):
-        w, b = layer.w.data, layer.b.data.reshape(G, 1, H)
-        if rows.ndim == 1 and len(rows) >= layer.input_dim and not work.on_a_gpu:
-            # At least as many ids as columns of w: so the columns are laid in rows, and b is added, once.
-            table = xp.ascontiguousarray(w.reshape(G, H, -1).swapaxes(1, 2)) + b
+    T, N, _ = work.shape
+    for d, (layer, w, blocks) in enumerate(zip(layers, weights, work.inputs, strict=True)):
+        if w.ndim == 3:
             for step, ids in zip(blocks, rows.reshape(T, N), strict=True):
-                xp.take(table, ids, axis=1, out=step)
+                xp.take(w, ids, axis=1, out=step, mode="clip")  # which need not check the ids again
+            continue
+        if w.ndim == 4:
+            ones = xp.ones((T * N, 1), dtype=rows.dtype)
+            steps = xp.concatenate([rows, ones], axis=1).reshape(T, 1, 1, N, -1)
+            xp.matmul(steps, w, out=by_columns(blocks, w.shape[-1]))
             continue
         if rows.ndim == 1:
-            projected[...] = w.T[rows]
+            work.projected[d][...] = w[rows]
         else:
-            xp.matmul(rows, w.T, out=projected)
-        xp.add(by_gate, b, out=blocks)
+            xp.matmul(rows, w, out=work.projected[d])
+        xp.add(work.by_gate[d], layer.b.data.reshape(layer.num_gates, 1, -1), out=blocks)
 
 
 def read_back(
@@ -110,7 +143,8 @@ def read_back(
     block, block_grad, u_side = work.block, work.block_grad, work.u_side
     u = [layer.u.data.reshape(G, H, H) for layer in layers]
     one_gate = G * D == 1 and not first.past_beside_u
-    u_stacked = u[0][0] if one_gate else work.in_columns(u[0] if D == 1 else xp.stack(u, axis=1))
+    u_stacked = u[0][0] if one_gate else u[0] if D == 1 else xp.stack(u, axis=1)
+    u_stacked = in_columns(u_stacked, work.width) if work.cut else u_stacked
     state_grad.fill(0)
     # What comes through u from the step after lies in `products`, gate by gate, or with one gate in `hidden_grad`; what
     # comes past a masked one in `past`, which for the next step is `came`, or None where nothing was masked.

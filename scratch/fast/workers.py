@@ -84,8 +84,9 @@ class InWorkers(InParts):
         if reason := why_not(model):
             raise ScratchError(f"workers cannot share this model's batches: {reason}; or use threads")
         keep_memory()
-        self.threads, self.num_threads, self.least_rows = None, workers, 1
+        self.threads, self.num_threads, self.least_rows, self.least_products = None, workers, 1, 0
         self.model, self._own, self.others, self.parts = model, model.parameters(), [], [model]
+        self._num_numbers = sum(p.data.size for p in self._own)
         self._layers, self._views = list(model.all_layers()), list[Array]()
         self._end = weakref.finalize(self, _end_all, [])  # with this object, and with the program
 
@@ -144,7 +145,9 @@ class InWorkers(InParts):
         self._views = [p.data for p in self._own]
         return values
 
-    def _each(self, function: Callable[[int], Result], cuts: list[int], processes: Alone) -> Sequence[Result]:
+    def _each(
+        self, function: Callable[[int], Result], cuts: list[int], processes: Alone, little: bool
+    ) -> Sequence[Result]:
         """`function(k)` for each part: in a worker it begins at once, and its result is taken last."""
         workers = self.parts[1 : len(cuts) - 1]
         if not workers:

@@ -18,14 +18,11 @@ from typing import Any, TypeAlias
 
 from scratch.backend import Array, xp
 from scratch.fast.fusion import fused
+from scratch.fast.small_products import by_columns, width
 
 Recurrent: TypeAlias = Any  # the class of through_time.py, which stands on this file
 
 _MAX_SHAPES = 64  # shapes of batches whose views are kept
-# OpenBLAS copies a product's matrices into an order of its own, except, with AVX-512, those of a product of fewer
-# multiplications than this. For u, which meets a few rows in each step, the copy takes as long as the product.
-_SMALL_PRODUCT = 1_000_000
-_FEW_ROWS = 4  # below, a product with all of u is as fast
 
 
 class Work:
@@ -41,7 +38,7 @@ class Work:
         self.blocks, self.states, self.products, self.grad, self.state_grad, self.past = arrays
         # u's product with a state, for each gate by itself; on a GPU it is one product, which puts them side by side.
         self.recurrent = self.products
-        self.product = self.products[0] if G * D == 1 else self.products
+        self.product = self.products.reshape(N, G * H) if D == 1 and (G == 1 or N == 1) else self.products
         self.on_a_gpu = xp.device != "cpu"
         if self.on_a_gpu and G * D > 1:
             step = (N,) if D == 1 else (D, N)
@@ -51,11 +48,10 @@ class Work:
         self.block, self.state, self.block_grad = list(self.blocks), list(self.states), list(self.grad)
         self.hidden = [state[0] for state in self.state]
         self.u_side = [grad[first] if G * D == 1 else grad[first:] for grad in self.block_grad]
-        # With many units, u's product is made of small ones, each of `width` columns.
-        self.width = next((width for width in (64, 32) if H % width == 0 and N * H * width < _SMALL_PRODUCT), H)
-        self.cut = self.width < H and N >= _FEW_ROWS and G * D > 1 and not self.on_a_gpu
+        self.width = width(N, H, H)  # of the pieces of u: less than H where a product is made with each
+        self.cut = self.width < H and G * D > 1
         if self.cut:
-            self.product = self.products.reshape(*self.products.shape[:-1], -1, self.width).swapaxes(-2, -3)
+            self.product = by_columns(self.products, self.width)
             self.u_side = [side[..., None, :, :] for side in self.u_side]
             if D > 1:
                 self.hidden = [hidden[:, None] for hidden in self.hidden]
@@ -79,10 +75,6 @@ class Work:
             self.projected = list(self.grad.reshape(-1)[: D * T * N * G * H].reshape(D, T * N, G * H))
             self.sides = list(self.blocks.reshape(-1)[: D * T * N * F * H].reshape(D, T, N, F, H))
         self.by_gate = [projected.reshape(T, N, G, H).swapaxes(1, 2) for projected in self.projected]
-
-    def in_columns(self, u: Array) -> Array:
-        """Matrices (..., H, H) in contiguous pieces (..., H / width, H, width), for a product with each."""
-        return xp.ascontiguousarray(u.reshape(*u.shape[:-1], -1, self.width).swapaxes(-2, -3)) if self.cut else u
 
     def fused(self, function: Callable[..., None], *lists: Sequence[Any], axis: int = 0) -> Callable[..., None]:
         """`function` as one operation on a GPU, for arrays like the first of each list.

@@ -1,0 +1,29 @@
+"""Products of a few rows with a large matrix, as many small products: a quarter to two fifths less time.
+
+Before a product, OpenBLAS copies both matrices into an order of its own. With 32 rows, this takes as long as the
+product itself. With AVX-512, it copies nothing for products of fewer than a million multiplications. So a matrix that
+meets the rows of a batch at every step is cut, once, into contiguous pieces of 64 or 32 columns, and a product is made
+with each. Products of more rows gain nothing, nor do other processors; they lose nothing either.
+"""
+
+from scratch.backend import Array, xp
+
+_SMALL = 1_000_000  # multiplications
+_FEW_ROWS = 4  # below, a product with the whole matrix is as fast
+
+
+def width(N: int, K: int, H: int) -> int:
+    """How many columns each piece of a matrix (K, H) has that meets N rows; H if it is better left whole."""
+    if N < _FEW_ROWS or xp.device != "cpu":
+        return H
+    return next((width for width in (64, 32) if H % width == 0 and N * K * width < _SMALL), H)
+
+
+def in_columns(matrices: Array, width: int) -> Array:
+    """Matrices (..., K, H) in contiguous pieces (..., H / width, K, width)."""
+    return xp.ascontiguousarray(by_columns(matrices, width))
+
+
+def by_columns(array: Array, width: int) -> Array:
+    """The same pieces of an array (..., N, H), as a view (..., H / width, N, width): the products are written there."""
+    return array.reshape(*array.shape[:-1], -1, width).swapaxes(-2, -3)
