@@ -10,6 +10,7 @@ from scratch import dense
 from scratch.backend import Array, as_floats
 from scratch.checks import expect
 from scratch.fast.arrays import add_at, sum_rows
+from scratch.fast.small_products import dot
 
 
 class Linear(dense.Linear):
@@ -19,7 +20,7 @@ class Linear(dense.Linear):
         input = as_floats(input)
         expect(input.shape[-1:] == (self.input_dim,), self, "input (..., {input_dim})", input)
         rows = input.reshape(-1, self.input_dim)
-        output = rows.dot(self.w.data.T)
+        output = dot(rows, self.w.data.T)
         if self.b is not None:
             output += self.b.data
         output = output.reshape(*input.shape[:-1], self.output_dim)
@@ -32,7 +33,7 @@ class Linear(dense.Linear):
         if self.b is not None:
             self.b.grad += sum_rows(gradient)
         self.w.grad += gradient.T.dot(rows)
-        return gradient.dot(self.w.data).reshape(shape)
+        return dot(gradient, self.w.data).reshape(shape)
 
 
 class Embedding(dense.Embedding):

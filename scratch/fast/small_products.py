@@ -10,6 +10,8 @@ from scratch.backend import Array, xp
 
 _SMALL = 1_000_000  # multiplications
 _FEW_ROWS = 4  # below, a product with the whole matrix is as fast
+_LARGE = 1 << 15  # numbers of a matrix; of a smaller one, the product takes no longer than the calls
+_MANY_ROWS = 32  # above, it is, unless the pieces are contiguous
 
 
 def width(N: int, K: int, H: int) -> int:
@@ -27,3 +29,20 @@ def in_columns(matrices: Array, width: int) -> Array:
 def by_columns(array: Array, width: int) -> Array:
     """The same pieces of an array (..., N, H), as a view (..., H / width, N, width): the products are written there."""
     return array.reshape(*array.shape[:-1], -1, width).swapaxes(-2, -3)
+
+
+def dot(rows: Array, matrix: Array) -> Array:
+    """`rows.dot(matrix)`, with views of the matrix in place of pieces, so that nothing is copied.
+
+    Shapes: rows (N, K), matrix (K, D) -> (N, D).
+    """
+    if not 1 < len(rows) <= _MANY_ROWS or matrix.size < _LARGE or xp.device != "cpu" or rows.dtype != matrix.dtype:
+        return rows.dot(matrix)
+    (N, K), D = rows.shape, matrix.shape[1]
+    transposed = matrix.strides[0] < matrix.strides[1]
+    for width in (32, 16) if transposed else (64,):
+        if D % width == 0 and N * K * width < _SMALL and (transposed or N >= _FEW_ROWS):
+            output = xp.empty((N, D), dtype=rows.dtype)
+            xp.matmul(rows, by_columns(matrix, width), out=by_columns(output, width))
+            return output
+    return rows.dot(matrix)
