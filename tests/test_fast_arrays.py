@@ -7,13 +7,16 @@ from unittest import mock
 
 import numpy as np
 import pytest
+from conftest import ON_A_DEVICE
 from hypothesis import given
 from hypothesis import strategies as st
 
 from scratch.backend import to_device, to_host
 from scratch.fast import windows
 from scratch.fast.arrays import add_at
+from scratch.fast.small_products import by_columns, dot, in_columns, width
 from scratch.fast.windows import side_by_side, window_matrices
+from scratch.gradient_check import relative_error
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="asks glibc")
@@ -65,3 +68,18 @@ def test_windows_side_by_side_leave_out_what_fills_none():
     windows = side_by_side(rows, 3)
     assert windows.shape == (2, 2, 3, 3) and np.shares_memory(windows, rows)
     assert np.array_equal(windows[1, 1], rows[1, 3:6])
+
+
+@pytest.mark.skipif(ON_A_DEVICE, reason="on a GPU no product is cut")
+@pytest.mark.parametrize(("dtype", "tolerance"), [("float32", 1e-5), ("float64", 1e-12)])
+@pytest.mark.parametrize("shape", [(256, 128), (128, 257), (1024, 512)])
+@pytest.mark.parametrize("num_rows", [1, 2, 4, 31, 32, 33])
+def test_a_product_made_of_small_ones_is_the_same_product(num_rows, shape, dtype, tolerance):
+    rng = np.random.default_rng(0)
+    rows, (K, D) = rng.normal(size=(num_rows, shape[0])).astype(dtype), shape
+    for matrix in (rng.normal(size=(K, D)).astype(dtype), rng.normal(size=(D, K)).astype(dtype).T):
+        output, columns, expected = dot(rows, matrix), width(num_rows, K, D), rows.dot(matrix)
+        assert output.dtype == dtype and relative_error(output, expected) < tolerance
+        whole = np.empty_like(expected)
+        np.matmul(rows, in_columns(matrix, columns), out=by_columns(whole, columns))
+        assert relative_error(whole, expected) < tolerance
