@@ -12,12 +12,14 @@ from typing import Any, TypeAlias
 
 from scratch.backend import Array, xp
 from scratch.fast.arrays import add_at, pieces, sum_rows
+from scratch.fast.parts import current
 from scratch.fast.small_products import by_columns, in_columns, width
 from scratch.fast.workspaces import Work, Workspaces
 
 Recurrent: TypeAlias = Any  # the class of through_time.py, which stands on this file
 
 _MANY_ROWS = 8
+_TURNS = 128  # hidden units; with fewer, a step's product takes less time than its gates
 _NUMBERS = 1 << 16  # of the hidden states of the steps that are taken at once where no backward follows
 
 
@@ -75,7 +77,7 @@ def _go(layer: Recurrent, u: Array, work: Work, real: list[Any] | None) -> None:
     # Names of their own, since in a batch of one each look-up in the loop is felt.
     hidden, state, block, recurrent, product = work.hidden, work.state, work.block, work.recurrent, work.product
     one_product = product.ndim == 2
-    step = layer.gates if real is None else _masked_step(layer)
+    step = _in_turn(layer, layer.gates if real is None else _masked_step(layer))
     if work.on_a_gpu:
         step = work.fused(step, block, [recurrent], state, state, *([real] if real is not None else []))
     for p in range(work.shape[0]):
@@ -87,6 +89,22 @@ def _go(layer: Recurrent, u: Array, work: Work, real: list[Any] | None) -> None:
             step(block[p], recurrent, state[p], state[p + 1])
         else:
             step(block[p], recurrent, state[p], state[p + 1], real[p])
+
+
+def _in_turn(layer: Recurrent, function: Callable[..., None]) -> Callable[..., None]:
+    """`function`, which only one of two threads runs at a time: so it runs beside the other's product.
+
+    When both make short array operations, they wait for the interpreter at each of them.
+    """
+    turn = current.get().turn
+    if turn is None or layer.hidden_dim < _TURNS:
+        return function
+
+    def in_turn(*arguments: Any) -> None:
+        with turn:
+            function(*arguments)
+
+    return in_turn
 
 
 def _masked_step(layer: Recurrent) -> Callable[..., None]:
@@ -163,15 +181,16 @@ def read_back(
         steps = _as_steps(gradient, real_in_time, D, H, state_grad.dtype)
     else:  # as if it had come from a step after the last
         through_u += gradient if D == 1 else gradient.reshape(N, D, H).swapaxes(0, 1)
-    step_back, gates_backward, came = _step_back(first), first.gates_backward, past
+    step_back, gates_backward, came = _in_turn(first, _step_back(first)), first.gates_backward, past
+    gates_slope = _in_turn(first, first.gates_slope)
     if work.on_a_gpu:
         masks = [] if real is None else [[past], [past], real]
         step_back = work.fused(step_back, [state_grad], [products], steps, block, state, state, block_grad, *masks)
-    for piece in reversed(list(pieces(work.grad))):
+    numbers = 1 << (16 if gates_slope == first.gates_slope else 15)  # short turns fit beside a product
+    for piece in reversed(list(pieces(work.grad, numbers))):
         slope = work.blocks[piece], work.states[:-1][piece], work.states[1:][piece], work.grad[piece]
-        gates_slope = first.gates_slope
         if work.on_a_gpu:
-            gates_slope = work.fused(gates_slope, *([array] for array in slope), axis=1)
+            gates_slope = work.fused(first.gates_slope, *([array] for array in slope), axis=1)
         gates_slope(*slope)
         for p in reversed(range(T)[piece]):
             if simple:  # the same, and a tenth less of the time where there is little to do
