@@ -19,7 +19,7 @@ from scratch.fast.workspaces import Work, Workspaces
 Recurrent: TypeAlias = Any  # the class of through_time.py, which stands on this file
 
 _MANY_ROWS = 8
-_TURNS = 128  # hidden units; with fewer, a step's product takes less time than its gates
+_TURNS = 256  # hidden units; with fewer, a step's product takes too short a time beside its gates
 _NUMBERS = 1 << 16  # of the hidden states of the steps that are taken at once where no backward follows
 
 
