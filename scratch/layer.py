@@ -122,7 +122,8 @@ class Sequential(Layer):
 def evaluating(model: Layer) -> Iterator[None]:
     """Within this context the model only predicts: nothing is random or remembered, so `backward` cannot follow."""
     before = [(layer, layer.train) for layer in model.all_layers()]
-    model.train = False
+    for layer, _ in before:
+        layer._train = False
     try:
         yield
     finally:

@@ -66,7 +66,7 @@ def ragged(c, T):
 
 
 def recurrent(kind, c, both=False):
-    H = 64 if c.T is PAST else 5
+    H = 128 if c.T is PAST else 5
     T, options = c.T, {"return_sequences": c.sequences, "input_gradient": c.N != 8}
     if T is PAST:  # in each thread
         numbers = H * max(c.N // c.threads, 1) * (1 + both) * (TWINS[kind].first_u_block + TWINS[kind].num_gates)

@@ -12,7 +12,7 @@ from hypothesis import example, given, settings
 import scratch as book
 from scratch.backend import float_type, precision, to_device, to_host
 from scratch.checks import ScratchError
-from scratch.fast import TWINS, fast, parts
+from scratch.fast import TWINS, fast, parts, sequences, windows
 from scratch.fast.arrays import pieces
 from scratch.fast.winograd import is_worth_it
 from scratch.gradient_check import relative_error
@@ -29,6 +29,8 @@ WITH_PARAMETERS = (
 def _no_warming_up():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(parts, "warm_up", lambda k: None)
+        patch.setattr(sequences, "_NUMBERS", 1 << 14)  # so that small batches reach what is meant for large ones
+        patch.setattr(windows, "_FEW", 300)
         yield
 
 
@@ -102,9 +104,15 @@ def test_configs_reach_what_they_are_for():
             for part in in_parts(layer):
                 (work,) = part._work.by_shape.values()
                 assert len(list(pieces(work.grad))) > 1 or ON_A_DEVICE
+                assert work.cut == (not ON_A_DEVICE and work.product.ndim > 2)
+            with evaluating(layer):
+                layer.forward(*inputs)
+            in_pieces = not ON_A_DEVICE and kind is not book.Bidirectional
+            assert all(len(part._work.by_shape) > 1 for part in in_parts(layer)) == in_pieces
     for config, dim in ((c, 48), (Config(33), 3)):
         layer, [(inputs, _), _] = case("Conv2d", config)
         assert is_worth_it(3, dim, layer.forward(*inputs).shape) == (dim == 48 and not ON_A_DEVICE)
+    assert not windows.are_few(7 * 12 * 11) or ON_A_DEVICE
 
 
 @pytest.mark.parametrize("threads", [1, 2])

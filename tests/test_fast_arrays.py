@@ -3,6 +3,7 @@
 import platform
 import subprocess
 import sys
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scratch.backend import to_device, to_host
+from scratch.fast import windows
 from scratch.fast.arrays import add_at
 from scratch.fast.windows import side_by_side, window_matrices
 
@@ -42,14 +44,17 @@ def test_add_at_adds_repeated_ids(num_ids, device):
     assert np.allclose(to_host(target), expected, atol=1e-5)
 
 
-@given(st.integers(1, 20), st.integers(1, 6), st.integers(1, 3))
-def test_the_matrices_hold_every_window_once_and_are_views(num_rows, size, width):
+@pytest.mark.parametrize("few", [0, 10])
+@given(num_rows=st.integers(1, 20), size=st.integers(1, 6), width=st.integers(1, 3))
+def test_the_matrices_hold_every_window_once_and_are_views_unless_they_are_few(few, num_rows, size, width):
     rows = np.arange(num_rows * width).reshape(num_rows, width)
     found = {}
-    for start, matrix in window_matrices(rows, size):
-        assert np.shares_memory(matrix, rows)
-        for j, window in enumerate(matrix):
-            found[start + j * size] = window.reshape(size, width)
+    with mock.patch.object(windows, "_FEW", few):
+        for place, matrix in window_matrices(rows, size):
+            assert np.shares_memory(matrix, rows) == (num_rows - size + 1 >= few)
+            for t, window in zip(range(num_rows)[place], matrix, strict=True):
+                assert t not in found
+                found[t] = window.reshape(size, width)
     assert sorted(found) == list(range(max(num_rows - size + 1, 0)))
     for t, window in found.items():
         assert np.array_equal(window, rows[t : t + size])

@@ -101,16 +101,21 @@ def test_two_threads_take_turns_at_their_gates(kind, monkeypatch):
         plain, x = kind(D, H), to_device(rng.normal(size=(24, 5, D)))
         layer, gradient, results = fast(plain, threads=2), to_device(rng.normal(size=(24, 5, H))), []
         twin = type(layer.model)
-        gates = twin.gates
+        bind = twin.bind
 
         def counted(self, *arguments):
-            inside.append(0)
-            most.append(len(inside))
-            time.sleep(0.001)
-            gates(self, *arguments)
-            inside.pop()
+            gates = bind(self, *arguments)
 
-        monkeypatch.setattr(twin, "gates", counted)
+            def alone():
+                inside.append(0)
+                most.append(len(inside))
+                time.sleep(0.001)
+                gates()
+                inside.pop()
+
+            return alone
+
+        monkeypatch.setattr(twin, "bind", counted)
         for one in (plain, layer):
             one.zero_grads()
             results.append([one.forward(x), one.backward(gradient), *(grad.copy() for grad in one.grads())])

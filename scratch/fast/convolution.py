@@ -11,13 +11,14 @@ Of an image each pixel is copied K times, not K * K (`windows.py`). For 3x3 wind
 needs fewer than half the multiplications.
 """
 
+import math
 from typing import Any
 
 from scratch import convolution
 from scratch.backend import Array, as_floats, to_device, xp
 from scratch.checks import expect
 from scratch.fast.arrays import add_at, as_ids, pieces, sum_rows
-from scratch.fast.windows import every_window, stacked_rows, window_columns, window_matrices
+from scratch.fast.windows import are_few, every_window, stacked_rows, window_columns, window_matrices
 from scratch.fast.winograd import is_worth_it, slide_in_tiles, weights_gradient
 
 _IN_CACHE = 1 << 17  # numbers, which are 512 KiB in float32: so many stay in a processor's cache
@@ -60,17 +61,17 @@ class Conv1d(convolution.Conv1d):
             return None
         rows = padded.reshape(N * T, self.input_dim)
         w_grad = self.w.grad.reshape(D, K * self.input_dim)
-        for start, matrix in window_matrices(rows, K):
+        for place, matrix in window_matrices(rows, K):
             # Window j met weight w[o] in output[j, o]; so w[o] collects grad[j, o] * window[j] over j.
-            w_grad += grad[start::K][: len(matrix)].T.dot(matrix)
+            w_grad += grad[place].T.dot(matrix)
         if not self.input_gradient:
             return None
         # x[t] stood at place k of window t - k; so it collects w[o, k] * grad[t - k, o] over k and o. The window of
         # `spread` that ends with grad[t] begins with grad[t - K + 1], so it meets the places from last to first.
         reversed_w = self.w.data[:, ::-1].swapaxes(0, 1).reshape(K * D, self.input_dim)
         input_grad = xp.empty((N * T, self.input_dim), dtype=gradient.dtype)
-        for start, matrix in window_matrices(spread, K):
-            xp.matmul(matrix, reversed_w, out=input_grad[start::K][: len(matrix)])
+        for place, matrix in window_matrices(spread, K):
+            xp.matmul(matrix, reversed_w, out=input_grad[place])
         before = self._num_before()
         return input_grad.reshape(N, T, self.input_dim)[:, before : before + length]
 
@@ -78,8 +79,8 @@ class Conv1d(convolution.Conv1d):
         (N, T, C), K, D = input.shape, self.kernel_size, self.output_dim
         w = self.w.data.reshape(D, K * C).T
         output = xp.empty((N * T, D), dtype=w.dtype)
-        for start, matrix in window_matrices(input.reshape(N * T, C), K):
-            xp.matmul(matrix, w, out=output[start::K][: len(matrix)])
+        for place, matrix in window_matrices(input.reshape(N * T, C), K):
+            xp.matmul(matrix, w, out=output[place])
         output = output.reshape(N, T, D)[:, : T - K + 1]  # without those that reach over a joint
         output += self.b.data
         return output
@@ -88,9 +89,9 @@ class Conv1d(convolution.Conv1d):
         (N, T), K, D = ids.shape, self.kernel_size, self.output_dim
         length = T - K + 1
         # For each place of the window a table with a row for each id; -1 finds the last one, which is zeros.
-        columns = self.w.data.transpose(1, 2, 0)
-        table = xp.concatenate([columns, xp.zeros((K, 1, D), dtype=columns.dtype)], axis=1)
-        output = xp.empty((N, length, D), dtype=columns.dtype)
+        table = xp.zeros((K, self.input_dim + 1, D), dtype=self.w.data.dtype)  # each row contiguous
+        table[:, :-1] = self.w.data.transpose(1, 2, 0)
+        output = xp.empty((N, length, D), dtype=table.dtype)
         for piece in pieces(output, _IN_CACHE):
             some, sums = ids[piece], output[piece]
             sums[...] = self.b.data
@@ -157,7 +158,7 @@ class Conv2d(convolution.Conv2d):
         K, D, before = self.kernel_size, self.output_dim, self._num_before()
         if is_worth_it(K, self.input_dim, gradient.shape):
             return weights_gradient(input, gradient, before).transpose(3, 0, 1, 2)
-        if xp.device != "cpu":
+        if are_few(math.prod(gradient.shape[:3])):
             windows = every_window(input, K, before, *gradient.shape[1:3])
             return gradient.reshape(-1, D).T.dot(windows).reshape(self.w.data.shape)
         w_grad = xp.zeros((D, K, K * self.input_dim), dtype=gradient.dtype)
@@ -187,8 +188,8 @@ def slide(images: Array, weights: Array, before: int, output: Array) -> None:
 
     Shapes: images (N, H, W, C), weights (K, K, C, D) by rows, then columns; output (N, H', W', D).
     """
-    (_, R, W, D), K = output.shape, len(weights)
-    if xp.device != "cpu":
+    (N, R, W, D), K = output.shape, len(weights)
+    if are_few(N * R * W):
         every_window(images, K, before, R, W).dot(weights.reshape(-1, D), output.reshape(-1, D))
         return
     weights = weights.swapaxes(0, 1).reshape(-1, D)  # by columns, then rows: the order of a window in its matrix

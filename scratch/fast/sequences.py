@@ -8,6 +8,7 @@ first layer's p-th, and the second's, which is p steps before the end. So there 
 """
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, TypeAlias
 
 from scratch.backend import Array, xp
@@ -35,7 +36,7 @@ def read(layers: Sequence[Recurrent], kept: Workspaces, input: Array, mask: Arra
     rows = rows.reshape(-1) if input.ndim == 2 else rows.reshape(T * N, first.input_dim)
     real, real_in_time = _real_steps(mask, D)
     output = xp.empty((T, N, D * H), dtype=first.w.data.dtype) if first.return_sequences else None
-    state = first.state if first.stateful and first.state is not None else 0.0
+    state: Any = first.state if first.stateful and first.state is not None else 0.0
     # Without a backward, the arrays of a few steps suffice, and stay in the processor's cache.
     at_once = T if first.train or D > 1 or on_a_gpu else max(_NUMBERS // max(N * H, 1), 1)
     u, w = None, [_input_weights(layer, rows, N) for layer in layers]
@@ -76,35 +77,40 @@ def _go(layer: Recurrent, u: Array, work: Work, real: list[Any] | None) -> None:
     """The loop over time."""
     # Names of their own, since in a batch of one each look-up in the loop is felt.
     hidden, state, block, recurrent, product = work.hidden, work.state, work.block, work.recurrent, work.product
-    one_product = product.ndim == 2
-    step = _in_turn(layer, layer.gates if real is None else _masked_step(layer))
+    one_product, step, gates = product.ndim == 2, layer.gates if real is None else _masked_step(layer), list[Any]()
     if work.on_a_gpu:
         step = work.fused(step, block, [recurrent], state, state, *([real] if real is not None else []))
+    else:
+        gates = _in_turn(layer, *work.bound_gates(layer))
     for p in range(work.shape[0]):
         if one_product:  # the same, and less than half the time where there is little to do
             hidden[p].dot(u, product)
         else:
             xp.matmul(hidden[p], u, out=product)
-        if real is None:
+        if gates:
+            gates[p]()
+            if real is not None and real[p] is not None:
+                state[p + 1][...] = xp.where(real[p], state[p + 1], state[p])
+        elif real is None:
             step(block[p], recurrent, state[p], state[p + 1])
         else:
             step(block[p], recurrent, state[p], state[p + 1], real[p])
 
 
-def _in_turn(layer: Recurrent, function: Callable[..., None]) -> Callable[..., None]:
-    """`function`, which only one of two threads runs at a time: so it runs beside the other's product.
+def _in_turn(layer: Recurrent, *functions: Callable[..., None]) -> list[Callable[..., None]]:
+    """`functions`, which only one of two threads runs at a time: so they run beside the other's product.
 
     When both make short array operations, they wait for the interpreter at each of them.
     """
     turn = current.get().turn
     if turn is None or layer.hidden_dim < _TURNS:
-        return function
+        return list(functions)
 
-    def in_turn(*arguments: Any) -> None:
+    def in_turn(function: Callable[..., None], *arguments: Any) -> None:
         with turn:
             function(*arguments)
 
-    return in_turn
+    return [partial(in_turn, function) for function in functions]
 
 
 def _masked_step(layer: Recurrent) -> Callable[..., None]:
@@ -175,33 +181,32 @@ def read_back(
     if real is not None:
         past = work.past
         past.fill(0)
-    simple, each_step = one_gate and real is None and not work.on_a_gpu, first.return_sequences
+    each_step = first.return_sequences
     steps: Any = [None] * T
     if each_step:
         steps = _as_steps(gradient, real_in_time, D, H, state_grad.dtype)
     else:  # as if it had come from a step after the last
         through_u += gradient if D == 1 else gradient.reshape(N, D, H).swapaxes(0, 1)
-    step_back, gates_backward, came = _in_turn(first, _step_back(first)), first.gates_backward, past
-    gates_slope = _in_turn(first, first.gates_slope)
+    came, masks = past, [] if real is None else [[past], [past], real]
     if work.on_a_gpu:
-        masks = [] if real is None else [[past], [past], real]
-        step_back = work.fused(step_back, [state_grad], [products], steps, block, state, state, block_grad, *masks)
-    numbers = 1 << (16 if gates_slope == first.gates_slope else 15)  # short turns fit beside a product
+        on_device = _step_back_on_device(first)
+        on_device = work.fused(on_device, [state_grad], [products], steps, block, state, state, block_grad, *masks)
+    else:
+        gates_backward = work.bound_gates_backward(first)
+    gates_slope, step_back = _in_turn(first, first.gates_slope, _step_back)
+    numbers = 1 << (16 if step_back is _step_back else 15)  # short turns fit beside a product
     for piece in reversed(list(pieces(work.grad, numbers))):
         slope = work.blocks[piece], work.states[:-1][piece], work.states[1:][piece], work.grad[piece]
         if work.on_a_gpu:
             gates_slope = work.fused(first.gates_slope, *([array] for array in slope), axis=1)
         gates_slope(*slope)
         for p in reversed(range(T)[piece]):
-            if simple:  # the same, and a tenth less of the time where there is little to do
-                if each_step:
-                    hidden_grad += steps[p]
-                gates_backward(state_grad, block[p], state[p], state[p + 1], block_grad[p])
-            elif real is None:
-                step_back(state_grad, products, steps[p], block[p], state[p], state[p + 1], block_grad[p])
+            past_it: Any = () if real is None else (came, past, real[p])
+            if work.on_a_gpu:
+                on_device(state_grad, products, steps[p], block[p], state[p], state[p + 1], block_grad[p], *past_it)
             else:
-                among = steps[p], block[p], state[p], state[p + 1], block_grad[p]
-                step_back(state_grad, products, *among, came, past, real[p])
+                step_back(first, gates_backward[p], state_grad, products, steps[p], *past_it)
+            if real is not None:
                 came = None if real[p] is None else past
             if p == 0:  # what the first state was is not learned
                 break
@@ -214,31 +219,37 @@ def read_back(
     return _collect(layers, rows, work)
 
 
-def _step_back(layer: Recurrent) -> Callable[..., None]:
+def _step_back(
+    layer: Recurrent, gates_backward: Callable[[], None], state_grad: Array, products: Array | None,
+    gradient: Array | None, came: Array | None = None, past: Array | None = None, real: Array | None = None,
+) -> None:
     """What a step back does number by number: from u's products of the step after it to the gradient of the gates."""
-    gates_backward, past_beside_u = layer.gates_backward, layer.past_beside_u
+    # hidden is used three times: the next step's gates took it through u, and some of it beside u or, where it was
+    # masked, past all; and it is an output of the layer.
+    hidden_grad = state_grad[0]
+    if products is not None:
+        if layer.past_beside_u:
+            hidden_grad += products.sum(axis=0)
+        else:
+            xp.add.reduce(products, axis=0, out=hidden_grad)
+    if came is not None:
+        state_grad += came
+    if gradient is not None:
+        hidden_grad += gradient
+    if past is not None and real is not None:
+        # A masked step copied the state, so all of its gradient goes past the gates to the step before.
+        past[...] = xp.where(real, 0, state_grad)
+        state_grad -= past
+    gates_backward()
 
+
+def _step_back_on_device(layer: Recurrent) -> Callable[..., None]:
     def step_back(
         state_grad: Array, products: Array | None, gradient: Array | None, blocks: Array, previous: Array, state: Array,
-        grad: Array, came: Array | None = None, past: Array | None = None, real: Array | None = None,
+        grad: Array, *masks: Any,
     ) -> None:
-        # hidden is used three times: the next step's gates took it through u, and some of it beside u or, where it was
-        # masked, past all; and it is an output of the layer.
-        hidden_grad = state_grad[0]
-        if products is not None:
-            if past_beside_u:
-                hidden_grad += products.sum(axis=0)
-            else:
-                products.sum(axis=0, out=hidden_grad)
-        if came is not None:
-            state_grad += came
-        if gradient is not None:
-            hidden_grad += gradient
-        if past is not None and real is not None:
-            # A masked step copied the state, so all of its gradient goes past the gates to the step before.
-            past[...] = xp.where(real, 0, state_grad)
-            state_grad -= past
-        gates_backward(state_grad, blocks, previous, state, grad)
+        gates_backward = layer.bind_backward(state_grad, blocks, previous, state, grad)
+        _step_back(layer, gates_backward, state_grad, products, gradient, *masks)
 
     return step_back
 

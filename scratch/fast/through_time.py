@@ -10,6 +10,8 @@ Gains over the plain layers (2 LSTM of 256, batch 64, 50 steps, one thread): inp
 place, slopes for several steps at once; ids looked up instead of multiplied.
 """
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from scratch import recurrent
@@ -43,7 +45,14 @@ class Recurrent(recurrent.Recurrent):
 
     def gates(self, blocks: Array, recurrent: Array, previous: Array, state: Array) -> None:
         """Write the new `state` (num_states, ..., H) from w x + b (in `blocks`), u h (`recurrent`) and the last."""
-        raise NotImplementedError
+        self.bind(blocks, recurrent, previous, state)()
+
+    def bind(self, blocks: Array, recurrent: Array, previous: Array, state: Array) -> Callable[[], None]:
+        """`gates` of these arrays, to be called again and again: a layer of several gates makes its views of them here.
+
+        A subclass writes either this or `gates`, and either `bind_backward` or `gates_backward`.
+        """
+        return partial(self.gates, blocks, recurrent, previous, state)
 
     def gates_slope(self, blocks: Array, previous: Array, state: Array, grad: Array) -> None:
         """Precompute in `grad` the factors that need no later gradient; all arguments have a leading time axis."""
@@ -54,7 +63,13 @@ class Recurrent(recurrent.Recurrent):
         Leaves in state_grad the part of the previous state's gradient that does not pass through u: the cell's in
         state_grad[1]; state_grad[0] is read only with `past_beside_u`.
         """
-        raise NotImplementedError
+        self.bind_backward(state_grad, blocks, previous, state, grad)()
+
+    def bind_backward(
+        self, state_grad: Array, blocks: Array, previous: Array, state: Array, grad: Array
+    ) -> Callable[[], None]:
+        """`gates_backward` of these arrays, as `bind` is `gates`."""
+        return partial(self.gates_backward, state_grad, blocks, previous, state, grad)
 
     def forward(self, input: Any, mask: Array | None = None) -> Array:
         if isinstance(input, int) and 0 <= input < self.input_dim and mask is None:

@@ -13,8 +13,10 @@ only read with another number of columns.
 Starting from row 0, 1, ..., K - 1 gives up to K such matrices, which together hold every window. N sequences laid end
 to end are treated as one; the K - 1 windows that reach over each joint are computed too, and their results dropped.
 
-    for start, matrix in window_matrices(rows, 3):      # rows (R, C), w (3 * C, D) -> output (R - 2, D)
-        output[start : start + 3 * len(matrix) : 3] = matrix.dot(w)
+    for place, matrix in window_matrices(rows, 3):      # rows (R, C), w (3 * C, D) -> output (R - 2, D)
+        output[place] = matrix.dot(w)
+
+Where there are few windows, a copy of them is small, and one product of all is faster than K of a few rows each.
 
 The window of an image is K parts of rows, which lie in K places. So the K - 1 pixels below it are copied beside each
 pixel: K numbers where there was one, not the K * K of a copy of every window. Then the window that begins at column x
@@ -29,17 +31,31 @@ from collections.abc import Iterator
 
 from scratch.backend import Array, xp
 
+_FEW = 2048  # windows
 
-def window_matrices(rows: Array, size: int) -> Iterator[tuple[int, Array]]:
-    """All windows of `size` rows, as matrices that are views of `rows`.
 
-    Shapes: rows (R, C), one after the other in memory -> for each start (below size) that has a window: (start,
-        (M, size * C)), where row j of the matrix is the window that begins at row start + j * size.
+def are_few(num_windows: int) -> bool:
+    """Whether so many windows are better copied. On a GPU they always are: it could start a few products meanwhile."""
+    return xp.device != "cpu" or num_windows < _FEW
+
+
+def window_matrices(rows: Array, size: int) -> Iterator[tuple[slice, Array]]:
+    """All windows of `size` rows, as matrices that are views of `rows`, or as one matrix where they are few.
+
+    Shapes: rows (R, C), one after the other in memory -> (place, (M, size * C)), where the rows of the matrix are the
+        windows that begin at the rows[place].
     """
     num_rows, width = rows.shape
-    for start in range(min(size, num_rows - size + 1)):
-        count = (num_rows - start) // size
-        yield start, rows[start : start + count * size].reshape(count, size * width)
+    num_windows = num_rows - size + 1
+    if 0 < num_windows < _FEW:
+        windows = xp.empty((num_windows, size, width), dtype=rows.dtype)
+        for k in range(size):
+            windows[:, k] = rows[k : k + num_windows]
+        yield slice(num_windows), windows.reshape(num_windows, size * width)
+        return
+    for start in range(min(size, num_windows)):
+        stop = start + (num_rows - start) // size * size
+        yield slice(start, stop, size), rows[start:stop].reshape(-1, size * width)
 
 
 def side_by_side(input: Array, size: int) -> Array:
@@ -86,8 +102,7 @@ def window_columns(stacked: Array, before: int, num_columns: int) -> Iterator[tu
 def every_window(images: Array, size: int, before: int, num_rows: int, num_columns: int) -> Array:
     """A copy of every window of `size` by `size` pixels: of those that begin `before` rows and columns earlier.
 
-    Outside the image are zeros. It takes size * size times the memory of the image; a GPU has that, and multiplies it
-    in the time in which it could start a few smaller products.
+    Outside the image are zeros. It takes size * size times the memory of the image.
 
     Shapes: images (N, H, W, C) -> (N * num_rows * num_columns, size * size * C), by rows, then columns of the window.
     """

@@ -48,6 +48,7 @@ class Work:
         self.block, self.state, self.block_grad = list(self.blocks), list(self.states), list(self.grad)
         self.hidden = [state[0] for state in self.state]
         self.u_side = [grad[first] if G * D == 1 else grad[first:] for grad in self.block_grad]
+        self.gates, self.gates_backward = list[Callable[[], None]](), list[Callable[[], None]]()  # of each step
         self.width = width(N, H, H)  # of the pieces of u: less than H where a product is made with each
         self.cut = self.width < H and G * D > 1
         if self.cut:
@@ -75,6 +76,19 @@ class Work:
             self.projected = list(self.grad.reshape(-1)[: D * T * N * G * H].reshape(D, T * N, G * H))
             self.sides = list(self.blocks.reshape(-1)[: D * T * N * F * H].reshape(D, T, N, F, H))
         self.by_gate = [projected.reshape(T, N, G, H).swapaxes(1, 2) for projected in self.projected]
+
+    def bound_gates(self, layer: Recurrent) -> list[Callable[[], None]]:
+        """The layer's gates of each step, bound to its arrays at the first call."""
+        if not self.gates:
+            steps = zip(self.block, self.state, self.state[1:], strict=False)
+            self.gates += [layer.bind(block, self.recurrent, *states) for block, *states in steps]
+        return self.gates
+
+    def bound_gates_backward(self, layer: Recurrent) -> list[Callable[[], None]]:
+        if not self.gates_backward:
+            steps = zip(self.block, self.state, self.state[1:], self.block_grad, strict=False)
+            self.gates_backward += [layer.bind_backward(self.state_grad, *arrays) for arrays in steps]
+        return self.gates_backward
 
     def fused(self, function: Callable[..., None], *lists: Sequence[Any], axis: int = 0) -> Callable[..., None]:
         """`function` as one operation on a GPU, for arrays like the first of each list.
