@@ -1,14 +1,17 @@
 """How the engine's recurrent layers work inside: gates, and the arrays that are kept from call to call."""
 
+import time
+
 import numpy as np
 import pytest
 from cases import D, H
+from conftest import ON_A_DEVICE
 
 from scratch.backend import precision, to_device, to_host, xp
 from scratch.bidirectional import Bidirectional
 from scratch.fast import bidirectional, fast
 from scratch.fast.through_time import Recurrent
-from scratch.gradient_check import gradient_errors
+from scratch.gradient_check import gradient_errors, relative_error
 from scratch.recurrent import GRU, LSTM, SimpleRnn
 
 KINDS = pytest.mark.parametrize("kind", [SimpleRnn, GRU, LSTM])
@@ -87,3 +90,34 @@ def test_its_layers_may_be_used_alone_meanwhile(other):
             results.append([layer.backward(gradient), *(grad.copy() for grad in layer.grads())])
         for a, b in zip(*results, strict=True):
             assert np.array_equal(to_host(a), to_host(b))
+
+
+@KINDS
+@pytest.mark.skipif(ON_A_DEVICE, reason="a GPU has one thread")
+def test_two_threads_take_turns_at_their_gates(kind, monkeypatch):
+    monkeypatch.setattr("scratch.fast.sequences._TURNS", 1)
+    inside, most = [], []
+    with precision("float64"):
+        plain, x = kind(D, H), to_device(rng.normal(size=(24, 5, D)))
+        layer, gradient, results = fast(plain, threads=2), to_device(rng.normal(size=(24, 5, H))), []
+        twin = type(layer.model)
+        bind = twin.bind
+
+        def counted(self, *arguments):
+            gates = bind(self, *arguments)
+
+            def alone():
+                inside.append(0)
+                most.append(len(inside))
+                time.sleep(0.001)
+                gates()
+                inside.pop()
+
+            return alone
+
+        monkeypatch.setattr(twin, "bind", counted)
+        for one in (plain, layer):
+            one.zero_grads()
+            results.append([one.forward(x), one.backward(gradient), *(grad.copy() for grad in one.grads())])
+    assert most == [1] * 10
+    assert all(relative_error(a, b) < 1e-10 for a, b in zip(*results, strict=True))

@@ -45,10 +45,12 @@ class Part:
     number: of the part, 0 for the first of this process.
     first_row, num_rows: its place in the batch; num_rows is 0 where nothing is cut.
     chance: where its random bits come from.
+    turn: a lock that two parts share, for many short array operations in a row; None unless there are two.
     """
 
     number, first_row, num_rows = 0, 0, 0
     chance: Any = random
+    turn: Any = None
 
     def sum(self, values: Any) -> Any:
         """The sum of what all parts give, numbers or arrays; change neither it nor what was given.
@@ -66,10 +68,10 @@ class OneOfSeveral(Part):
 
     def __init__(
         self, number: int, rows: tuple[int, int], chance: Any, given: list[Any], barrier: threading.Barrier,
-        processes: Alone,
+        processes: Alone, turn: Any,
     ) -> None:
         self.number, self.first_row, self.num_rows, self.chance = number, rows[0], rows[1] - rows[0], chance
-        self.given, self.barrier, self.processes = given, barrier, processes
+        self.given, self.barrier, self.processes, self.turn = given, barrier, processes, turn
 
     def sum(self, values: Any) -> Any:
         """The sum of what each part gives, in the order of the parts: the same for all."""
@@ -245,12 +247,12 @@ class InParts(Layer):
                 chances[k] = random.Random()
                 chances[k].setstate(state)
         given: list[Any] = [None] * (num_parts + 1)
-        barrier = threading.Barrier(num_parts)
+        barrier, turn = threading.Barrier(num_parts), threading.Lock() if num_parts == 2 else None
 
         def as_a_part(k: int) -> Result:
             try:
                 rows = cuts[k], cuts[k + 1]
-                current.set(OneOfSeveral(k, rows, chances[k], given, barrier, processes))
+                current.set(OneOfSeveral(k, rows, chances[k], given, barrier, processes, turn))
                 return function(k)
             except BaseException as error:
                 barrier.abort()  # no part need wait for this one

@@ -61,23 +61,22 @@ class LSTM(Recurrent, recurrent.LSTM):
         return gates
 
     def gates_slope(self, blocks: Array, previous: Array, state: Array, grad: Array) -> None:
-        (i, _, o, g, tanh_cell), (i_grad, f_grad, o_grad, g_grad) = blocks.swapaxes(0, 1), grad.swapaxes(0, 1)
-        # Through the squashing: sigmoid' is s (1 - s), tanh' is 1 - tanh^2.
-        squashed, squashed_grad = blocks[:, :3], grad[:, :3]
-        xp.subtract(1, squashed, out=squashed_grad)
-        squashed_grad *= squashed
-        xp.multiply(g, g, out=g_grad)
-        xp.subtract(1, g_grad, out=g_grad)
-        # Of a product each factor's gradient is the product's times the other factor:
-        # hidden = o * tanh(cell), cell = f * previous cell + i * g.
-        o_grad *= tanh_cell
-        i_grad *= g
+        (i, f, o, g, tanh_cell), (i_grad, f_grad, o_grad, g_grad) = blocks.swapaxes(0, 1), grad.swapaxes(0, 1)
+        # Of a product each factor's gradient is the product's times the other factor: hidden = o * tanh(cell),
+        # cell = f * previous cell + i * g. Through the squashing: sigmoid' is s (1 - s), tanh' is 1 - tanh^2. Where the
+        # two meet is a product that is known, so i_grad is (1 - i) * (i * g), and o_grad is (1 - o) * hidden.
+        hidden = state[:, 0]
+        xp.multiply(i, g, out=g_grad)
+        xp.subtract(1, blocks[:, :3], out=grad[:, :3])
+        i_grad *= g_grad
+        f_grad *= f
         f_grad *= previous[:, 1]
-        g_grad *= i
+        o_grad *= hidden
+        g_grad *= g
+        xp.subtract(i, g_grad, out=g_grad)
         # blocks[4] is from here on `to_cell`, what leads from hidden to the cell: o * (1 - tanh(cell)^2).
-        xp.multiply(tanh_cell, tanh_cell, out=tanh_cell)
-        xp.subtract(1, tanh_cell, out=tanh_cell)
-        tanh_cell *= o
+        tanh_cell *= hidden
+        xp.subtract(o, tanh_cell, out=tanh_cell)
 
     def bind_backward(
         self, state_grad: Array, blocks: Array, previous: Array, state: Array, grad: Array

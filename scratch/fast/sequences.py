@@ -8,16 +8,19 @@ first layer's p-th, and the second's, which is p steps before the end. So there 
 """
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, TypeAlias
 
 from scratch.backend import Array, xp
 from scratch.fast.arrays import add_at, pieces, sum_rows
+from scratch.fast.parts import current
 from scratch.fast.small_products import by_columns, in_columns, width
 from scratch.fast.workspaces import Work, Workspaces
 
 Recurrent: TypeAlias = Any  # the class of through_time.py, which stands on this file
 
 _MANY_ROWS = 8
+_TURNS = 256  # hidden units; with fewer, a step's product takes too short a time beside its gates
 _NUMBERS = 1 << 16  # of the hidden states of the steps that are taken at once where no backward follows
 
 
@@ -78,7 +81,7 @@ def _go(layer: Recurrent, u: Array, work: Work, real: list[Any] | None) -> None:
     if work.on_a_gpu:
         step = work.fused(step, block, [recurrent], state, state, *([real] if real is not None else []))
     else:
-        gates = work.bound_gates(layer)
+        gates = _in_turn(layer, *work.bound_gates(layer))
     for p in range(work.shape[0]):
         if one_product:  # the same, and less than half the time where there is little to do
             hidden[p].dot(u, product)
@@ -92,6 +95,22 @@ def _go(layer: Recurrent, u: Array, work: Work, real: list[Any] | None) -> None:
             step(block[p], recurrent, state[p], state[p + 1])
         else:
             step(block[p], recurrent, state[p], state[p + 1], real[p])
+
+
+def _in_turn(layer: Recurrent, *functions: Callable[..., None]) -> list[Callable[..., None]]:
+    """`functions`, which only one of two threads runs at a time: so they run beside the other's product.
+
+    When both make short array operations, they wait for the interpreter at each of them.
+    """
+    turn = current.get().turn
+    if turn is None or layer.hidden_dim < _TURNS:
+        return list(functions)
+
+    def in_turn(function: Callable[..., None], *arguments: Any) -> None:
+        with turn:
+            function(*arguments)
+
+    return [partial(in_turn, function) for function in functions]
 
 
 def _masked_step(layer: Recurrent) -> Callable[..., None]:
@@ -174,18 +193,19 @@ def read_back(
         on_device = work.fused(on_device, [state_grad], [products], steps, block, state, state, block_grad, *masks)
     else:
         gates_backward = work.bound_gates_backward(first)
-    for piece in reversed(list(pieces(work.grad))):
+    gates_slope, step_back = _in_turn(first, first.gates_slope, _step_back)
+    numbers = 1 << (16 if step_back is _step_back else 15)  # short turns fit beside a product
+    for piece in reversed(list(pieces(work.grad, numbers))):
         slope = work.blocks[piece], work.states[:-1][piece], work.states[1:][piece], work.grad[piece]
-        gates_slope = first.gates_slope
         if work.on_a_gpu:
-            gates_slope = work.fused(gates_slope, *([array] for array in slope), axis=1)
+            gates_slope = work.fused(first.gates_slope, *([array] for array in slope), axis=1)
         gates_slope(*slope)
         for p in reversed(range(T)[piece]):
             past_it: Any = () if real is None else (came, past, real[p])
             if work.on_a_gpu:
                 on_device(state_grad, products, steps[p], block[p], state[p], state[p + 1], block_grad[p], *past_it)
             else:
-                _step_back(first, gates_backward[p], state_grad, products, steps[p], *past_it)
+                step_back(first, gates_backward[p], state_grad, products, steps[p], *past_it)
             if real is not None:
                 came = None if real[p] is None else past
             if p == 0:  # what the first state was is not learned
