@@ -118,10 +118,10 @@ def main() -> None:
         tables = {name: table(CURVES[name], rows) for name, rows in found["curves"].items()}
         for name, text in (tables | {"summary": summary(found["curves"])}).items():
             before, mark, rest = page.partition(f"<!-- {name} -->\n")
-            _, end, after = rest.partition("\n<!-- end -->")
+            _, end, after = rest.partition("<!-- end -->")
             if not end:
                 raise ScratchError(f"{flags.page}: expected <!-- {name} -->, and <!-- end --> after it")
-            page = before + mark + text + end + after
+            page = f"{before}{mark}{text}\n{end}{after}"
         write_text(flags.page, page)
 
 
