@@ -1,6 +1,6 @@
 """Measure how time and memory grow with the batch, the sequence, the width, the text and the number of processes.
 
-    python tests/benchmarks/growth.py --json figures.json                  # all curves, in 5 minutes
+    python tests/benchmarks/growth.py --json figures.json                  # all curves, in 4 minutes
     python tests/benchmarks/growth.py batch-lstm ranks                     # some of them; --help lists them
     python tests/benchmarks/growth.py --read figures.json --page docs/growth.md
 
@@ -9,8 +9,8 @@ slice of --seconds in each of --rounds; the time is the median of the slices. Th
 summed over all processes of a point. A model such as `1 + batch` is a sum of terms, each with a coefficient of its own.
 The coefficients minimise the sum of the squared relative errors, and none is negative.
 
-With --page, the tables of the curves replace those of a Markdown page, between the comments <!-- NAME --> and
-<!-- end -->. The last command above takes them from a file, and measures nothing.
+--page replaces the tables of a Markdown page, which stand between the comments <!-- NAME --> and <!-- end -->. With
+--read, nothing is measured: the figures come from a file that --json wrote.
 """
 
 import json
@@ -27,6 +27,7 @@ import numpy
 from slices import Worker
 from timing import load, machine, mpiexec
 
+from scratch.backend import use
 from scratch.checks import ScratchError
 from scratch.fast.processes import job
 from scratch.tools.files import read_json, write_text
@@ -36,11 +37,9 @@ from scratch.tools.program import Parser, positive, rate, run, writable_file
 WORKLOADS = load("growth")
 WORDS = {
     "lstm": "two LSTMs, a training step", "gpt": "transformer, a training step", "text": "reading a text",
-    "bpe": "learning byte pairs and encoding the text", "ngrams": "counting n-grams",
+    "bpe": "learning byte pairs and encoding the text",
 }
-USUAL = {
-    "lstm": {"batch": 64, "length": 50, "hidden": 256}, "gpt": {"batch": 12, "context": 64, "features": 128},
-}
+USUAL = {"lstm": {"batch": 64, "length": 50, "hidden": 256}, "gpt": {"batch": 12, "context": 64, "features": 128}}
 CORES = ("threads", "workers", "ranks")  # what shares a batch
 QUANTITIES = {"time": "ms", "memory": "MB"}
 Row = dict[str, Any]
@@ -58,12 +57,13 @@ class Curve(NamedTuple):
 
 
 def polynomial(kind: str, over: str, values: tuple[float, ...], usual: float, degree: int = 1) -> Curve:
+    """A curve whose time and memory are modelled by polynomials of this degree in what is varied."""
     model = f"1 + {over}" + f" + {over}²" * (degree > 1)
     return Curve(kind, over, values, model, model, usual)
 
 
 def shared(over: str, values: tuple[tuple[int, int], ...]) -> Curve:
-    """A batch of an LSTM that is shared. A value is a number of threads, workers or ranks, and a batch."""
+    """A curve of an LSTM's batch that is shared. A value is a number of threads, workers or ranks, and a batch."""
     return Curve("lstm", over, values, f"{over} + rows per core", f"{'1 + ' * (over == 'threads')}{over} + batch")
 
 
@@ -96,7 +96,7 @@ def main() -> None:
     if unknown := set(flags.curves) - set(CURVES):
         raise ScratchError(f"unknown curve {min(unknown)!r}; choose from {', '.join(CURVES)}")
     if flags.read and (flags.json or flags.curves or flags.smoke):
-        raise ScratchError("--read measures nothing; omit it, or what is to be measured")
+        raise ScratchError("--read measures nothing; omit it, or the curves, --json and --smoke")
     writable_file(flags.json)
     writable_file(flags.page, flags.json, flags.read)
     known = flags.read or flags.json
@@ -105,6 +105,7 @@ def main() -> None:
         names = flags.curves or list(CURVES)
         if "ranks" in names:
             mpiexec()  # is missed now, not in the middle
+        use("cpu")
         if find_spec("torch"):  # which knows the instruction set
             found["machine"] = machine()
             print("; ".join(f"{name.replace('_', ' ')}: {value}" for name, value in found["machine"].items()))
@@ -221,10 +222,9 @@ def table(curve: Curve, rows: list[Row]) -> str:
         columns += [values, said]
         parts = [f"{k:.3g}" + f" · {term}" * (term != "1") for k, term in zip(c, model.split(" + "), strict=True) if k]
         error = math.ceil(100 * abs(said / values - 1).max())
-        sentence = f"- {quantity} = {' + '.join(parts)}, in {unit}, within {error} %"
+        sentences.append(f"- {quantity} = {' + '.join(parts)}, in {unit}, within {error} %")
         if model.endswith("²") and c[1:].all():
-            sentence += f"; the quadratic term equals the linear one at {c[1] / c[2]:.0f}"
-        sentences.append(sentence)
+            sentences.append(f"- the quadratic term of the {quantity} equals the linear one at {c[1] / c[2]:.0f}")
     cells = [[f"{value:.4g}" for value in row] for row in zip(*columns, strict=True)]
     return "\n".join([*map(line, (headings, ["---"] * len(headings), *cells)), "", *sentences])
 
