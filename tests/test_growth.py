@@ -105,7 +105,7 @@ def test_every_curve_is_measured_in_tiny_sizes(name, tmp_path):
     command = [sys.executable, ROOT / "tests" / "benchmarks" / "growth.py", name, "--smoke", "--rounds", "1"]
     command += ["--seconds", "0.01", "--json", "f.json"]
     (tmp_path / "f.json").write_text('{"curves": {"other": []}}')
-    env = environment() | {"SCRATCH_DATA": str(tmp_path / "nothing")}
+    env = environment() | {"SCRATCH_DATA": str(tmp_path / "nothing"), "SCRATCH_DEVICE": "cpu"}
     run = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=100)
     assert run.returncode == 0 and f"\n{name}\n\n| " in run.stdout, run.stderr
     found = json.loads((tmp_path / "f.json").read_text())["curves"]
