@@ -1,4 +1,4 @@
-"""Pictures of the project as a whole: names, house, speed, twins."""
+"""Pictures of the project as a whole: names, house, speed, growth, twins."""
 
 import json
 import math
@@ -156,6 +156,41 @@ def speed(ink: Ink) -> Any:
     return figure
 
 
+def points(name: str) -> numpy.ndarray:
+    """The table of a curve in docs/growth.md: rows of a size, the time and its model, the memory and its model."""
+    page = (ROOT / "docs" / "growth.md").read_text(encoding="utf-8")
+    table = page.partition(f"<!-- {name} -->")[2].partition("<!-- end -->")[0]
+    rows = re.findall(r"^\| (\d.*) \|$", table, flags=re.MULTILINE)
+    return numpy.array([[float(cell) for cell in row.split(" | ")] for row in rows])
+
+
+def growth(ink: Ink) -> Any:
+    """The tables of docs/growth.md, which tests/benchmarks/growth.py writes: no run of its own."""
+    figure, grid = page(6.6, 4.9, 2, 3, sharey="row", sharex="col")
+    for (times, memories), over, title, ticks in zip(
+        grid.T, ("batch", "sequence", "width"), ("batch", "sequence length", "width"),
+        ((1, 16, 256), (32, 128, 512), (64, 256, 1024)), strict=True,
+    ):
+        for model, colour in (("lstm", ink.blue), ("gpt", ink.orange)):
+            size, *values = points(f"{over}-{model}").T
+            for axes, measured, fitted in ((times, *values[:2]), (memories, *values[2:])):
+                axes.plot(size, fitted, color=colour, linewidth=1.4)
+                axes.plot(size, measured, "o", color=colour, markersize=4.5)
+                axes.set(xscale="log", yscale="log")
+                axes.set_xticks(ticks, list(map(str, ticks)))
+                axes.set_xticks([], minor=True)
+                quiet(axes, ink)
+        times.set_title(title, loc="left", size=11)
+    for axes, label, ticks in ((grid[0, 0], "ms per training step", (10, 100, 1000)),
+                               (grid[1, 0], "peak memory, MB", (50, 200, 800))):
+        axes.set_ylabel(label)
+        axes.set_yticks(ticks, list(map(str, ticks)))
+        axes.set_yticks([], minor=True)
+    grid[0, 0].text(0.05, 0.93, "transformer", color=ink.orange, size=11, transform=grid[0, 0].transAxes, va="top")
+    grid[0, 0].text(0.05, 0.81, "2 LSTM", color=ink.blue, size=11, transform=grid[0, 0].transAxes, va="top")
+    return figure
+
+
 @cache
 def differences() -> dict[str, numpy.ndarray]:
     """For each kind of layer, |fast - plain| of outputs and gradients in float32, over the largest of plain."""
@@ -207,7 +242,7 @@ def twins(ink: Ink) -> Any:
     return figure
 
 
-ALL = {"names": names, "house": house, "speed": speed, "twins": twins}
+ALL = {"names": names, "house": house, "speed": speed, "growth": growth, "twins": twins}
 ALT = {
     "names": "The loss of the network for company names falls from 3.65 to 0.61 nats per character over 300 epochs. "
     "Names that it invents stand along the curve: from vh and Fmaestdine to Thitudy and Buildzead.",
@@ -215,6 +250,8 @@ ALT = {
     "the book. A test proves that engine and book are equal.",
     "speed": "Bars of the speed relative to PyTorch, the better of eager and tuned. Training steps lie between 0.71 "
     "and 5.0; of eleven forward passes with a batch of one, nine lie below 1.",
+    "growth": "Six small plots of the time and the peak memory of a training step against batch, length and width, for "
+    "two LSTMs and a transformer. Measured points lie close to the lines of the models, which bend upwards.",
     "twins": "Histograms of the differences between plain and fast layers in float32. All lie below the test's limit "
     "of 1e-5 of the largest value.",
 }
