@@ -37,26 +37,32 @@ from scratch.fast.arrays import pieces
 _POINTS = (0.0, 1.0, -1.0, 2.0, -2.0, 0.5)  # and infinity; small, so that their powers don't differ much
 _OUTPUTS = 4  # of a tile
 _TILES = 512  # in a piece: many rows for a product, and few enough for the cache
+_FEWEST = 64  # channels, of input and output, and tiles of a batch, for which it is worth it
 _LONGEST = 4096  # steps: one sequence, at least, is a piece
 
 
 def is_worth_it(kernel_size: int, input_dim: int, output_shape: tuple[int, ...]) -> bool:
-    """Whether windows of so many steps are better taken in tiles."""
-    N, T, D = output_shape
-    many = min(input_dim, D) >= 48 and N * (T // _OUTPUTS) >= 64
-    return xp.device == "cpu" and kernel_size >= 3 and many and T <= _LONGEST
+    """Whether windows of so many steps are better taken in tiles: many channels, many tiles, half the multiplications.
+
+    Windows of 3, 4, 7 and 8 take at most half the multiplications. Those of 5 take 0.7 of them, which was slower than
+    `windows.py`. With fewer tiles, transforming the weights takes too long.
+    """
+    (N, T, D), (taps, blocks) = output_shape, _blocks(kernel_size)
+    half = 2 * blocks * (_OUTPUTS + taps - 1) <= _OUTPUTS * kernel_size
+    many = min(input_dim, D) >= _FEWEST and N * -(-T // _OUTPUTS) >= _FEWEST
+    return xp.device == "cpu" and half and many and T <= _LONGEST
 
 
 class InTiles:
     """A convolution with weights w (D, K, C) over sequences of T rows.
 
-    places: at which weights and rows are multiplied; blocks: into which a window is cut.
+    places: the number of values at which tiles and weights are multiplied.
+    taps, blocks: a window is cut into so many blocks of so many weights.
     """
 
     def __init__(self, w: Array, T: int) -> None:
         self.D, self.K, self.C = w.shape
-        self.taps = 3 if self.K == 3 else 4  # of a block
-        self.blocks = -(-self.K // self.taps)
+        self.taps, self.blocks = _blocks(self.K)
         self.A, self.G, self.B = (matrix.astype(w.dtype) for matrix in matrices(self.taps))
         self.places, self.num_outputs = len(self.B), T - self.K + 1
         self.output_tiles = -(-self.num_outputs // _OUTPUTS)
@@ -136,6 +142,12 @@ class InTiles:
         return array.reshape(self.places, -1, self.tiles, array.shape[2]).transpose(1, 2, 0, 3)
 
 
+def _blocks(kernel_size: int) -> tuple[int, int]:
+    """The number of weights in a block, and the number of blocks in a window."""
+    taps = 3 if kernel_size == 3 else 4
+    return taps, -(-kernel_size // taps)
+
+
 @cache
 def matrices(taps: int) -> tuple[numpy.ndarray, numpy.ndarray, numpy.ndarray]:
     """A (places, 4), G (places, taps) and B (places, places), for polynomials of 4 and of `taps` coefficients.
@@ -164,7 +176,7 @@ def _windows(spread: Array, size: int) -> Iterator[tuple[int, Array]]:
 
 
 def _slide(spread: Array, w: Array, blocks: int) -> Array:
-    """The product of the window of tiles that begins at each tile: (places, R, D); the last ones, cut off, are not set."""
+    """The product of the window that begins at each tile: (places, R, D). The last `blocks` - 1 are not set."""
     products = xp.empty((len(w), spread.shape[1], w.shape[2]), dtype=w.dtype)
     for start, windows in _windows(spread, blocks):
         xp.matmul(windows, w, out=products[:, start::blocks][:, : windows.shape[1]])
