@@ -9,6 +9,7 @@ from scratch.convolution import Conv1d
 from scratch.fast import fast, winograd1d
 from scratch.gradient_check import gradient_errors, relative_error
 
+pytestmark = pytest.mark.skipif(ON_A_DEVICE, reason="it is not used on a GPU")
 rng = np.random.default_rng(3)
 
 
@@ -33,7 +34,7 @@ def test_interpolation_gives_the_product_of_two_polynomials(taps):
 
 @pytest.mark.parametrize("padding", ["valid", "same"])
 @pytest.mark.parametrize("size", range(1, 13))
-def test_tiles_give_what_the_plain_layer_gives(size, padding, always, device):
+def test_tiles_give_what_the_plain_layer_gives(size, padding, always):
     with precision("float64"):
         plain = Conv1d(3, 5, size, padding=padding)
         layer = fast(plain, 1)
@@ -45,7 +46,7 @@ def test_tiles_give_what_the_plain_layer_gives(size, padding, always, device):
 
 
 @pytest.mark.parametrize("size", [3, 7])
-def test_gradients(size, always, device):
+def test_gradients(size, always):
     with precision("float64"):
         errors = gradient_errors(fast(Conv1d(2, 3, size), 1), to_device(rng.normal(size=(3, 10, 2))))
         assert set(errors) == {"w", "b", "input 0"} and all(error < 1e-7 for error in errors.values())
@@ -76,10 +77,10 @@ def test_one_sequence_knows_nothing_of_another(always, monkeypatch):
     input = rng.normal(size=(3, 13, 4)).astype(np.float32)
     alone = [to_host(layer.forward(to_device(input[k : k + 1]))) for k in range(3)]
     input[1] = np.nan
-    assert np.array_equal(to_host(layer.forward(to_device(input)))[::2], np.concatenate(alone)[::2])
+    found = to_host(layer.forward(to_device(input)))
+    assert relative_error(found[::2], np.concatenate(alone)[::2]) < 1e-5
 
 
-@pytest.mark.skipif(ON_A_DEVICE, reason="it is not on a GPU")
 def test_it_is_used_where_it_is_worth_it():
     for size in range(1, 12):
         assert winograd1d.is_worth_it(size, 64, (16, 40, 64)) == (size in (3, 4, 7, 8, 11))
