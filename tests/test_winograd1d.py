@@ -68,7 +68,7 @@ def test_float32_keeps_the_promised_digits(size):
     input = rng.normal(size=(16, 48, 256)).astype(np.float32)
     gradient = rng.normal(size=(16, 49 - size, 256)).astype(np.float32)
     for a, b in zip(results(plain, input, gradient), results(fast(plain, 1), input, gradient), strict=True):
-        assert relative_error(b, a) < 7e-6  # 3e-6 was measured
+        assert relative_error(b, a) < 7e-6  # up to 4e-6 was measured
 
 
 def test_one_sequence_knows_nothing_of_another(always, monkeypatch):
