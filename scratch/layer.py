@@ -40,6 +40,7 @@ class Layer:
     adapt: Any = staticmethod(lambda cls: None)  # for subclasses written as in Grus: `plain_arrays.py` sets it
     _memory: tuple | None = None  # defaults of the class, so that a subclass need not call super().__init__()
     _train: bool = True
+    __repr__ = call_of
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
@@ -97,8 +98,6 @@ class Layer:
 
     def __getstate__(self) -> dict[str, Any]:  # what deepcopy copies
         return {name: value for name, value in vars(self).items() if name not in self.working}
-
-    __repr__ = call_of
 
 
 class Sequential(Layer):

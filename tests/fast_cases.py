@@ -89,10 +89,11 @@ def rows(c, D):
 
 
 def conv1d(c):
-    D, T = (64, 80) if c.T is PAST else (5, 2 + c.T)
-    layer = book.Conv1d(V, D, 3, stride=1 + c.stateful, padding="valid" if c.sequences else "same",
+    C, D, T = (V if c.ids else 64, 70, 81) if c.T is PAST else (V, 5, 2 + c.T)
+    K = 7 if c.T is PAST and c.threads == 2 else 3
+    layer = book.Conv1d(C, D, K, stride=1 + c.stateful, padding="valid" if c.sequences else "same",
                         input_gradient=not c.masked)
-    return layer, [((ids(c.N, T, lowest=-1) if c.ids else floats(c.N, T, V),), {}) for _ in range(2)]
+    return layer, [((ids(c.N, T, lowest=-1) if c.ids else floats(c.N, T, C),), {}) for _ in range(2)]
 
 
 def conv2d(c):

@@ -12,9 +12,8 @@ from hypothesis import example, given, settings
 import scratch as book
 from scratch.backend import float_type, precision, to_device, to_host
 from scratch.checks import ScratchError
-from scratch.fast import TWINS, fast, parts, sequences, windows
+from scratch.fast import TWINS, fast, parts, sequences, windows, winograd, winograd1d
 from scratch.fast.arrays import pieces
-from scratch.fast.winograd import is_worth_it
 from scratch.gradient_check import relative_error
 from scratch.layer import evaluating
 from scratch.recurrent import GRU, LSTM, SimpleRnn
@@ -87,6 +86,8 @@ def differences(layer, batches, threads):
 @example(c=Config(33, PAST, masked=True))
 @example(c=Config(33, PAST, ids=True, stateful=True, sequences=False, threads=2))
 @example(c=Config(33, PAST, ids=True, sequences=False, dtype="float32", threads=3))
+@example(c=Config(33, PAST, dtype="float32", threads=2))
+@example(c=Config(7, PAST, sequences=False, dtype="float32"))
 def test_a_twin_is_the_plain_layer(name, c):
     with precision("float64" if LAYERS[name][2] else c.dtype):
         layer, batches = case(name, c)
@@ -111,7 +112,10 @@ def test_configs_reach_what_they_are_for():
             assert all(len(part._work.by_shape) > 1 for part in in_parts(layer)) == in_pieces
     for config, dim in ((c, 48), (Config(33), 3)):
         layer, [(inputs, _), _] = case("Conv2d", config)
-        assert is_worth_it(3, dim, layer.forward(*inputs).shape) == (dim == 48 and not ON_A_DEVICE)
+        assert winograd.is_worth_it(3, dim, layer.forward(*inputs).shape) == (dim == 48 and not ON_A_DEVICE)
+    for threads, size in ((1, 3), (2, 7)):
+        layer, [(inputs, _), _] = case("Conv1d", Config(7, PAST, threads=threads))
+        assert winograd1d.is_worth_it(size, 64, layer.forward(*inputs).shape) == (not ON_A_DEVICE)
     assert not windows.are_few(7 * 12 * 11) or ON_A_DEVICE
 
 

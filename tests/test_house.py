@@ -105,7 +105,7 @@ def test_one_training_step_of_the_lstm_is_on_one_screen():
 def test_layers_speak_to_the_device_only_through_the_backend():
     may_import_numpy = {
         "backend", "initial", "functions", "gradient_check", "batching", "text", "fusion", "arrays", "fast/regular",
-        "fast/optimizers", "fast/losses",
+        "fast/recurrent", "fast/optimizers", "fast/losses", "winograd1d",
     }
     for path in (*BOOK.values(), *ENGINE):
         names = {path.stem, f"{path.parent.name}/{path.stem}"}

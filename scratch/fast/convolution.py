@@ -1,4 +1,4 @@
-"""The fast twins of Conv1d and Conv2d: no window is copied, and 3x3 windows with many channels go by Winograd.
+"""The fast twins of Conv1d and Conv2d: no window is copied, and windows with many channels go by Winograd.
 
 Usual programs first copy the windows into a matrix (im2col), K times as large as the input. `windows.py` shows that the
 windows of a sequence already are matrices in the memory of the input: K of them. The first holds windows 0, K, 2K, ...,
@@ -7,8 +7,8 @@ each matrix of windows meets the gradients of its rows. For the input: x[t] was 
 at the places 0, 1, ..., K - 1; so its gradient is a sum over the K gradients up to row t, which is a window of the
 gradient, with w's places in reverse: a convolution again.
 
-Of an image each pixel is copied K times, not K * K (`windows.py`). For 3x3 windows with many channels, `winograd.py`
-needs fewer than half the multiplications.
+Of an image each pixel is copied K times, not K * K (`windows.py`). With many channels, `winograd1d.py` needs about half
+the multiplications for a sequence, and `winograd.py` fewer than half for an image and windows of 3x3.
 """
 
 import math
@@ -17,6 +17,7 @@ from typing import Any
 from scratch import convolution
 from scratch.backend import Array, as_floats, to_device, xp
 from scratch.checks import expect
+from scratch.fast import winograd1d
 from scratch.fast.arrays import add_at, as_ids, pieces, sum_rows
 from scratch.fast.windows import are_few, every_window, stacked_rows, window_columns, window_matrices
 from scratch.fast.winograd import is_worth_it, slide_in_tiles, weights_gradient
@@ -41,7 +42,12 @@ class Conv1d(convolution.Conv1d):
         shortest = self.kernel_size if self.padding == "valid" else 1
         expect(input.shape[1] >= shortest, self, f"at least {shortest} steps", input)
         padded = self._with_ends(input, -1 if are_ids else 0)
-        output = self._from_ids(padded) if are_ids else self._from_rows(padded)
+        if are_ids:
+            output = self._from_ids(padded)
+        elif self._in_tiles(padded):
+            output = winograd1d.InTiles(self.w.data, padded.shape[1]).forward(padded, self.b.data)
+        else:
+            output = self._from_rows(padded)
         output = output[:, :: self.stride]
         self.remember(output.shape, padded, input.shape[1])
         return output
@@ -50,6 +56,11 @@ class Conv1d(convolution.Conv1d):
         padded, length = self.recall(gradient)
         (N, T), K, D = padded.shape[:2], self.kernel_size, self.output_dim
         self.b.grad += sum_rows(gradient.reshape(-1, D))
+        places = slice(self._num_before(), self._num_before() + length)  # of the input in `padded`
+        if padded.ndim == 3 and self._in_tiles(padded):
+            w_grad, input_grad = winograd1d.InTiles(self.w.data, T).backward(padded, gradient, self.input_gradient)
+            self.w.grad += w_grad
+            return None if input_grad is None else input_grad[:, places]
         # The gradient of the window that begins at each row: zeros for those that were left out, and for the last K - 1
         # rows of each sequence, whose windows would reach over a joint. So a window of this gradient that reaches back
         # over one finds only zeros there. K - 1 more such rows come first, for the windows that end at rows 0 to K - 2.
@@ -72,8 +83,13 @@ class Conv1d(convolution.Conv1d):
         input_grad = xp.empty((N * T, self.input_dim), dtype=gradient.dtype)
         for place, matrix in window_matrices(spread, K):
             xp.matmul(matrix, reversed_w, out=input_grad[place])
-        before = self._num_before()
-        return input_grad.reshape(N, T, self.input_dim)[:, before : before + length]
+        return input_grad.reshape(N, T, self.input_dim)[:, places]
+
+    def _in_tiles(self, padded: Array) -> bool:
+        """Whether `winograd1d.py` is faster here. It computes all outputs; with a stride most would be dropped."""
+        N, T, C = padded.shape
+        K = self.kernel_size
+        return self.stride == 1 and winograd1d.is_worth_it(K, C, (N, T - K + 1, self.output_dim))
 
     def _from_rows(self, input: Array) -> Array:
         (N, T, C), K, D = input.shape, self.kernel_size, self.output_dim

@@ -65,7 +65,13 @@ LAYERS: dict[str, tuple[str, Callable[[], Any], Callable[[], Any]]] = {
         "bidirectional.py", lambda: Bidirectional(LSTM(200, 100), LSTM(200, 100)), lambda: floats(32, 200, 200),
     ),
     "Conv1d 256 to 256, 7 wide, batch 128, 48 steps": (
-        "windows.py", lambda: Conv1d(256, 256, 7), lambda: floats(128, 48, 256),
+        "winograd1d.py", lambda: Conv1d(256, 256, 7), lambda: floats(128, 48, 256),
+    ),
+    "Conv1d 256 to 256, 3 wide, batch 128, 110 steps": (
+        "winograd1d.py", lambda: Conv1d(256, 256, 3), lambda: floats(128, 110, 256),
+    ),
+    "Conv1d 256 to 256, 5 wide, batch 128, 48 steps": (
+        "windows.py", lambda: Conv1d(256, 256, 5), lambda: floats(128, 48, 256),
     ),
     "Conv1d 70 to 256, 7 wide, batch 128, 150 ids": (
         "convolution.py", lambda: Conv1d(70, 256, 7), lambda: ids(70, 128, 150),
