@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
-from scratch.backend import Array, precision, xp
+from scratch.backend import Array, precision, use, xp
 from scratch.checks import ScratchError
 from scratch.fast.arrays import keep_memory
 from scratch.fast.parts import Part, current, of_rows, warm_up
@@ -135,6 +135,7 @@ def work() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     requests, answers, sys.stdin, sys.stdout = sys.stdin.buffer, sys.stdout.buffer, None, sys.stderr
     try:
+        use("cpu")  # whatever SCRATCH_DEVICE says
         limit_blas(1)
         keep_memory()
         memory, number = pickle.load(requests)
