@@ -119,7 +119,7 @@ PREDICTION = [
 
 def ratios() -> tuple[list[float], list[float]]:
     """The better of eager and tuned PyTorch over ours, for the rows above: from the tables in docs/speed.md."""
-    page = (ROOT / "docs" / "speed.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs" / "speed.md").read_text(encoding="utf-8").partition("\n## Generation")[0]
     rows = re.findall(r"^\| (.+?) \|.* \| (\d\.\d+) \([^|]*\| (\d\.\d+) \(", page, flags=re.MULTILINE)
     better = [(name, min(float(eager), float(tuned))) for name, eager, tuned in rows]
     training, prediction = better[: len(TRAINING)], better[len(TRAINING) :]
