@@ -15,24 +15,24 @@ _MANY_ROWS = 32  # above, pieces that are not contiguous take as long as the who
 
 
 def width(N: int, K: int, H: int) -> int:
-    """How many columns each piece of a matrix (K, H) has that meets N rows; H if it is better left whole."""
+    """The number of columns per piece when a matrix (K, H) multiplies N rows; H if it is better left whole."""
     if N < _FEW_ROWS or xp.device != "cpu":
         return H
     return next((width for width in (64, 32) if H % width == 0 and N * K * width < _SMALL), H)
 
 
 def in_columns(matrices: Array, width: int) -> Array:
-    """Matrices (..., K, H) in contiguous pieces (..., H / width, K, width)."""
+    """Matrices (..., K, H) split into contiguous pieces (..., H / width, K, width)."""
     return xp.ascontiguousarray(by_columns(matrices, width))
 
 
 def by_columns(array: Array, width: int) -> Array:
-    """The same pieces of an array (..., N, H), as a view (..., H / width, N, width): the products are written there."""
+    """The same pieces of an array (..., N, H), as a view (..., H / width, N, width), to write products into."""
     return array.reshape(*array.shape[:-1], -1, width).swapaxes(-2, -3)
 
 
 def dot(rows: Array, matrix: Array) -> Array:
-    """`rows.dot(matrix)`, with views of the matrix in place of pieces, so that nothing is copied.
+    """`rows.dot(matrix)` in small products with views, not contiguous pieces, of the matrix, so that nothing is copied.
 
     Shapes: rows (N, K), matrix (K, D) -> (N, D).
     """
