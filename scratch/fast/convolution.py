@@ -1,4 +1,4 @@
-"""The fast twins of Conv1d and Conv2d: no window is copied, and windows with many channels go by Winograd.
+"""The fast twins of Conv1d and Conv2d: only few windows are copied, and many channels go by Winograd.
 
 Usual programs first copy the windows into a matrix (im2col), K times as large as the input. `windows.py` shows that the
 windows of a sequence already are matrices in the memory of the input: K of them. The first holds windows 0, K, 2K, ...,

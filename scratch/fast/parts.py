@@ -124,7 +124,6 @@ class InParts(Layer):
         self.least_rows = 1 if threads else getattr(model, "least_rows", _ROWS)  # for each thread
         self.least_products = 0 if threads else _LITTLE
         self.model, self._own = model, model.parameters()
-        self._num_numbers = sum(p.data.size for p in self._own)
         # Of several processes each sums its own gradients before it sends them, so even its first part has its own.
         several = job().num_ranks > 1
         self.others = [_with_own_grads(model) for _ in range(self.num_threads - (not several))]
@@ -189,7 +188,7 @@ class InParts(Layer):
     def _products_of_a_row(self, input: Array) -> int:
         """The multiplications for a row of a batch: as if each position, or step, met each parameter once."""
         positions = input.shape[1:] if input.dtype.kind in "iu" else input.shape[1:-1]
-        return math.prod(positions) * self._num_numbers
+        return math.prod(positions) * sum(p.data.size for p in self._own)
 
     def _share_values(self, num_parts: int) -> None:
         for other in self.others:  # an optimizer may have moved the values into one vector since the last call

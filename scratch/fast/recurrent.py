@@ -1,7 +1,4 @@
-"""The fast twins of SimpleRnn, LSTM and GRU: their gates, in place, for `through_time.py`.
-
-All four gates of an LSTM go through one tanh: sigmoid(z) = tanh(z / 2) / 2 + 1 / 2.
-"""
+"""The fast twins of SimpleRnn, LSTM and GRU: their gates, in place, for `through_time.py`."""
 
 from collections.abc import Callable
 from typing import Any
@@ -18,6 +15,17 @@ _HALF = numpy.full((), 0.5, dtype="float32")
 def _half(beside: Array) -> Any:
     """1 / 2, on a CPU as an array: that takes half the time of a number."""
     return _HALF if type(beside) is numpy.ndarray else 0.5
+
+
+def _squash(z: Array, sigmoids: Array, half: Any) -> None:
+    """tanh of z, and sigmoid of those of its blocks that are `sigmoids`, in place.
+
+    All go through one tanh: sigmoid(z) = tanh(z / 2) / 2 + 1 / 2.
+    """
+    xp.multiply(sigmoids, half, out=sigmoids)
+    xp.tanh(z, out=z)
+    xp.multiply(sigmoids, half, out=sigmoids)
+    xp.add(sigmoids, half, out=sigmoids)
 
 
 class SimpleRnn(Recurrent, recurrent.SimpleRnn):
@@ -47,11 +55,7 @@ class LSTM(Recurrent, recurrent.LSTM):
 
         def gates() -> None:
             xp.add(z, recurrent, out=z)
-            # All four by one tanh: sigmoid(z) = tanh(z / 2) / 2 + 1 / 2.
-            xp.multiply(sigmoids, half, out=sigmoids)
-            xp.tanh(z, out=z)
-            xp.multiply(sigmoids, half, out=sigmoids)
-            xp.add(sigmoids, half, out=sigmoids)
+            _squash(z, sigmoids, half)
             xp.multiply(f, previous_cell, out=cell)
             xp.multiply(i, g, out=tanh_cell)
             xp.add(cell, tanh_cell, out=cell)
@@ -110,11 +114,7 @@ class GRU(Recurrent, recurrent.GRU):
         def gates() -> None:
             xp.add(r_and_z, recurrent_r_and_z, out=r_and_z)
             from_u[...] = recurrent_n
-            # sigmoid(z) = tanh(z / 2) / 2 + 1 / 2
-            xp.multiply(r_and_z, half, out=r_and_z)
-            xp.tanh(r_and_z, out=r_and_z)
-            xp.multiply(r_and_z, half, out=r_and_z)
-            xp.add(r_and_z, half, out=r_and_z)
+            _squash(r_and_z, r_and_z, half)
             xp.multiply(r, from_u, out=hidden)
             xp.add(n, hidden, out=n)
             xp.tanh(n, out=n)

@@ -1,7 +1,7 @@
 """Whole sequences through a recurrent layer, and back: the loop over time, and the products before and after it.
 
-All inputs (but ids) meet `w` in one product before the loop, and all steps' gradients meet `w` and `u` in one product
-after it; inside the loop there is only the product with `u` and the layer's own `gates`.
+All inputs (but ids) meet `w` before the loop, and all steps' gradients meet `w` and `u` in one product after it; inside
+the loop there is only the product with `u` and the layer's own `gates`.
 
 Two layers that read the same sequences from both ends (`bidirectional.py`) go through the loop together: step p is the
 first layer's p-th, and the second's, which is p steps before the end. So there are half as many, each twice as large.
@@ -93,7 +93,7 @@ def _go(layer: Recurrent, u: Array, work: Work, real: list[Any] | None) -> None:
         if gates:
             gates[p]()
             if real is not None and real[p] is not None:
-                state[p + 1][...] = xp.where(real[p], state[p + 1], state[p])
+                _keep(state[p], state[p + 1], real[p])
         elif real is None:
             step(block[p], recurrent, state[p], state[p + 1])
         else:
@@ -119,12 +119,16 @@ def _in_turn(layer: Recurrent, functions: Sequence[Callable[..., None]]) -> Sequ
 def _masked_step(layer: Recurrent) -> Callable[..., None]:
     """The layer's gates, where the state of rows that are not real stays as it was."""
 
-    def step(blocks: Array, recurrent: Array, previous: Array, state: Array, real: Array | None) -> None:
+    def step(blocks: Array, recurrent: Array, previous: Array, state: Array, real: Array) -> None:
         layer.gates(blocks, recurrent, previous, state)
-        if real is not None:
-            state[...] = xp.where(real, state, previous)
+        _keep(previous, state, real)
 
     return step
+
+
+def _keep(previous: Array, state: Array, real: Array) -> None:
+    """Where rows are not real, the state stays the previous one."""
+    state[...] = xp.where(real, state, previous)
 
 
 def _input_weights(layer: Recurrent, rows: Array, N: int) -> Array:

@@ -95,8 +95,8 @@ class InTiles:
         for piece in pieces(gradient, _TILES * _OUTPUTS * self.D):
             spread = self._spread_gradient(gradient[piece])
             grads = spread[:, self.blocks - 1 :]
-            for start, windows in _windows(self._spread_rows(rows[piece]), self.blocks):
-                w_grad += grads[:, start :: self.blocks][:, : windows.shape[1]].swapaxes(1, 2) @ windows
+            for place, windows in _windows(self._spread_rows(rows[piece]), self.blocks):
+                w_grad += grads[:, place].swapaxes(1, 2) @ windows
             if row_grads is not None:
                 products = _slide(spread, reversed_w, self.blocks)[:, : grads.shape[1]]
                 row_grads[piece] = self._collect(products)[:, : rows.shape[1]]
@@ -169,17 +169,18 @@ def matrices(taps: int) -> tuple[numpy.ndarray, numpy.ndarray, numpy.ndarray]:
     return A, G, B
 
 
-def _windows(spread: Array, size: int) -> Iterator[tuple[int, Array]]:
-    """Like `window_matrices`, at each point: (places, R, C) -> (start, (places, M, size * C)), views."""
+def _windows(spread: Array, size: int) -> Iterator[tuple[slice, Array]]:
+    """Like `window_matrices`, at each point: (places, R, C) -> (place, (places, M, size * C)), views."""
     places, num_rows, C = spread.shape
     for start in range(size):
         count = (num_rows - start) // size
-        yield start, spread[:, start : start + count * size].reshape(places, count, size * C)
+        place = slice(start, start + count * size, size)
+        yield place, spread[:, start : place.stop].reshape(places, count, size * C)
 
 
 def _slide(spread: Array, w: Array, blocks: int) -> Array:
     """The product of w and the window that starts at each tile: (places, R, D). The last `blocks` - 1 are not set."""
     products = xp.empty((len(w), spread.shape[1], w.shape[2]), dtype=w.dtype)
-    for start, windows in _windows(spread, blocks):
-        xp.matmul(windows, w, out=products[:, start::blocks][:, : windows.shape[1]])
+    for place, windows in _windows(spread, blocks):
+        xp.matmul(windows, w, out=products[:, place])
     return products

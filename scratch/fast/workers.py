@@ -16,8 +16,6 @@ import weakref
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from threadpoolctl import ThreadpoolController
-
 from scratch.backend import Array, float_type, xp
 from scratch.checks import ScratchError, expect
 from scratch.fast.arrays import keep_memory
@@ -86,7 +84,6 @@ class InWorkers(InParts):
         keep_memory()
         self.threads, self.num_threads, self.least_rows, self.least_products = None, workers, 1, 0
         self.model, self._own, self.others, self.parts = model, model.parameters(), [], [model]
-        self._num_numbers = sum(p.data.size for p in self._own)
         self._layers, self._views = list(model.all_layers()), list[Array]()
         self._end = weakref.finalize(self, _end_all, [])  # with this object, and with the program
 
@@ -116,8 +113,7 @@ class InWorkers(InParts):
             self._values = self._place_values()
         memories = [Memory(self._values, self._own) for _ in range(1, self.num_threads)]
         if self._blas is None:
-            self._blas = ThreadpoolController()
-            with self._blas.limit(limits=1, user_api="blas"):
+            with self._one_blas_thread():
                 warm_up(0)
         model, workers = pickled(self.model, self._own), list[Worker]()
         self._end = weakref.finalize(self, _end_all, workers)
@@ -152,7 +148,6 @@ class InWorkers(InParts):
         workers = self.parts[1 : len(cuts) - 1]
         if not workers:
             return [function(0)]
-        assert self._blas is not None
         state = random.getstate() if self.train else None
         layers = self._layers
         settings = float_type().name, xp.geterr(), list(map(_options, layers)), list(map(_is_reset, layers)), state
@@ -160,7 +155,7 @@ class InWorkers(InParts):
             for k, worker in enumerate(workers, 1):
                 worker.rows, worker.settings = (cuts[k], cuts[k + 1]), settings
                 function(k)
-            with self._blas.limit(limits=1, user_api="blas"):
+            with self._one_blas_thread():
                 own = contextvars.copy_context().run(_first, function, cuts[1], workers)
             return [own, *(worker.receive("done") for worker in workers)]
         except BaseException:
